@@ -1,0 +1,73 @@
+# Every target does the set-up that it needs; run as root where packages are missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+INSTALLED := $(VENV)/.installed
+BUILT := $(VENV)/.built
+
+BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h)
+BUILD_INPUTS := $(BPF_SOURCES) hatch_build.py sockproxy/libbpf/_build.py
+
+# A virtual environment knows its own path: one that came with a copied checkout is stale.
+ifneq ($(file <$(INSTALLED)),$(CURDIR))
+STALE := stale
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help system setup build dist lint format test soak demo bench clean stale
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+system:
+	@tools/setup-debian
+
+stale:
+
+$(INSTALLED): pyproject.toml $(STALE) | system
+	@echo "setup: virtual environment in $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[dev]'
+	@printf %s '$(CURDIR)' >$@
+
+$(BUILT): $(INSTALLED) $(BUILD_INPUTS)
+	@echo "build: BPF objects and libbpf binding"
+	@$(BIN)/python hatch_build.py
+	@touch $@
+
+setup: $(BUILT) ## install system packages, a virtual environment and sockproxy in it
+
+build: $(BUILT) ## compile the BPF objects and generate the libbpf binding, in place
+
+dist: $(BUILT) ## build the sdist and the wheel in dist/
+	@$(BIN)/python -m build --no-isolation --outdir dist .
+
+lint: $(BUILT) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	clang-format --dry-run -Werror $(BPF_SOURCES)
+
+format: $(BUILT) ## put Python and C into the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	clang-format -i $(BPF_SOURCES)
+
+test: $(BUILT) ## run all tests but the long ones; TESTS=path, ARGS go to pytest
+	$(BIN)/pytest -q $(TESTS) $(ARGS)
+
+soak: $(BUILT) ## run the tests that take minutes
+	$(BIN)/pytest -q $(TESTS) -m soak --timeout 3600 $(ARGS)
+
+demo: $(BUILT) ## one accelerated proxy, seen at work
+	@tools/demo
+
+bench: $(BUILT) ## measure, accelerated and plain; ARGS go to sockproxy bench run
+	$(BIN)/sockproxy bench run $(ARGS)
+
+clean: ## remove what was made, the virtual environment included
+	rm -rf $(VENV) build dist sockproxy/_bpf sockproxy/libbpf/_binding.py
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path "./.git/*" -prune -exec rm -rf {} +

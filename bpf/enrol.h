@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * For BPF programs only: a newly established socket gets a slot and enters TARGETS.
+ */
+#ifndef SOCKPROXY_ENROL_H
+#define SOCKPROXY_ENROL_H
+
+#include "maps.h"
+
+#include <bpf/bpf_core_read.h>
+
+/* An MPTCP subflow must never enter a sockmap: kernels before fbade4bd08ba crash. */
+static __always_inline int is_multipath(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct tcp_sock *tp;
+
+	if (!bpf_core_field_exists(((struct tcp_sock *)0)->is_mptcp))
+		return 0;
+	if (!sk)
+		return 1;
+	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+	return !tp || BPF_CORE_READ_BITFIELD(tp, is_mptcp);
+}
+
+static __always_inline void enrol(struct bpf_sock_ops *ops)
+{
+	__u64 cookie = bpf_get_socket_cookie(ops);
+	struct enrolment *count;
+	__u32 zero = 0, slot;
+
+	count = bpf_map_lookup_elem(&enrolments, &zero);
+	if (!count)
+		return;
+	if (is_multipath(ops)) {
+		__sync_fetch_and_add(&count->multipath, 1);
+		return;
+	}
+	if (bpf_map_pop_elem(&free_slots, &slot)) {
+		__sync_fetch_and_add(&count->no_slot, 1);
+		return;
+	}
+	if (bpf_sock_map_update(ops, &targets, &slot, BPF_NOEXIST)) {
+		__sync_fetch_and_add(&count->refused, 1);
+		goto give_back;
+	}
+	if (bpf_map_update_elem(&slots, &cookie, &slot, BPF_NOEXIST)) {
+		bpf_map_delete_elem(&targets, &slot);
+		__sync_fetch_and_add(&count->refused, 1);
+		goto give_back;
+	}
+	__sync_fetch_and_add(&count->enrolled, 1);
+	return;
+give_back:
+	bpf_map_push_elem(&free_slots, &slot, 0);
+}
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Shared by the BPF programs and by user space: the layout of what lies in the
+ * maps. Python reads the lines between the two markers with cffi, so only enums,
+ * plain structs and arrays may stand there: no attributes, no computed macros.
+ * Both sides assert the sizes (layout.h and sockproxy/kernel/layout.py).
+ */
+#ifndef SOCKPROXY_SHARED_H
+#define SOCKPROXY_SHARED_H
+
+/* shared: begin */
+
+/* What happens to the bytes of one direction. HOLD is zero so that a direction
+ * nobody has set up leaves its bytes where they are: in TCP's receive queue. */
+enum direction_action {
+	ACTION_HOLD = 0,
+	ACTION_REDIRECT = 1,
+	ACTION_PASS = 2,
+	ACTION_DROP = 3,
+};
+
+/* Why the parser stopped taking bytes from a socket. */
+enum hold_reason {
+	HELD_NOT = 0,
+	HELD_BUDGET = 1,
+	HELD_ON_REQUEST = 2,
+	HELD_TARGET_GONE = 3,
+};
+
+/* One direction of a pair, at the slot of the socket that the bytes come from.
+ * The first three fields are the controller's, the others the programs'. The
+ * programs run under that socket's lock: a direction has one writer. */
+struct direction {
+	uint32_t action; /* enum direction_action */
+	uint32_t target; /* slot of the socket that the bytes go to */
+	uint32_t budget; /* bytes of memory that the backlog may take */
+	uint32_t held;	 /* enum hold_reason; the controller clears it */
+	uint32_t anchored;
+	uint32_t anchor;   /* the target's write_seq when queued was 0 */
+	uint32_t queued;   /* bytes redirected since, modulo 2^32 */
+	uint32_t backlog;  /* the most memory that its backlog was seen to take, bytes */
+	uint32_t overhead; /* of one skb in the backlog, beyond its bytes: the largest */
+	uint32_t reserved;
+	uint64_t redirected_bytes;
+	uint64_t redirected_skbs;
+	uint64_t passed_bytes;
+	uint64_t passed_skbs;
+	uint64_t dropped_bytes;
+	uint64_t dropped_skbs;
+	uint64_t lost_bytes; /* redirected to a target that had just gone */
+	uint64_t holds;
+};
+
+/* A record of the ring buffer: the direction at this slot was held. */
+struct hold_event {
+	uint32_t slot;
+	uint32_t reason; /* enum hold_reason */
+};
+
+/* What the inspect program sees of the socket in a slot. */
+struct inspection {
+	uint32_t slot; /* in */
+	uint32_t found;
+	uint32_t state;	    /* TCP_ESTABLISHED and so on */
+	uint32_t write_seq; /* next byte that a send will take */
+	uint32_t snd_una;   /* first byte that the peer has not acknowledged */
+	uint32_t rcv_nxt;
+	uint32_t copied_seq;
+	uint32_t backlog_skbs;	 /* skbs redirected to it and not yet sent */
+	uint32_t parser_used;	 /* its psock has had a stream parser before */
+	uint32_t parser_working; /* the parser's work item is queued */
+};
+
+/* What sock_ops did, for all sockets of the cgroup. */
+struct enrolment {
+	uint64_t enrolled;
+	uint64_t no_slot;
+	uint64_t refused; /* the kernel would not add the socket */
+	uint64_t multipath;
+};
+
+/* shared: end */
+
+#endif

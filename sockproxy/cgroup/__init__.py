@@ -1,0 +1,9 @@
+"""cgroup v2: where it is mounted, groups of our own, and what dead processes left of them."""
+
+from __future__ import annotations
+
+from sockproxy.cgroup.group import Cgroup, current
+from sockproxy.cgroup.mount import find_mount
+from sockproxy.cgroup.owned import create_owned, sweep
+
+__all__ = ["Cgroup", "create_owned", "current", "find_mount", "sweep"]

@@ -1,0 +1,130 @@
+"""One cgroup of the v2 hierarchy: create, enter, remove."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sockproxy.cgroup.mount import find_mount
+from sockproxy.errors import CgroupError, PermissionDenied, SockproxyError, Unsupported, UsageError
+
+__all__ = ["Cgroup", "current"]
+
+PATIENCE = 2.0  # seconds that a process which has just ended may still count as inside
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")
+
+
+class Cgroup:
+    """A directory of the cgroup v2 hierarchy, which need not exist yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def id(self) -> int:
+        """The kernel's number for it, which bpf_get_current_cgroup_id() gives."""
+        return self.path.stat().st_ino
+
+    def child(self, name: str) -> Cgroup:
+        """The group `name` below this one. Raises UsageError for a name that is none."""
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"cgroup name {name!r}", hint="use letters, digits, '_', '-', '.'")
+        return Cgroup(self.path / name)
+
+    def create(self) -> Cgroup:
+        """Make it; it must not exist. Raises CgroupError and its kin."""
+        try:
+            self.path.mkdir(mode=0o755)
+        except OSError as error:
+            raise _failure(f"create the cgroup {self.path}", error) from None
+        return self
+
+    def enter(self, pid: int = 0) -> None:
+        """Move a process in, with all its threads; 0 means this process."""
+        try:
+            (self.path / "cgroup.procs").write_text(str(pid))
+        except OSError as error:
+            raise _failure(f"enter the cgroup {self.path}", error) from None
+
+    def processes(self) -> list[int]:
+        """The processes inside, without those of groups below."""
+        try:
+            return [int(pid) for pid in (self.path / "cgroup.procs").read_text().split()]
+        except FileNotFoundError:
+            return []
+
+    def open(self) -> int:
+        """A descriptor to attach BPF programs to; the caller closes it."""
+        try:
+            return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _failure(f"open the cgroup {self.path}", error) from None
+
+    def remove(self) -> None:
+        """Remove it and the groups below. It is no error if it has gone already.
+
+        Raises CgroupError, naming them, when processes are inside and stay there.
+        """
+        for path, _, _ in os.walk(self.path, topdown=False):
+            Cgroup(Path(path))._remove_one()
+
+    def _remove_one(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.path.rmdir()
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise _failure(f"remove the cgroup {self.path}", error) from None
+                if time.monotonic() > deadline:
+                    inside = ", ".join(map(str, self.processes())) or "none that can be seen"
+                    raise CgroupError(
+                        f"remove the cgroup {self.path}",
+                        errno=error.errno,
+                        hint=f"end or move its processes: {inside}",
+                    ) from None
+                time.sleep(0.005)
+            else:
+                return
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """This process is inside for the length of a `with`, and back where it was after."""
+        before = current()
+        self.enter()
+        try:
+            yield
+        finally:
+            leave_to(before)
+
+
+def current(pid: int | None = None) -> Cgroup:
+    """The cgroup v2 of a process; of this one by default."""
+    lines = Path(f"/proc/{pid or 'self'}/cgroup").read_text().splitlines()
+    for line in lines:
+        if line.startswith("0::"):
+            return Cgroup(find_mount() / line[3:].lstrip("/"))
+    raise Unsupported("find this process's cgroup", hint="the kernel has no cgroup v2")
+
+
+def leave_to(before: Cgroup) -> None:
+    """Go back to `before`; to the root of the hierarchy if it has gone meanwhile."""
+    try:
+        before.enter()
+    except SockproxyError:
+        Cgroup(find_mount()).enter()
+
+
+def _failure(doing: str, error: OSError) -> SockproxyError:
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return PermissionDenied(doing, errno=error.errno, hint="run as root, or delegate a cgroup")
+    if error.errno == errno.EROFS:
+        return Unsupported(doing, errno=error.errno, hint="mount cgroup v2 writable")
+    return CgroupError(doing, errno=error.errno)

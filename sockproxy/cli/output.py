@@ -1,0 +1,37 @@
+"""How results are shown: tables for people, versioned JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from sockproxy.controller.control import SCHEMA
+
+__all__ = ["age", "show_json", "table"]
+
+
+def show_json(kind: str, **fields: Any) -> None:
+    """One JSON document on stdout: its schema's version, its kind, its fields."""
+    click.echo(json.dumps({"schema": SCHEMA, "kind": kind, **fields}, indent=2))
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Left-aligned columns, as wide as their widest cell."""
+    cells = [[str(cell) for cell in row] for row in (headings, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    for row in cells:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo(line.rstrip())
+
+
+def age(seconds: float) -> str:
+    """A span of time, in its two largest units: ``3h12m``."""
+    whole = int(seconds)
+    for size, unit, lower, lower_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"),
+                                          (60, "m", 1, "s")):  # fmt: skip
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // lower}{lower_unit}"
+    return f"{seconds:.1f}s"

@@ -1,0 +1,133 @@
+"""`sockproxy proxy`: run an accelerated proxy in the foreground."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import click
+
+from sockproxy.cli.types import DURATION, LISTEN, SIZE
+from sockproxy.controller.control import Control
+from sockproxy.controller.proxy import Proxy, ProxyOptions
+from sockproxy.errors import UsageError
+from sockproxy.net.address import Address, parse_address
+
+__all__ = ["proxy"]
+
+ORIGINAL = "original-dst"
+EPILOG = """\b
+Examples:
+  sockproxy proxy --listen 127.0.0.1:8080 --upstream 127.0.0.1:9000
+  sockproxy proxy --listen [::]:80 --upstream 10.0.0.2:80 --upstream 10.0.0.3:80 -v
+  sockproxy proxy --listen 127.0.0.1:15001 --upstream original-dst
+
+\b
+With original-dst, redirect to the proxy first, for example:
+  iptables -t nat -A OUTPUT -p tcp --dport 80 -j REDIRECT --to-ports 15001
+"""
+
+
+def _upstreams(texts: tuple[str, ...]) -> tuple[Address, ...]:
+    """The addresses to take in turn; none of them for the original destination."""
+    if ORIGINAL not in texts:
+        return tuple(parse_address(text) for text in texts)
+    if len(texts) > 1:
+        raise UsageError(f"--upstream {ORIGINAL} stands alone", hint="leave the others out")
+    return ()
+
+
+@click.command(epilog=EPILOG)
+@click.option("--listen", type=LISTEN, multiple=True, required=True, metavar="ADDR:PORT",
+              help="Accept here; may be repeated. Port 0 takes a free one.")  # fmt: skip
+@click.option("--upstream", multiple=True, required=True, metavar="ADDR:PORT|original-dst",
+              help="Connect there; several are taken in turn.")  # fmt: skip
+@click.option("--name", help="Name in status and connections.  [default: proxy-PID]")
+@click.option("--budget", type=SIZE, default="1MiB", show_default=True,
+              help="Bytes per direction that may wait between the two sockets.")  # fmt: skip
+@click.option("--max-connections", type=click.IntRange(1, 500_000), default=4096,
+              show_default=True, help="Clients beyond it wait to be accepted.")  # fmt: skip
+@click.option("--connect-timeout", type=DURATION, default="10s", show_default=True,
+              help="For each upstream tried.")  # fmt: skip
+@click.option("--idle-timeout", type=DURATION, help="Reset a connection without traffic.")
+@click.option("--grace", type=DURATION, default="10s", show_default=True,
+              help="On SIGTERM, time for connections to finish.")  # fmt: skip
+@click.option("--nodelay/--no-nodelay", default=True, show_default=True,
+              help="TCP_NODELAY on both sides.")  # fmt: skip
+@click.option("--keepalive", type=click.IntRange(1, 32767), metavar="SECONDS",
+              help="Probe silent peers on both sides.")  # fmt: skip
+@click.option("--relay", is_flag=True, help="Keep everything in user space, with splice(2).")
+@click.option("--verdict-only", is_flag=True,
+              help="For measurements: no parser. Neither exact nor bounded.")  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="One line for each connection.")
+def proxy(
+    listen: tuple[Address, ...],
+    upstream: tuple[str, ...],
+    name: str | None,
+    budget: int,
+    max_connections: int,
+    connect_timeout: float,
+    idle_timeout: float | None,
+    grace: float,
+    nodelay: bool,
+    keepalive: int | None,
+    relay: bool,
+    verdict_only: bool,
+    verbose: bool,
+) -> int:
+    """Run a TCP proxy whose bytes stay in the kernel.
+
+    SIGTERM or Ctrl-C stops accepting and lets connections finish within --grace; a
+    second one ends them now. What cannot be accelerated is relayed with splice(2), and
+    'sockproxy connections' says why.
+    """
+    if budget < 4096 or budget > 1 << 30:
+        raise UsageError("--budget", hint="choose from 4KiB to 1GiB")
+    if relay and verdict_only:
+        raise UsageError("--relay and --verdict-only exclude each other")
+    options = ProxyOptions(
+        listen=listen,
+        upstreams=_upstreams(upstream),
+        name=name or f"proxy-{os.getpid()}",
+        connect_timeout=connect_timeout,
+        idle_timeout=idle_timeout,
+        max_connections=max_connections,
+        budget=budget,
+        relay=relay,
+        parser=not verdict_only,
+        nodelay=nodelay,
+        keepalive=keepalive,
+        grace=grace,
+    )
+    _serve(Proxy(options, _log, _log if verbose else _silent))
+    return 0
+
+
+def _serve(served: Proxy) -> None:
+    control = Control(served)
+    try:
+        served.open()
+        control.open()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: served.stop())
+        path = "accelerated" if served.engine.kernel is not None else "relaying in user space"
+        for address in served.listening:
+            _log(f"{served.options.name}: listening on {address}, {path}")
+        served.run()
+    finally:
+        control.close()
+        served.close()
+
+
+def _log(line: str) -> None:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
+    try:
+        print(f"{stamp} {line}", file=sys.stderr, flush=True)
+    except OSError:
+        pass  # a log that cannot be written must not end the connections
+
+
+def _silent(_line: str) -> None:
+    pass

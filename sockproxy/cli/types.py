@@ -1,0 +1,38 @@
+"""Option types: sizes, durations and addresses, with one clear line for a bad one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sockproxy.errors import UsageError
+from sockproxy.net.address import Address, parse_address
+from sockproxy.units import parse_duration, parse_size
+
+__all__ = ["DURATION", "LISTEN", "SIZE", "Parsed"]
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
+    """An option whose text one of our parsers turns into a value."""
+
+    def __init__(self, name: str, parse: Any) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _listen(text: str) -> Address:
+    return parse_address(text, passive=True)
+
+
+SIZE = Parsed("size", parse_size)
+DURATION = Parsed("duration", parse_duration)
+LISTEN = Parsed("addr:port", _listen)

@@ -1,0 +1,122 @@
+"""Answers questions about a running proxy on a unix socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from sockproxy.controller.proxy import Proxy
+from sockproxy.controller.runtime import ANSWER_TIME, release_name, socket_path, take_name
+
+__all__ = ["SCHEMA", "Control", "connections_report", "status_report"]
+
+SCHEMA = 1
+"""Version of the JSON shapes: it grows when a field is removed or changes its meaning."""
+
+
+def status_report(proxy: Proxy) -> dict[str, Any]:
+    """What `sockproxy status --json` shows of one proxy. Times in seconds, sizes in bytes."""
+    engine, options = proxy.engine, proxy.options
+    totals = engine.totals
+    live = [pair.stats() for pair in engine.pairs.values()]
+    ways = [way for stats in live for way in (stats.forward, stats.backward)]
+    kernel = engine.kernel
+    return {
+        "name": options.name,
+        "kind": "proxy",
+        "pid": os.getpid(),
+        "since": proxy.started,
+        "age": time.time() - proxy.started,
+        "listen": [str(address) for address in proxy.listening],
+        "upstream": [str(address) for address in options.upstreams] or ["original-dst"],
+        "accelerated": kernel is not None,
+        "path": "relay" if kernel is None else "parser" if options.parser else "verdict-only",
+        "why_not": engine.why_not,
+        "why_no_cgroup": proxy.why_no_cgroup,
+        "budget": options.budget,
+        "max_connections": options.max_connections,
+        "connections": len(live),
+        "connections_ended": totals.pairs,
+        "connections_reset": totals.reset,
+        "connections_refused": proxy.refused,
+        "redirected": totals.redirected + sum(way.redirected for way in ways),
+        "pumped": totals.pumped + sum(way.pumped for way in ways),
+        "dropped": totals.dropped + sum(way.dropped for way in ways),
+        "holds": totals.holds + sum(way.holds for way in ways),
+        "enrolments": kernel.enrolments() if kernel is not None else None,
+    }
+
+
+def connections_report(proxy: Proxy) -> dict[str, Any]:
+    """What `sockproxy connections --json` shows of one proxy: its live pairs."""
+    pairs = [asdict(pair.stats()) for pair in proxy.engine.pairs.values()]
+    return {"name": proxy.options.name, "pid": os.getpid(), "connections": pairs}
+
+
+QUESTIONS: dict[str, Callable[[Proxy], dict[str, Any]]] = {
+    "status": status_report,
+    "connections": connections_report,
+}
+
+
+class Control:
+    """The unix socket of one proxy, served by the proxy's own loop."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        """Take the proxy's name. Raises UsageError when it is taken."""
+        self._proxy = proxy
+        self._name = proxy.options.name
+        take_name(self._name)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def open(self) -> None:
+        """Answer from now on."""
+        self._listener.setblocking(False)
+        self._listener.bind(str(socket_path(self._name)))
+        self._listener.listen(16)
+        self._proxy.engine.loop.watch(self._listener.fileno(), select.EPOLLIN, self._accept)
+
+    def _accept(self, _events: int) -> None:
+        try:
+            asker, _ = self._listener.accept()
+        except OSError:
+            return
+        # A thread waits for the question: the loop waits for nobody.
+        threading.Thread(target=self._read, args=(asker,), daemon=True).start()
+
+    def _read(self, asker: socket.socket) -> None:
+        asker.settimeout(ANSWER_TIME)
+        try:
+            question = asker.makefile("r").readline().strip()
+        except (OSError, ValueError):
+            question = ""
+        report = QUESTIONS.get(question)
+        if report is None:
+            asker.close()
+            return
+        answer: list[dict[str, Any]] = []
+        ready = threading.Event()
+
+        def look() -> None:
+            answer.append(report(self._proxy))
+            ready.set()
+
+        self._proxy.engine.loop.call(look)  # pairs belong to the loop's thread
+        with asker:
+            if ready.wait(ANSWER_TIME):
+                try:
+                    asker.sendall(json.dumps(answer[0]).encode())
+                except OSError:
+                    pass  # who asked has gone
+
+    def close(self) -> None:
+        """Answer no more and give the name back. Before the proxy closes its loop."""
+        self._listener.close()
+        release_name(self._name)

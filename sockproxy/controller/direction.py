@@ -1,0 +1,296 @@
+"""One direction of a pair: who moves its bytes, and how that changes hands.
+
+    PUMP ──start──> REDIRECT ──held, or FIN──> DRAIN ──backlog sent──> PUMP ──EOF──> FINISHED
+
+REDIRECT: the kernel moves the bytes. DRAIN: it takes no more, and what it took is
+still being sent. PUMP: user space moves them. Acceleration is a state, not a kind of
+connection; where it is not to be had, a direction is in PUMP from its first byte to
+its last.
+
+Three rules make the changes exact; each answers something in the kernel:
+
+1. A source leaves its sockmap only once its strparser can take nothing more: it was
+   held by our parser (strp->stopped), or it is at its FIN with all taken. Leaving
+   clears the programs without the socket's lock, and sk_psock_strp_read() drops
+   what the strparser takes while there is no verdict.
+2. User space writes to a target only when the kernel has sent all that was redirected
+   to it: redirected bytes wait in the target's psock, not in its send queue.
+3. A stopped strparser is never started again: strp_init() would clear a work item
+   that may be queued. The socket gets a new psock, at a moment when its own psock
+   holds nothing and the opposite direction cannot add to it.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sockproxy.controller.end import End
+from sockproxy.controller.loop import Timer
+from sockproxy.controller.pump import Pump
+from sockproxy.errors import SockproxyError
+from sockproxy.kernel import Action, Held, SpliceKernel
+from sockproxy.net.tcp import TCP_CLOSE, fence, kick
+
+if TYPE_CHECKING:
+    from sockproxy.controller.pair import Pair
+
+__all__ = ["Direction", "State"]
+
+ROUNDS = 16  # of reading and writing before other connections have their turn
+U32 = 0xFFFFFFFF
+FIRST_WAIT, LONGEST_WAIT = 0.0005, 0.05  # seconds between looks at a draining backlog
+SHORTEST_REST, LONGEST_REST = 0.002, 1.0  # seconds in PUMP after a hold
+QUIET = 1.0  # a direction not held for so long has its rest shortened again
+
+
+class State(enum.Enum):
+    """Who moves the bytes."""
+
+    REDIRECT = "redirect"
+    DRAIN = "drain"
+    PUMP = "pump"
+    FINISHED = "finished"
+
+
+class Direction:
+    """The bytes from `source` to `target`. All methods belong to the loop's thread."""
+
+    def __init__(self, pair: Pair, source: End, target: End, pump: Pump, budget: int) -> None:
+        self._pair = pair
+        self.source, self.target = source, target
+        self.pump = pump
+        self.opposite: Direction
+        self.state = State.PUMP
+        self.why = "starting"
+        """Why the kernel does not move the bytes; empty in REDIRECT."""
+        self.dropped = False
+        self.shared: Any = None
+        """The struct direction, of a direction whose two sockets are enrolled."""
+        self._budget = budget
+        self._refused = False
+        self._rest = SHORTEST_REST
+        self._rested_at = self._started_at = 0.0
+        self._wait = FIRST_WAIT
+        self._timer: Timer | None = None
+
+    # -- starting and stopping the kernel --------------------------------------------
+
+    def begin(self, kernel: SpliceKernel | None, why_not: str) -> None:
+        """Hand the bytes to the kernel, or pump them from first to last."""
+        if kernel is None or self.source.slot is None:
+            self._refuse(why_not)
+        else:
+            self.shared = kernel.direction(self.source.slot)
+            self._start(kernel)
+        if self.state is State.PUMP:
+            self._pair.rewatch()
+            self.run_pump()
+
+    def _start(self, kernel: SpliceKernel) -> None:
+        """PUMP to REDIRECT, on a psock that never had a strparser."""
+        assert self.source.slot is not None
+        shared = self.shared
+        shared.target, shared.budget = self.target.slot, self._budget
+        shared.anchored = shared.held = 0
+        shared.action = self._action()
+        try:
+            kernel.start(self.source.slot, self.source.fd)
+        except SockproxyError as error:
+            self._refuse(str(error))
+            return
+        self.state, self.why = State.REDIRECT, ""
+        self._started_at = time.monotonic()
+        kick(self.source.sock)
+
+    def _refuse(self, why: str) -> None:
+        """The kernel is not to be asked again for this direction."""
+        self._refused, self.why = True, why
+
+    def _action(self) -> Action:
+        return Action.DROP if self.dropped else Action.REDIRECT
+
+    def drop(self) -> None:
+        """From now on throw the bytes away; the end of the stream still passes on."""
+        self.dropped = True
+        self.pump.discard_from_now()
+        if self.state is State.REDIRECT:
+            self.shared.action = Action.DROP
+        else:
+            # Nothing will be written behind the backlog, so nothing waits for it.
+            if self.state is State.DRAIN:
+                self._to_pump()
+            self._pair.later(0, self.run_pump)
+
+    def on_hold(self) -> None:
+        """The parser held the direction: REDIRECT to DRAIN."""
+        if self.state is not State.REDIRECT or not self.shared.held:
+            return
+        # The hold left EAGAIN in sk_err; what else stands there is real.
+        if self._pair.check_error(self.source):
+            return
+        now = time.monotonic()
+        if now - self._started_at < QUIET:
+            self._rest = min(2 * self._rest, LONGEST_REST)
+        else:
+            self._rest = SHORTEST_REST
+        self._rested_at = now + self._rest
+        self._drain(f"held: {Held(self.shared.held).name.lower().replace('_', ' ')}")
+
+    def on_end_of_source(self) -> None:
+        """The source's FIN has arrived, with everything before it."""
+        if self.state is not State.REDIRECT or self.shared.held:
+            return  # the pump reads it, or will
+        seen = self._pair.inspect(self.source)
+        if seen is None:
+            self._pair.reset(self.source, "reset by peer")
+        elif (seen.rcv_nxt - seen.copied_seq) & U32 <= 1:  # the FIN itself may be unread
+            self._drain("end of stream")
+        else:
+            kick(self.source.sock)
+            self._look_again(self.on_end_of_source)
+
+    def _drain(self, why: str) -> None:
+        self._pair.stop(self.source)
+        self.state, self.why = State.DRAIN, why
+        self._wait = FIRST_WAIT
+        self._look_at_backlog()
+
+    def backlog(self) -> int:
+        """Bytes that the kernel took and has not yet given to the target's TCP."""
+        if self.shared is None or not self.shared.anchored or not self.target.in_targets:
+            return 0
+        seen = self._pair.inspect(self.target)
+        if seen is None:
+            raise ConnectionResetError
+        sent = seen.write_seq - self.shared.anchor
+        return int(self.shared.queued - sent) & U32
+
+    def _sending(self) -> bool:
+        """Whether redirected bytes still wait to be sent."""
+        try:
+            return self.backlog() > 0
+        except ConnectionResetError:
+            return False  # the target's own event tells the pair
+
+    def moved(self) -> int:
+        """Bytes that left the source so far."""
+        moved = self.pump.moved + self.pump.discarded
+        if self.shared is not None:
+            moved += self.shared.redirected_bytes + self.shared.dropped_bytes
+        return moved
+
+    def _look_at_backlog(self) -> None:
+        if self.state is not State.DRAIN:
+            return
+        try:
+            backlog = self.backlog()
+        except ConnectionResetError:
+            self._pair.reset(self.target, "reset by peer")
+            return
+        if backlog:
+            self._look_again(self._look_at_backlog)
+            return
+        self.shared.anchored = 0  # write_seq is the pump's from here
+        self._to_pump()
+        self.run_pump()
+
+    def _to_pump(self) -> None:
+        self.state = State.PUMP
+        self._pair.rewatch()
+
+    def _look_again(self, call: Callable[[], None]) -> None:
+        self._later(self._wait, call)
+        self._wait = min(2 * self._wait, LONGEST_WAIT)
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+        """One timer a direction: it waits for one thing at a time."""
+        self._cancel()
+        self._timer = self._pair.later(seconds, call)
+
+    def close(self) -> None:
+        """The pair has ended: whatever is still called does nothing."""
+        self.state = State.FINISHED
+        self.shared = None  # the slot may be another's next
+        self._cancel()
+        self.pump.close()
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- the pump ---------------------------------------------------------------------
+
+    def run_pump(self) -> None:
+        """Move what can be moved; then rest, finish, or hand back to the kernel."""
+        if self.state is not State.PUMP:
+            return
+        try:
+            more = self.pump.run(ROUNDS)
+        except OSError as error:
+            self._pair.reset(None, os.strerror(error.errno or 0).lower())
+            return
+        if more:
+            self._pair.later(0, self.run_pump)
+        elif self.pump.at_end and not self.pump.held:
+            self._finish()
+        elif not self.pump.held and not self._refused:
+            self._restart()
+
+    def _finish(self) -> None:
+        """The source's last byte has been written: pass its end on."""
+        if fence(self.source.sock) == TCP_CLOSE and not self.source.fin_sent:
+            # No FIN came, for then our side would still be open: a reset, read as an end.
+            self._pair.reset(self.source, "reset by peer")
+            return
+        if self._sending():
+            self._look_again(self.run_pump)  # of a dropped direction, from before the drop
+            return
+        self.state, self.why = State.FINISHED, "end of stream"
+        self._cancel()
+        self.target.send_fin()
+        self._pair.on_finished()
+
+    def _restart(self) -> None:
+        """At a quiet moment, PUMP to REDIRECT again."""
+        rest = self._rested_at - time.monotonic()
+        if rest > 0:
+            self._later(rest, self.run_pump)
+        elif self._sending() or self.opposite.state is State.DRAIN or not self.opposite.pause():
+            self._later(self._rest, self.run_pump)
+        else:
+            renewed, why = self._pair.renew(self.source)
+            if why:
+                # The socket is out of the sockmaps for good; so nothing may be
+                # redirected to it, and the opposite direction stays paused.
+                self._refuse(why)
+                return
+            if renewed:
+                self._start(self._pair.kernel_in_use())
+                self._pair.rewatch()
+            else:
+                self._later(self._rest, self.run_pump)
+            self.opposite.resume()
+
+    def pause(self) -> bool:
+        """See to it that nothing is, or will be, redirected to the target; if it is so.
+
+        The parser holds what arrives from now on, and the fence waits for one that runs.
+        """
+        if self.state is not State.REDIRECT:
+            return True
+        self.shared.action = Action.HOLD
+        fence(self.source.sock)
+        if self._sending():
+            self.resume()
+            return False
+        return True
+
+    def resume(self) -> None:
+        """Undo pause(). What was held meanwhile is told by its hold event."""
+        if self.state is State.REDIRECT:
+            self.shared.action = self._action()

@@ -1,0 +1,143 @@
+"""All pairs of one splicer, on one loop and one kernel."""
+
+from __future__ import annotations
+
+import itertools
+import select
+import socket
+import time
+from collections.abc import Callable
+
+from sockproxy.controller.loop import EventLoop
+from sockproxy.controller.pair import Pair
+from sockproxy.controller.pump import Pipes
+from sockproxy.errors import SockproxyError
+from sockproxy.kernel import SockmapKernel, SpliceKernel
+
+__all__ = ["MIB", "Engine", "Totals", "open_kernel"]
+
+MIB = 1 << 20
+SWEEP = 0.5  # seconds between looks at idle pairs
+
+
+def open_kernel(pairs: int, *, parser: bool = True) -> tuple[SpliceKernel | None, str]:
+    """A kernel for so many pairs; or none, and why this machine cannot have one."""
+    try:
+        return SockmapKernel(2 * pairs, parser=parser), ""
+    except SockproxyError as error:
+        return None, str(error)
+
+
+class Totals:
+    """What the ended pairs did, in bytes and pairs."""
+
+    def __init__(self) -> None:
+        self.pairs = 0
+        self.reset = 0
+        self.redirected = self.pumped = self.dropped = self.holds = 0
+
+    def add(self, pair: Pair) -> None:
+        """Count one ended pair."""
+        self.pairs += 1
+        self.reset += pair.outcome != "finished"
+        stats = pair.stats()
+        for direction in (stats.forward, stats.backward):
+            self.redirected += direction.redirected
+            self.pumped += direction.pumped
+            self.dropped += direction.dropped
+            self.holds += direction.holds
+
+
+class Engine:
+    """Pairs and what they share. All but `loop.call` belongs to the loop's thread.
+
+    kernel: None to relay everything in user space; `why_not` then says why.
+    budget: bytes per direction.
+    idle_timeout: seconds without a byte either way after which a pair is aborted.
+    """
+
+    def __init__(
+        self,
+        kernel: SpliceKernel | None,
+        *,
+        why_not: str = "relay asked for",
+        budget: int = MIB,
+        idle_timeout: float | None = None,
+    ) -> None:
+        self.kernel, self.why_not = kernel, why_not
+        self.loop = EventLoop()
+        self.pairs: dict[int, Pair] = {}
+        self.totals = Totals()
+        self.budget = budget
+        self._pipes = Pipes()
+        self._numbers = itertools.count(1)
+        self._idle_timeout = idle_timeout
+        self._activity: dict[int, tuple[int, float]] = {}
+        self._by_slot: dict[int, Pair] = {}
+        if kernel is not None:
+            self.loop.watch(kernel.hold_events(), select.EPOLLIN, self._on_holds)
+        if idle_timeout is not None:
+            self.loop.later(SWEEP, self._sweep)
+
+    def add(
+        self, client: socket.socket, upstream: socket.socket, on_end: Callable[[Pair], None]
+    ) -> Pair:
+        """Pair two connected sockets, which now belong to the pair.
+
+        Raises OSError when one of them is not connected any more; both stay open then.
+        """
+        pair = Pair(
+            next(self._numbers),
+            (client, upstream),
+            loop=self.loop,
+            kernel=self.kernel,
+            pipes=self._pipes,
+            budget=self.budget,
+            why_not=self.why_not,
+            on_end=lambda ended: self._on_end(ended, on_end),
+        )
+        self.pairs[pair.number] = pair
+        pair.begin()
+        if pair.outcome is None:
+            self._by_slot.update(dict.fromkeys(pair.slots, pair))
+        return pair
+
+    def _on_end(self, pair: Pair, on_end: Callable[[Pair], None]) -> None:
+        self.pairs.pop(pair.number, None)
+        self._activity.pop(pair.number, None)
+        for slot in pair.slots:
+            self._by_slot.pop(slot, None)
+        self.totals.add(pair)
+        on_end(pair)
+
+    def _on_holds(self, _events: int) -> None:
+        assert self.kernel is not None
+        self.kernel.take_holds(self._on_hold)
+
+    def _on_hold(self, slot: int) -> None:
+        pair = self._by_slot.get(slot)
+        if pair is not None and pair.outcome is None:
+            pair.on_hold(slot)
+
+    def _sweep(self) -> None:
+        """Abort the pairs that have been idle for too long."""
+        assert self._idle_timeout is not None
+        now = time.monotonic()
+        for number, pair in list(self.pairs.items()):
+            moved = pair.moved()
+            before, since = self._activity.get(number, (-1, now))
+            if moved != before:
+                self._activity[number] = (moved, now)
+            elif now - since >= self._idle_timeout:
+                pair.abort(f"idle for {self._idle_timeout:g} s")
+        self.loop.later(SWEEP, self._sweep)
+
+    def close(self) -> None:
+        """Abort what still runs and release everything."""
+        for pair in list(self.pairs.values()):
+            pair.abort("closed")
+        self._pipes.close()
+        if self.kernel is not None:
+            self.loop.unwatch(self.kernel.hold_events())
+            self.kernel.close()
+        self.loop.close()

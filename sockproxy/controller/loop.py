@@ -1,0 +1,112 @@
+"""The event loop that one splicer runs on: epoll, timers and calls from other threads."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Callable
+
+__all__ = ["EventLoop", "Timer"]
+
+MAX_EVENTS = 512
+
+
+class Timer:
+    """A call that is due at a moment of time.monotonic(); may be cancelled."""
+
+    __slots__ = ("call", "due")
+
+    def __init__(self, due: float, call: Callable[[], None]) -> None:
+        self.due = due
+        self.call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        """Never call. Cancelling twice is allowed."""
+        self.call = None
+
+
+class EventLoop:
+    """Single-threaded: all but call() and stop() belong to the thread inside run()."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = itertools.count()
+        self._ready: deque[Callable[[], None]] = deque()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._stopping = False
+
+    def watch(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
+        """Call `handler(events)` when the descriptor has one of the epoll `events`."""
+        self._epoll.register(fd, events)
+        self._handlers[fd] = handler
+
+    def rewatch(self, fd: int, events: int) -> None:
+        """Change the events; what holds already is reported anew."""
+        self._epoll.modify(fd, events)
+
+    def unwatch(self, fd: int) -> None:
+        """Forget the descriptor, which must still be open. Twice is allowed."""
+        if self._handlers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> Timer:
+        """Call once after `seconds`."""
+        timer = Timer(time.monotonic() + seconds, call)
+        heapq.heappush(self._timers, (timer.due, next(self._order), timer))
+        return timer
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call after the events that are at hand."""
+        self._ready.append(call)
+
+    def call(self, call: Callable[[], None]) -> None:
+        """From any thread: make the loop's thread call."""
+        self._ready.append(call)
+        os.eventfd_write(self._wake, 1)
+
+    def stop(self) -> None:
+        """From any thread or signal handler: make run() return."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+
+    def run(self) -> None:
+        """Serve until stop()."""
+        while not self._stopping:
+            for fd, events in self._epoll.poll(self._patience(), MAX_EVENTS):
+                if fd == self._wake:
+                    os.eventfd_read(self._wake)
+                # A handler before this one may have closed the descriptor.
+                elif (handler := self._handlers.get(fd)) is not None:
+                    handler(events)
+            for _ in range(len(self._ready)):
+                self._ready.popleft()()
+            self._run_timers()
+
+    def _patience(self) -> float:
+        """Seconds that epoll may wait; -1 for ever."""
+        if self._ready:
+            return 0
+        while self._timers and self._timers[0][2].call is None:
+            heapq.heappop(self._timers)
+        if not self._timers:
+            return -1
+        return max(0.0, self._timers[0][0] - time.monotonic())
+
+    def _run_timers(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            call = heapq.heappop(self._timers)[2].call
+            if call is not None:
+                call()
+
+    def close(self) -> None:
+        """Close the loop's own descriptors."""
+        self._epoll.close()
+        os.close(self._wake)

@@ -1,0 +1,332 @@
+"""The proxy: accepts, connects upstream, and pairs the two on an engine."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import resource
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from sockproxy.cgroup import Cgroup, create_owned, sweep
+from sockproxy.controller.connect import Connector
+from sockproxy.controller.end import End
+from sockproxy.controller.engine import MIB, Engine, open_kernel
+from sockproxy.controller.loop import Timer
+from sockproxy.controller.pair import Pair
+from sockproxy.errors import SockproxyError
+from sockproxy.net.address import Address, format_address, original_destination
+from sockproxy.net.tcp import set_keepalive
+
+__all__ = ["Proxy", "ProxyOptions"]
+
+BACKLOG = 1024
+ACCEPTS = 64  # before other events have their turn
+FULL_PAUSE = 0.05  # seconds without accepting after running out of descriptors
+DESCRIPTORS_PER_PAIR = 6  # two sockets and, while pumping, a pipe each way
+SPARE_DESCRIPTORS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyOptions:
+    """What a proxy is to do. Times are in seconds, sizes in bytes.
+
+    upstreams: taken in turn; empty for the original destination of a REDIRECT.
+    keepalive: seconds of silence before a probe; None to leave the system's default.
+    grace: how long running pairs may take to finish after the first stop().
+    """
+
+    listen: tuple[Address, ...]
+    upstreams: tuple[Address, ...]
+    name: str
+    connect_timeout: float = 10.0
+    idle_timeout: float | None = None
+    max_connections: int = 4096
+    budget: int = MIB
+    relay: bool = False
+    parser: bool = True
+    nodelay: bool = True
+    keepalive: int | None = None
+    grace: float = 10.0
+
+
+class Proxy:
+    """A proxy in the calling thread.
+
+    open() binds and loads; run() serves until stop() has been called and the pairs have
+    ended; close() releases everything and may be called at any point.
+
+    log: receives one line for each noteworthy event.
+    trace: receives one line for each connection that ended or failed.
+    """
+
+    def __init__(
+        self, options: ProxyOptions, log: Callable[[str], None], trace: Callable[[str], None]
+    ) -> None:
+        self.options = options
+        self.started = time.time()
+        self.listening: list[Address] = []
+        self.engine: Engine
+        self.why_no_cgroup = ""
+        self.refused = 0
+        """Clients reset because no upstream took them."""
+        self._log, self._trace = log, trace
+        self._cgroup: Cgroup | None = None
+        self._listeners: list[socket.socket] = []
+        self._accepting = False
+        self._connecting: dict[socket.socket, Connector] = {}
+        self._turn: Iterator[int] = itertools.count()
+        self._stops = 0
+        self._grace: Timer | None = None
+        self._opened = False
+
+    # -- opening and closing ------------------------------------------------------------
+
+    def open(self) -> None:
+        """Enter a cgroup, load the programs, bind. Raises SockproxyError; undoes itself."""
+        try:
+            self._raise_descriptor_limit()
+            self._open_engine()
+            for address in self.options.listen:
+                self._listeners.append(self._bind(address))
+            self._accept_again()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_engine(self) -> None:
+        options = self.options
+        kernel, why_not = None, "relay asked for"
+        if not options.relay:
+            # Sockets that wait to be accepted have a slot as well.
+            kernel, why_not = open_kernel(options.max_connections + BACKLOG, parser=options.parser)
+            if kernel is None:
+                self._log(f"relaying in user space: {why_not}")
+        self.engine = Engine(
+            kernel, why_not=why_not, budget=options.budget, idle_timeout=options.idle_timeout
+        )
+        self._opened = True
+        if kernel is not None:
+            try:
+                self._enter_cgroup()
+            except SockproxyError as error:
+                # Sockets are then enrolled one by one, when they are paired.
+                self.why_no_cgroup = str(error)
+                self._log(f"no cgroup of its own: {error}")
+
+    def _enter_cgroup(self) -> None:
+        """Sockets opened from here on are enrolled by sock_ops as they are established."""
+        assert self.engine.kernel is not None
+        sweep()
+        self._cgroup = create_owned(self.options.name)
+        self._cgroup.enter()
+        fd = self._cgroup.open()
+        try:
+            self.engine.kernel.watch_cgroup(fd)
+        finally:
+            os.close(fd)
+
+    def _raise_descriptor_limit(self) -> None:
+        need = DESCRIPTORS_PER_PAIR * self.options.max_connections + SPARE_DESCRIPTORS
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft >= need:
+            return
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (need, max(hard, need)))
+        except (OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(need, hard), hard))
+            self._log(
+                f"{hard} file descriptors may be too few for "
+                f"{self.options.max_connections} connections; raise 'ulimit -n' to {need}"
+            )
+
+    def _bind(self, address: Address) -> socket.socket:
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if address.family == socket.AF_INET6:
+                # [::] serves IPv4 as well, as v4-mapped addresses.
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind(address.sockaddr)
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+        except OSError as error:
+            sock.close()
+            raise SockproxyError(
+                f"listen on {address}", errno=error.errno, hint="choose another --listen"
+            ) from None
+        host, port = sock.getsockname()[:2]
+        self.listening.append(Address(address.family, host, port))
+        return sock
+
+    def close(self) -> None:
+        """End what still runs and release everything. Closing twice is allowed."""
+        self._close_listeners()
+        for client, connector in list(self._connecting.items()):
+            connector.cancel()
+            self._discard(client)
+        self._connecting.clear()
+        if self._opened:
+            self._opened = False
+            self.engine.close()
+        if self._cgroup is not None:
+            cgroup, self._cgroup = self._cgroup, None
+            cgroup.remove()
+
+    # -- serving ---------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        self.engine.loop.run()
+
+    def stop(self) -> None:
+        """From a signal handler: the first call lets pairs finish, the second ends now."""
+        self._stops += 1
+        self.engine.loop.call(self._end_now if self._stops > 1 else self._end_gently)
+
+    def _end_gently(self) -> None:
+        self._close_listeners()
+        if not self._busy():
+            self._end_now()
+            return
+        live, grace = len(self.engine.pairs), self.options.grace
+        self._log(f"stopping: {live} connections have {grace:g} s to finish")
+        self._grace = self.engine.loop.later(self.options.grace, self._end_now)
+
+    def _end_now(self) -> None:
+        if self.engine.pairs:
+            self._log(f"stopped: {len(self.engine.pairs)} connections were reset")
+        self.engine.loop.stop()
+
+    def _busy(self) -> bool:
+        return bool(self.engine.pairs or self._connecting)
+
+    def _close_listeners(self) -> None:
+        for sock in self._listeners:
+            if self._accepting:
+                self.engine.loop.unwatch(sock.fileno())
+            sock.close()
+        self._listeners.clear()
+        self._accepting = False
+
+    def _accept_again(self) -> None:
+        if not self._accepting and self._listeners:
+            self._accepting = True
+            for sock in self._listeners:
+                self.engine.loop.watch(sock.fileno(), select.EPOLLIN, partial(self._accept, sock))
+
+    def _accept_no_more(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            for sock in self._listeners:
+                self.engine.loop.unwatch(sock.fileno())
+
+    def _accept(self, listener: socket.socket, _events: int) -> None:
+        for _ in range(ACCEPTS):
+            if len(self.engine.pairs) + len(self._connecting) >= self.options.max_connections:
+                self._accept_no_more()  # until one ends; new clients wait in the backlog
+                return
+            try:
+                client, _ = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._log(f"accept: {os.strerror(error.errno)}; trying again")
+                    self._accept_no_more()
+                    self.engine.loop.later(FULL_PAUSE, self._accept_again)
+                    return
+                continue  # the client gave up while it waited
+            client.setblocking(False)
+            self._serve(client)
+
+    def _serve(self, client: socket.socket) -> None:
+        """Connect the client's upstream and pair them."""
+        self._prepare(client)
+        candidates = self._candidates(client)
+        if not candidates:
+            self._fail(client, "no original destination: the connection was not redirected")
+            return
+        connector = Connector(
+            self.engine.loop,
+            candidates,
+            self.options.connect_timeout,
+            connected=partial(self._pair, client),
+            failed=partial(self._fail, client),
+            prepare=self._prepare,
+            discard=self._discard,
+        )
+        self._connecting[client] = connector
+        connector.start()
+
+    def _candidates(self, client: socket.socket) -> list[Address]:
+        """The upstreams to try, the one whose turn it is first."""
+        upstreams = self.options.upstreams
+        if upstreams:
+            first = next(self._turn) % len(upstreams)
+            return list(upstreams[first:] + upstreams[:first])
+        found = original_destination(client)
+        return [found] if found is not None else []
+
+    def _prepare(self, sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, self.options.nodelay)
+        if self.options.keepalive is not None:
+            set_keepalive(sock, self.options.keepalive)
+
+    def _pair(self, client: socket.socket, upstream: socket.socket) -> None:
+        self._connecting.pop(client, None)
+        try:
+            self.engine.add(client, upstream, self._on_end)
+        except OSError as error:  # one of them was reset before they were paired
+            self._discard(upstream)
+            self._fail(client, (error.strerror or "not connected").lower())
+
+    def _fail(self, client: socket.socket, why: str) -> None:
+        """The client is told as TCP would tell it: by a reset."""
+        self._connecting.pop(client, None)
+        self.refused += 1
+        self._trace(f"{_peer(client)} refused: {why}")
+        self._discard(client)
+        self._after_one_ended()
+
+    def _discard(self, sock: socket.socket) -> None:
+        """Reset a socket that never became part of a pair, and free its slot."""
+        kernel = self.engine.kernel
+        try:
+            end = End(sock)
+            if kernel is not None and kernel.find(end.cookie) is not None:
+                end.enrol(kernel)
+                end.leave()
+            end.close(reset=True)
+        except (OSError, SockproxyError):
+            sock.close()
+
+    def _on_end(self, pair: Pair) -> None:
+        stats = pair.stats()
+        ways = []
+        for arrow, way in (("->", stats.forward), ("<-", stats.backward)):
+            ways.append(f"{arrow} {way.redirected + way.pumped} B ({way.redirected} in the kernel)")
+        self._trace(
+            f"#{pair.number} {format_address(stats.client)} to {format_address(stats.upstream)} "
+            f"{stats.outcome} after {stats.age:.3f} s: {', '.join(ways)}"
+        )
+        self._after_one_ended()
+
+    def _after_one_ended(self) -> None:
+        if self._stops:
+            if not self._busy():
+                self.engine.loop.stop()
+        else:
+            self._accept_again()
+
+
+def _peer(sock: socket.socket) -> str:
+    try:
+        return format_address(sock.getpeername()[:2])
+    except OSError:
+        return "a client that had gone"

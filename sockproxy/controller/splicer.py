@@ -1,0 +1,189 @@
+"""The library: splice two connected sockets of the caller."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import socket
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Literal
+
+from sockproxy.controller.engine import MIB, Engine, open_kernel
+from sockproxy.controller.pair import Pair
+from sockproxy.controller.stats import PairStats
+from sockproxy.errors import SockproxyError, UsageError
+
+__all__ = ["Splice", "Splicer"]
+
+Side = Literal["forward", "backward"]
+
+
+class Splice:
+    """A running splice of sockets `a` and `b`; any thread may use it.
+
+    forward is the direction from a to b, backward the one from b to a. In asyncio,
+    ``await splice`` waits as wait() does.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pair: Pair | None = None
+        self._done: Future[PairStats] = Future()
+
+    def wait(self, timeout: float | None = None) -> PairStats:
+        """Wait until both directions have ended, or the pair was reset; the counters.
+
+        timeout: seconds; TimeoutError when they pass first. The result's `outcome` is
+        "finished", or says why the pair was reset.
+        """
+        return self._done.result(timeout)
+
+    def __await__(self) -> Generator[None, None, PairStats]:
+        # shield: to cancel one who waits must not end the splice for the others.
+        return asyncio.shield(asyncio.wrap_future(self._done)).__await__()
+
+    def done(self) -> bool:
+        """Whether the splice has ended."""
+        return self._done.done()
+
+    def stats(self) -> PairStats:
+        """Counters and states as they are now."""
+        return self._tell(lambda pair: None)
+
+    def drop(self, direction: Side) -> None:
+        """From now on throw away the bytes of `direction`; its end still passes on."""
+        if direction not in ("forward", "backward"):
+            raise UsageError(f"drop {direction!r}", hint="the directions are forward and backward")
+        self._tell(lambda pair: getattr(pair, direction).drop())
+
+    def abort(self) -> None:
+        """Drop what is under way and reset both connections. Twice is allowed."""
+        self._tell(lambda pair: pair.abort("aborted"))
+
+    def _start(self, a: socket.socket, b: socket.socket) -> None:
+        """On the loop's thread."""
+        try:
+            self._pair = self._engine.add(a, b, lambda pair: self._done.set_result(pair.stats()))
+        except OSError as error:  # reset before it was paired
+            a.close()
+            b.close()
+            self._done.set_exception(error)
+
+    def _tell(self, do: Callable[[Pair], None]) -> PairStats:
+        """Do something with the pair on the loop's thread; the counters after it."""
+        answer: Future[PairStats] = Future()
+
+        def act() -> None:
+            pair = self._pair
+            if pair is not None and pair.outcome is None:
+                do(pair)
+            if pair is not None:
+                answer.set_result(pair.stats())
+            else:
+                answer.set_exception(self._done.exception() or SockproxyError("splicer closed"))
+
+        if self._done.done():
+            return self._done.result()
+        self._engine.loop.call(act)
+        # The splicer may close meanwhile; its end of the pair is an answer as well.
+        concurrent.futures.wait(
+            (answer, self._done), return_when=concurrent.futures.FIRST_COMPLETED
+        )
+        return answer.result() if answer.done() else self._done.result()
+
+
+class Splicer:
+    """Splices pairs of connected TCP sockets, in the kernel wherever that is exact.
+
+        with sockproxy.Splicer() as splicer:
+            splice = splicer.splice(client, upstream)
+            print(splice.wait())
+
+    pairs: how many may run accelerated at once; more are relayed in user space.
+    budget: bytes per direction that may lie between the two sockets (plus TCP's own
+        buffers); the sender blocks beyond it.
+    relay: True to keep everything in user space.
+    parser: False for the verdict-only path, for measurements: it is neither exact nor
+        bounded (docs/decisions/0002-parser-path.md).
+
+    Where the machine cannot accelerate, pairs are relayed and `why_not` says why.
+    """
+
+    def __init__(
+        self, *, pairs: int = 1024, budget: int = MIB, relay: bool = False, parser: bool = True
+    ) -> None:
+        if pairs < 1 or budget < 4096:
+            raise UsageError("a splicer needs at least 1 pair and a budget of 4096 bytes")
+        kernel, self.why_not = (
+            (None, "relay asked for") if relay else open_kernel(pairs, parser=parser)
+        )
+        self._engine = Engine(kernel, why_not=self.why_not, budget=budget)
+        self._thread = threading.Thread(target=self._engine.loop.run, name="splicer", daemon=True)
+        self._thread.start()
+        self._closed = False
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether this machine accelerates at all."""
+        return self._engine.kernel is not None
+
+    def splice(self, a: socket.socket, b: socket.socket) -> Splice:
+        """Move bytes between two connected stream sockets until both directions end.
+
+        What was not read yet (even if peeked at) is moved too. The sockets belong to
+        the splice from now on: the caller's objects are closed, as by detach(), and the
+        connections end when both directions have, or with a reset when one end is.
+
+        Raises UsageError for a socket that is not a connected TCP socket.
+        """
+        if self._closed:
+            raise UsageError("splice with a closed splicer")
+        for sock in (a, b):
+            check_socket(sock)
+        if a.fileno() == b.fileno():
+            raise UsageError("splice a socket with itself")
+        splice = Splice(self._engine)
+        taken = [take_over(sock) for sock in (a, b)]
+        self._engine.loop.call(lambda: splice._start(*taken))
+        return splice
+
+    def close(self) -> None:
+        """Reset what still runs and release everything. Closing twice is allowed."""
+        if not self._closed:
+            self._closed = True
+            self._engine.loop.stop()
+            self._thread.join()
+            self._engine.close()
+
+    def __enter__(self) -> Splicer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def check_socket(sock: socket.socket) -> None:
+    """Raise UsageError unless `sock` is a connected TCP socket."""
+    try:
+        if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
+            raise UsageError("splice something other than a TCP socket")
+        sock.getpeername()
+    except OSError as error:
+        raise UsageError(
+            "splice a socket", errno=error.errno, hint="both sockets must be open and connected"
+        ) from None
+
+
+def take_over(sock: socket.socket) -> socket.socket:
+    """A non-blocking object for the connection, whose former object is closed."""
+    taken = socket.socket(sock.family, sock.type, sock.proto, sock.detach())
+    taken.setblocking(False)
+    return taken

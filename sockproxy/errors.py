@@ -1,0 +1,79 @@
+"""The one tree of errors.
+
+    SockproxyError            exit 1   what was asked for did not hold
+    ├── UsageError            exit 2   the request itself is wrong
+    ├── PermissionDenied      exit 3   a capability is missing
+    ├── Unsupported           exit 4   this kernel or machine cannot do it
+    ├── KernelError           exit 1   a system call or libbpf call failed
+    └── CgroupError           exit 1   a cgroup could not be made, entered or removed
+
+Each error carries what was being done, the errno where there is one, what to do
+next, and the verifier's log where there is one.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+import os
+from typing import ClassVar
+
+
+class SockproxyError(Exception):
+    """Base of all errors that sockproxy raises on purpose.
+
+    doing: what was being done, as a phrase ("load splice.bpf.o").
+    errno: the positive errno, if the kernel gave one.
+    hint:  what the user can do next, as a sentence without a full stop.
+    log:   the BPF verifier's log, if any.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        doing: str,
+        *,
+        errno: int | None = None,
+        hint: str | None = None,
+        log: str | None = None,
+    ) -> None:
+        super().__init__(doing)
+        self.doing = doing
+        self.errno = errno
+        self.hint = hint
+        self.log = log
+
+    def __str__(self) -> str:
+        text = self.doing
+        if self.errno:
+            name = _errno.errorcode.get(self.errno, str(self.errno))
+            text += f": {os.strerror(self.errno)} ({name})"
+        if self.hint:
+            text += f"; {self.hint}"
+        return text
+
+
+class UsageError(SockproxyError):
+    """The request itself is wrong: an address, a size, a combination of options."""
+
+    exit_code = 2
+
+
+class PermissionDenied(SockproxyError):
+    """A capability is missing (EPERM or EACCES)."""
+
+    exit_code = 3
+
+
+class Unsupported(SockproxyError):
+    """This kernel or machine cannot do what was asked."""
+
+    exit_code = 4
+
+
+class KernelError(SockproxyError):
+    """A system call or a libbpf call failed."""
+
+
+class CgroupError(SockproxyError):
+    """A cgroup could not be found, made, entered or removed."""

@@ -1,0 +1,194 @@
+"""The real kernel: bpf/splice.bpf.c loaded, its maps filled and read."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+from sockproxy.errors import KernelError, Unsupported
+from sockproxy.kernel.layout import check_sizes
+from sockproxy.kernel.protocol import Inspection
+from sockproxy.libbpf import BpfObject, Link, RingBuffer, ffi
+
+__all__ = ["SockmapKernel"]
+
+BPF_NOEXIST = 1
+BPF_SK_SKB_STREAM_PARSER = 4
+BPF_SK_SKB_STREAM_VERDICT = 5
+BPF_SK_SKB_VERDICT = 38
+
+HOLD_RECORD = 16  # bytes in the ring buffer: the event and its header
+RENEWALS = 3
+PACKET = bytes(64)  # the shortest frame that BPF_PROG_TEST_RUN takes is 14 bytes
+
+
+def read_object(name: str) -> bytes:
+    """The compiled BPF object `name` of this package."""
+    try:
+        return files("sockproxy").joinpath("_bpf", name).read_bytes()
+    except FileNotFoundError:
+        raise Unsupported(
+            f"find {name} in the installed package",
+            hint="the package was built without its BPF objects; build it with clang",
+        ) from None
+
+
+class SockmapKernel:
+    """SpliceKernel on two sockmaps; see bpf/maps.h for why there are two.
+
+    capacity: sockets at once.
+    parser: False for the verdict-only variant, which is not exact.
+    """
+
+    def __init__(self, capacity: int, *, parser: bool = True) -> None:
+        check_sizes()
+        self.capacity = capacity
+        self._links: list[Link] = []
+        self._directions: Any = None
+        self._inspections: Any = None
+        self._enrolments: Any = None
+        self._ring: RingBuffer | None = None
+        self._receive: Callable[[int], None] = lambda slot: None
+        self._object = BpfObject("splice.bpf.o", read_object("splice.bpf.o"))
+        try:
+            self._load(parser)
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, parser: bool) -> None:
+        bpf = self._object
+        for name in ("targets", "sources", "directions", "slots", "free_slots"):
+            bpf.set_max_entries(name, self.capacity)
+        # A direction is held at most once per start, so that the ring never overflows.
+        ring = 4096
+        while ring < self.capacity * HOLD_RECORD:
+            ring *= 2
+        bpf.set_max_entries("holds", ring)
+        bpf.set_attach_type("splice_verdict_only", BPF_SK_SKB_VERDICT)
+        for name in ("splice_verdict_only",) if parser else ("splice_parser", "splice_verdict"):
+            bpf.skip_program(name)
+        bpf.load()
+
+        self._targets, self._sources = bpf.map("targets"), bpf.map("sources")
+        self._slots, self._free = bpf.map("slots"), bpf.map("free_slots")
+        self._directions = bpf.map("directions").view("struct direction", self.capacity)
+        self._inspections = bpf.map("inspections").view("struct inspection", 1)
+        self._enrolments = bpf.map("enrolments").view("struct enrolment", 1)
+        self._blank = ffi.new("struct direction *")
+        self._key, self._value = ffi.new("uint32_t *"), ffi.new("uint32_t *")
+        self._cookie, self._fd = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+        self._inspect = bpf.program("inspect_slot").runner(PACKET)
+        if parser:
+            bpf.program("splice_parser").attach_to_map(self._sources, BPF_SK_SKB_STREAM_PARSER)
+            bpf.program("splice_verdict").attach_to_map(self._sources, BPF_SK_SKB_STREAM_VERDICT)
+        else:
+            bpf.program("splice_verdict_only").attach_to_map(self._sources, BPF_SK_SKB_VERDICT)
+        for slot in range(self.capacity):
+            self._give_back(slot)
+        self._ring = RingBuffer(
+            bpf.map("holds"), "struct hold_event", lambda event: self._receive(int(event.slot))
+        )
+
+    def _give_back(self, slot: int) -> None:
+        self._value[0] = slot
+        self._free.update(ffi.NULL, self._value)
+
+    def _insert(self, sockmap: Any, slot: int, fd: int) -> None:
+        self._key[0], self._fd[0] = slot, fd
+        sockmap.update(self._key, self._fd, BPF_NOEXIST)
+
+    def _delete(self, sockmap: Any, slot: int) -> None:
+        self._key[0] = slot
+        sockmap.delete(self._key)
+
+    def direction(self, slot: int) -> Any:
+        return self._directions[slot]
+
+    def find(self, cookie: int) -> int | None:
+        self._cookie[0] = cookie
+        return int(self._value[0]) if self._slots.lookup(self._cookie, self._value) else None
+
+    def enrol(self, fd: int, cookie: int) -> int:
+        if not self._free.pop(self._value):
+            raise KernelError("take a slot", errno=errno.ENOSPC, hint="raise the connection limit")
+        slot = int(self._value[0])
+        try:
+            self._insert(self._targets, slot, fd)
+            self._cookie[0], self._value[0] = cookie, slot
+            self._slots.update(self._cookie, self._value, BPF_NOEXIST)
+        except BaseException:
+            self._delete(self._targets, slot)
+            self._give_back(slot)
+            raise
+        return slot
+
+    def renew(self, slot: int, fd: int) -> bool:
+        for _ in range(RENEWALS):
+            self._delete(self._targets, slot)
+            self._insert(self._targets, slot, fd)
+            seen = self.inspect(slot)
+            # sk_psock_backlog() may have held the old psock over our delete.
+            if seen is not None and not seen.parser_used:
+                return True
+        return False
+
+    def start(self, slot: int, fd: int) -> None:
+        self._insert(self._sources, slot, fd)
+
+    def stop(self, slot: int) -> None:
+        self._delete(self._sources, slot)
+
+    def release(self, slot: int, cookie: int) -> None:
+        self._delete(self._sources, slot)
+        self._delete(self._targets, slot)
+        self._cookie[0] = cookie
+        self._slots.delete(self._cookie)
+        self._directions[slot] = self._blank[0]
+        self._give_back(slot)
+
+    def inspect(self, slot: int) -> Inspection | None:
+        seen = self._inspections[0]
+        seen.slot = slot
+        self._inspect()
+        if not seen.found:
+            return None
+        return Inspection(
+            state=seen.state,
+            write_seq=seen.write_seq,
+            snd_una=seen.snd_una,
+            rcv_nxt=seen.rcv_nxt,
+            copied_seq=seen.copied_seq,
+            backlog_skbs=seen.backlog_skbs,
+            parser_used=bool(seen.parser_used),
+            parser_working=bool(seen.parser_working),
+        )
+
+    def hold_events(self) -> int:
+        assert self._ring is not None
+        return self._ring.fileno()
+
+    def take_holds(self, receive: Callable[[int], None]) -> None:
+        assert self._ring is not None
+        self._receive = receive
+        self._ring.consume()
+
+    def enrolments(self) -> dict[str, int]:
+        counts = self._enrolments[0]
+        names = ("enrolled", "no_slot", "refused", "multipath")
+        return {name: int(getattr(counts, name)) for name in names}
+
+    def watch_cgroup(self, fd: int) -> None:
+        self._links.append(self._object.program("enrol_established").attach_to_cgroup(fd))
+
+    def close(self) -> None:
+        while self._links:
+            self._links.pop().close()
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+        # The mappings go with the last reference to them, and their descriptors too.
+        self._directions = self._inspections = self._enrolments = None
+        self._object.close()

@@ -1,0 +1,25 @@
+"""A small binding of libbpf 1.x: open, set knobs, load, attach, pin, read and write maps.
+
+Lowest layer: it knows nothing of sockets or proxies.
+"""
+
+from __future__ import annotations
+
+from sockproxy.libbpf.library import ffi, load_library, version
+from sockproxy.libbpf.map import Map, open_pinned, pin
+from sockproxy.libbpf.object import BpfObject, Link, Program, Runner
+from sockproxy.libbpf.ringbuf import RingBuffer
+
+__all__ = [
+    "BpfObject",
+    "Link",
+    "Map",
+    "Program",
+    "RingBuffer",
+    "Runner",
+    "ffi",
+    "load_library",
+    "open_pinned",
+    "pin",
+    "version",
+]

@@ -1,0 +1,67 @@
+"""``libbpf.so.1``, loaded once, and how its failures become errors."""
+
+from __future__ import annotations
+
+import errno
+from functools import cache
+from typing import Any
+
+from sockproxy.errors import KernelError, PermissionDenied, SockproxyError, Unsupported
+from sockproxy.libbpf import _binding
+
+__all__ = ["SONAME", "check", "failure", "ffi", "load_library", "version"]
+
+ffi: Any = _binding.ffi
+"""cffi's view of libbpf's types and of bpf/shared.h; its structures are known at run time."""
+
+SONAME = "libbpf.so.1"
+
+_NO_PERMISSION = (errno.EPERM, errno.EACCES)
+_NOT_THERE = (errno.ENOSYS, errno.EOPNOTSUPP, 524)  # 524: the kernel's own ENOTSUPP
+
+
+@cache
+def load_library() -> Any:
+    """The library itself.
+
+    Raises Unsupported when the machine has none.
+    """
+    try:
+        lib: Any = ffi.dlopen(SONAME)
+    except OSError as error:
+        raise Unsupported(
+            f"load {SONAME} ({error})",
+            hint="install libbpf 1.0 or later (Debian: apt install libbpf1)",
+        ) from None
+    # libbpf prints its troubles to stderr; ours are told in errors, with the log.
+    lib.libbpf_set_print(ffi.NULL)
+    return lib
+
+
+def version() -> str:
+    """libbpf's own version, such as ``v1.1``."""
+    return str(ffi.string(load_library().libbpf_version_string()).decode())
+
+
+def failure(doing: str, number: int, log: str | None = None) -> SockproxyError:
+    """The error for `doing`, which ended with the positive errno `number`."""
+    if number in _NO_PERMISSION and not log:
+        return PermissionDenied(
+            doing, errno=number, hint="run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+        )
+    if number in _NOT_THERE:
+        return Unsupported(
+            doing, errno=number, hint="run 'sockproxy doctor' to see what is missing"
+        )
+    hint = "run 'sockproxy doctor' to see what this kernel accepts" if log else None
+    return KernelError(doing, errno=number, hint=hint, log=log)
+
+
+def check(result: int, doing: str) -> int:
+    """`result` of a libbpf 1.x call: not negative, or minus an errno.
+
+    Raises the error that fits the errno.
+    """
+    if result < 0:
+        raise failure(doing, -result)
+    return result

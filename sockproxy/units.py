@@ -1,0 +1,47 @@
+"""Sizes and durations as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from sockproxy.errors import UsageError
+
+__all__ = ["format_size", "parse_duration", "parse_size"]
+
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|)", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes: ``4096``, ``64k``, ``1MiB``, ``1.5G``; every unit is a power of 1024.
+
+    Raises UsageError.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"size {text!r}", hint="write bytes with a unit, such as 64KiB or 1MiB")
+    return int(float(found[1]) * 1024 ** _POWERS[found[2].lower()])
+
+
+def format_size(size: int) -> str:
+    """Bytes with the largest unit that leaves three digits or fewer: ``1.5 GiB``."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1000 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{size} B" if unit == "B" else f"{value:.3g} {unit}"
+
+
+def parse_duration(text: str) -> float:
+    """Seconds: ``2``, ``2s``, ``500ms``, ``5m``, ``1h``; more than zero.
+
+    Raises UsageError.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    seconds = float(found[1]) * _SECONDS[found[2].lower()] if found else 0.0
+    if seconds <= 0:
+        raise UsageError(f"duration {text!r}", hint="write a time such as 500ms, 10s or 5m")
+    return seconds

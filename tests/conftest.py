@@ -1,0 +1,62 @@
+"""For all tests: skip what this machine cannot run, and catch what a test leaves behind.
+
+SOCKPROXY_REQUIRE=root,bpf,tools turns a skip for one of these needs into a failure.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+import pytest
+
+from tests.support import needs, residue
+
+PR_SET_CHILD_SUBREAPER = 36
+PRIVILEGED = ("root", "bpf")
+REQUIRED = pytest.StashKey[set]()
+
+
+def pytest_configure(config):
+    try:
+        config.stash[REQUIRED] = needs.required(os.environ.get("SOCKPROXY_REQUIRE", ""))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+    # Orphans of a test become our children, so that the residue check sees them.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def pytest_runtest_setup(item):
+    found = needs.unmet(item.iter_markers())
+    if found is None:
+        return
+    name, why = found
+    if name in item.config.stash[REQUIRED]:
+        pytest.fail(f"{name} is required by SOCKPROXY_REQUIRE, but: {why}", pytrace=False)
+    pytest.skip(why)
+
+
+def privileged(item):
+    return any(item.get_closest_marker(name) for name in PRIVILEGED)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_left_by_the_session(request):
+    """As below, for what fixtures of a module or the session leave."""
+    yield from check_residue(any(privileged(item) for item in request.session.items))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request):
+    """Fail a privileged test that leaves namespaces, cgroups, pins, mounts or processes."""
+    yield from check_residue(privileged(request.node))
+
+
+def check_residue(wanted):
+    if not wanted:
+        yield
+        return
+    before = residue.snapshot()
+    yield
+    if lines := residue.left_behind(before):
+        pytest.fail("left behind:\n  " + "\n  ".join(lines), pytrace=False)

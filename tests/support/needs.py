@@ -1,0 +1,78 @@
+"""What tests need of the machine, told by their markers, and what to do without it."""
+
+from __future__ import annotations
+
+import ctypes
+import glob
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+
+SETUP = "as root, run tools/setup-debian"
+OBJECTS = Path(__file__).resolve().parents[2] / "sockproxy" / "_bpf"
+# Servers live outside the PATH that a plain login has.
+SEARCH = ["/usr/local/sbin", "/usr/sbin", "/sbin", *sorted(glob.glob("/usr/lib/postgresql/*/bin"))]
+BPF_MAP_TYPE_SOCKMAP = 15
+
+
+def find_program(name):
+    """The path of an external program, or None. Looks where servers are installed as well."""
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *SEARCH]))
+
+
+def lacks_root():
+    """Why a test cannot have root's rights, or None."""
+    return None if os.geteuid() == 0 else "not root: run the tests with sudo"
+
+
+@cache
+def lacks_bpf():
+    """Why a test cannot use BPF, or None. Found out by making a sockmap, not by asking."""
+    if not list(OBJECTS.glob("*.bpf.o")):
+        return f"no BPF objects in {OBJECTS}: run make build"
+    if "cgroup2" not in Path("/proc/mounts").read_text():
+        return "no cgroup v2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup"
+    try:
+        libbpf = ctypes.CDLL("libbpf.so.1")
+    except OSError:
+        return f"no libbpf.so.1: {SETUP}"
+    fd = libbpf.bpf_map_create(BPF_MAP_TYPE_SOCKMAP, b"probe", 4, 4, 1, None)
+    if fd < 0:
+        return f"the kernel refuses a sockmap ({os.strerror(-fd)}): run 'sockproxy doctor'"
+    os.close(fd)
+    return None
+
+
+def lacks_tools(*names):
+    """Why external programs cannot be run, or None."""
+    missing = [name for name in names if find_program(name) is None]
+    return f"no {', '.join(missing)}: {SETUP}" if missing else None
+
+
+def lacks_vm():
+    """Why a test cannot boot another kernel, or None."""
+    return None if find_program("vng") else "no vng: pip install virtme-ng (see vagrant/README.md)"
+
+
+NEEDS = {"root": lacks_root, "bpf": lacks_bpf, "tools": lacks_tools, "vm": lacks_vm}
+
+
+def required(value):
+    """The needs named in `value`, a list with commas; raises ValueError for unknown ones."""
+    names = {name.strip() for name in value.split(",")} - {""}
+    if unknown := names - NEEDS.keys():
+        raise ValueError(f"SOCKPROXY_REQUIRE knows {', '.join(NEEDS)}; not {', '.join(unknown)}")
+    return names
+
+
+def unmet(markers):
+    """The first need that this machine cannot meet, as (name, why); None if it meets all.
+
+    markers: a test's marks, each with a name and arguments.
+    """
+    for mark in markers:
+        lacks = NEEDS.get(mark.name)
+        if lacks and (why := lacks(*mark.args)):
+            return mark.name, why
+    return None

@@ -1,0 +1,72 @@
+"""Connected TCP sockets for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import time
+
+
+def tcp_pair(host="127.0.0.1"):
+    """Two connected sockets, (client, server), that fail rather than wait for ever."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.bind((host, 0))
+        listener.listen(1)
+        client = socket.socket(family)
+        client.connect(listener.getsockname()[:2])
+        server, _ = listener.accept()
+    for sock in (client, server):
+        sock.settimeout(20)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return client, server
+
+
+@contextlib.contextmanager
+def spliced(splicer, host="127.0.0.1"):
+    """(client, server, splice): what client sends, server receives, and the reverse."""
+    client, a = tcp_pair(host)
+    server, b = tcp_pair(host)
+    splice = splicer.splice(a, b)
+    with client, server:
+        yield client, server, splice
+
+
+def receive(sock, count):
+    """Exactly `count` bytes."""
+    parts = []
+    while count:
+        part = sock.recv(min(count, 1 << 20))
+        assert part, f"end of stream with {count} bytes to come"
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def reset(sock):
+    """Close with a RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def eventually(condition, seconds=5.0):
+    """Wait until `condition()` is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.005)
+
+
+def push_until_blocked(sock, chunk, quiet=0.5):
+    """Send without waiting until nothing is taken for `quiet` seconds; bytes taken."""
+    sock.setblocking(False)
+    taken, last = 0, time.monotonic()
+    while time.monotonic() - last < quiet:
+        try:
+            taken += sock.send(chunk)
+            last = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.001)
+    sock.settimeout(20)
+    return taken

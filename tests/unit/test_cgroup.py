@@ -1,0 +1,77 @@
+"""Finding the mount, and which groups are leftovers, on made-up trees."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from sockproxy.cgroup import Cgroup, find_mount, owned, sweep
+from sockproxy.errors import Unsupported, UsageError
+
+UNIFIED = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n"
+HYBRID = (
+    "tmpfs /sys/fs/cgroup tmpfs ro 0 0\n"
+    "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n"
+    "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "path"),
+    [
+        (UNIFIED, "/sys/fs/cgroup"),
+        (HYBRID, "/sys/fs/cgroup/unified"),
+        ("none /a\\040b cgroup2 rw 0 0\n", "/a b"),
+    ],
+)
+def test_the_mount_is_found_wherever_it_is(tmp_path, mounts, path):
+    file = tmp_path / "mounts"
+    file.write_text("proc /proc proc rw 0 0\n" + mounts)
+    assert str(find_mount(file)) == path
+
+
+def test_no_mount_says_what_to_do(tmp_path):
+    file = tmp_path / "mounts"
+    file.write_text("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n")
+    with pytest.raises(Unsupported, match="mount -t cgroup2"):
+        find_mount(file)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "-x"])
+def test_a_bad_name_is_refused(tmp_path, name):
+    with pytest.raises(UsageError):
+        Cgroup(tmp_path).child(name)
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    monkeypatch.setattr(owned, "find_mount", lambda: tmp_path)
+    parent = tmp_path / "sockproxy"
+    parent.mkdir()
+    return parent
+
+
+def test_only_groups_of_dead_owners_are_swept(tree):
+    mine = f"web.{os.getpid()}.{owned.start_time(os.getpid())}"
+    reused_pid = f"web.{os.getpid()}.1"
+    dead = "web.4194304.5"  # above the largest pid there can be
+    for name in (mine, reused_pid, dead, "somebody-elses", "a.b.c"):
+        (tree / name).mkdir()
+    (tree / dead / "nested").mkdir()
+    assert {path.name for path in sweep()} == {reused_pid, dead}
+    assert {path.name for path in tree.iterdir()} == {mine, "somebody-elses", "a.b.c"}
+
+
+def test_a_group_with_somebody_inside_is_left(tree):
+    group = tree / "web.4194304.5"
+    group.mkdir()
+    (group / "cgroup.procs").write_text("17\n")
+    assert sweep() == []
+
+
+def test_the_empty_parent_goes_too(tree):
+    (tree / "web.4194304.5").mkdir()
+    sweep()
+    assert not tree.exists()
+    assert sweep() == []

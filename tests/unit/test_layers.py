@@ -1,0 +1,127 @@
+"""Imports inside the package point one way only, and those from outside are declared."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "sockproxy"
+
+# From the top down: a module imports from lower lines and from its own package.
+# "" is sockproxy/__init__.py.
+LAYERS = [
+    {"__main__"},
+    {"cli"},
+    {"bench", "metrics"},
+    {""},
+    {"controller"},
+    {"kernel"},
+    {"libbpf", "cgroup", "net"},
+    {"units"},
+    {"errors"},
+]
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+
+MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+
+
+def module_name(path):
+    """sockproxy/net/tcp.py, told relative to the package -> "sockproxy.net.tcp"."""
+    parts = ["sockproxy", *path.with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def package_of(path):
+    """The package that relative imports in the module at `path` start from."""
+    name = module_name(path)
+    return name if path.name == "__init__.py" else name.rpartition(".")[0]
+
+
+def imported(source, package):
+    """The absolute names that `source`, a module in `package`, imports."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                kept = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*kept, base] if base else kept)
+            # A name imported from the top may be a subpackage of its own layer.
+            if base == "sockproxy":
+                for alias in node.names:
+                    yield f"sockproxy.{alias.name}" if alias.name in RANK else base
+            else:
+                yield base
+
+
+def layer_of(name):
+    """The name in LAYERS that the module `name` of ours belongs to."""
+    _, *below = name.split(".")
+    return below[0] if below else ""
+
+
+def violations(source, name, package):
+    """What the module `name` imports against the layers' order."""
+    own = layer_of(name)
+    for target in imported(source, package):
+        if target.split(".")[0] != "sockproxy":
+            continue
+        other = layer_of(target)
+        if other != own and RANK[other] <= RANK[own]:
+            yield f"{name} imports {target}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_imports_point_down(path):
+    name = module_name(path)
+    assert layer_of(name) in RANK, f"give {name} a layer in {Path(__file__).name}"
+    assert not list(violations((PACKAGE / path).read_text(), name, package_of(path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("sockproxy.kernel.x", "from sockproxy.controller import Splicer"),
+        ("sockproxy.kernel.x", "from ..controller.engine import Engine"),
+        ("sockproxy.net.x", "import sockproxy.libbpf.map"),
+        ("sockproxy.net.x", "from sockproxy import cgroup"),
+        ("sockproxy.controller.x", "import sockproxy"),
+        ("sockproxy.errors", "def late():\n    from sockproxy.units import parse_size"),
+        ("sockproxy.units", "if TYPE_CHECKING:\n    from sockproxy.cli import main"),
+    ],
+)
+def test_an_import_upwards_or_sideways_is_found(name, source):
+    assert len(list(violations(source, name, name.rpartition(".")[0]))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("sockproxy.cli.x", "from sockproxy.errors import UsageError"),
+        ("sockproxy.cli.x", "from sockproxy import Splicer"),
+        ("sockproxy.controller.x", "from .engine import Engine"),
+        ("sockproxy.net.x", "import socket\nfrom sockproxy.net.tcp import kick"),
+    ],
+)
+def test_an_import_downwards_is_not(name, source):
+    assert not list(violations(source, name, name.rpartition(".")[0]))
+
+
+def test_imports_from_outside_are_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.match(r"[\w.-]+", line)[0] for line in project["dependencies"]}
+    # cffi brings _cffi_backend, which the generated binding imports.
+    allowed = declared | {"sockproxy", "_cffi_backend"} | sys.stdlib_module_names
+    found = {
+        name.split(".")[0]
+        for path in MODULES
+        for name in imported((PACKAGE / path).read_text(), package_of(path))
+    }
+    assert found <= allowed

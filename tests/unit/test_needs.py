@@ -1,0 +1,75 @@
+"""The rules of conftest.py: what is skipped, what is required, what counts as residue."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import needs, residue
+
+ROOT = Path(__file__).resolve().parents[2]
+
+ONE_TEST = """
+import pytest
+
+@pytest.mark.tools("no-such-program")
+def test_it():
+    pass
+"""
+
+
+def run_pytest(folder, require):
+    (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
+    (folder / "test_it.py").write_text(ONE_TEST)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", str(folder)],
+        env={"PYTHONPATH": str(ROOT), "SOCKPROXY_REQUIRE": require},
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+
+
+def test_a_missing_program_skips_and_says_how_to_get_it(tmp_path):
+    done = run_pytest(tmp_path, "root,bpf")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no no-such-program: as root, run tools/setup-debian" in done.stdout
+
+
+def test_a_missing_program_fails_when_required(tmp_path):
+    done = run_pytest(tmp_path, "tools")
+    assert done.returncode == 1
+    assert "required by SOCKPROXY_REQUIRE" in done.stdout
+
+
+def test_an_unknown_need_is_a_usage_error(tmp_path):
+    done = run_pytest(tmp_path, "tols")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "tols" in done.stderr
+
+
+def test_programs_are_found_by_name():
+    assert needs.lacks_tools("sh") is None
+    assert "no-such-program" in needs.lacks_tools("sh", "no-such-program")
+
+
+def test_a_running_child_is_residue_until_it_ends():
+    before = residue.snapshot()
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        assert [line for line in residue.left_behind(before, patience=0) if "sleep 60" in line]
+    finally:
+        child.kill()
+        child.wait()
+    assert not [line for line in residue.left_behind(before) if "sleep 60" in line]
+
+
+def test_directories_are_residue(tmp_path, monkeypatch):
+    monkeypatch.setattr(residue, "NETNS", tmp_path)
+    before = residue.snapshot()
+    (tmp_path / "ns").mkdir()
+    lines = residue.left_behind(before, patience=0)
+    assert f"network namespace: {tmp_path}/ns" in lines
