@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sockproxy.controller.proxy import Proxy
-from sockproxy.controller.runtime import ANSWER_TIME, release_name, socket_path, take_name
+from sockproxy.controller.runtime import ANSWER_TIME, socket_path, take_name
 
 __all__ = ["SCHEMA", "Control", "connections_report", "status_report"]
 
@@ -72,14 +72,13 @@ class Control:
     def __init__(self, proxy: Proxy) -> None:
         """Take the proxy's name. Raises UsageError when it is taken."""
         self._proxy = proxy
-        self._name = proxy.options.name
-        take_name(self._name)
+        self._name = take_name(proxy.options.name)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
     def open(self) -> None:
         """Answer from now on."""
         self._listener.setblocking(False)
-        self._listener.bind(str(socket_path(self._name)))
+        self._listener.bind(str(socket_path(self._name.name)))
         self._listener.listen(16)
         self._proxy.engine.loop.watch(self._listener.fileno(), select.EPOLLIN, self._accept)
 
@@ -119,4 +118,4 @@ class Control:
     def close(self) -> None:
         """Answer no more and give the name back. Before the proxy closes its loop."""
         self._listener.close()
-        release_name(self._name)
+        self._name.release()

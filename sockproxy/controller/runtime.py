@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -12,9 +14,10 @@ from typing import Any
 
 from sockproxy.errors import PermissionDenied, SockproxyError, UsageError
 
-__all__ = ["ask", "release_name", "running", "runtime_root", "socket_path", "take_name"]
+__all__ = ["Name", "ask", "running", "runtime_root", "socket_path", "take_name"]
 
 ANSWER_TIME = 10.0  # seconds that a proxy has to answer
+TRIES = 10
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -31,34 +34,66 @@ def socket_path(name: str) -> Path:
     return runtime_root() / name / "control.sock"
 
 
-def take_name(name: str) -> Path:
-    """Make the directory of `name`, mode 0700, after clearing what a dead proxy left.
+class Name:
+    """A proxy's name, held by a lock on its directory as long as the process lives."""
 
-    Raises UsageError when the name is malformed or a running proxy has it.
+    def __init__(self, name: str, lock: int) -> None:
+        self.name = name
+        self._lock = lock
+
+    def release(self) -> None:
+        """Remove the directory, and ours above it when it was the last."""
+        shutil.rmtree(runtime_root() / self.name, ignore_errors=True)
+        os.close(self._lock)
+        with contextlib.suppress(OSError):  # others are running
+            runtime_root().rmdir()
+
+
+def take_name(name: str) -> Name:
+    """Make the directory of `name`, mode 0700, after clearing what dead proxies left.
+
+    Raises UsageError when the name is malformed or a living proxy has it.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"name {name!r}", hint="use letters, digits, '_', '-' and '.'")
-    folder = runtime_root() / name
+    root = runtime_root()
     try:
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.is_symlink() or folder.parent.stat().st_uid != os.geteuid():
-            raise PermissionDenied(f"use {folder}", hint="it belongs to somebody else; remove it")
-        if _connect(socket_path(name)) is not None:
-            raise UsageError(f"a proxy named {name} is running", hint="choose another --name")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=0o700)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if root.is_symlink() or root.stat().st_uid != os.geteuid():
+            raise PermissionDenied(f"use {root}", hint="it belongs to somebody else; remove it")
+        for folder in root.iterdir():
+            _clear(folder)
+        for _ in range(TRIES):
+            (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = _lock(root / name)
+            if lock is None:
+                raise UsageError(f"a proxy named {name} is running", hint="choose another --name")
+            if (root / name / "lock").exists():
+                return Name(name, lock)
+            os.close(lock)  # another start has just cleared it
     except OSError as error:
-        raise PermissionDenied(f"make {folder}", errno=error.errno) from None
-    return folder
+        raise PermissionDenied(f"make {root / name}", errno=error.errno) from None
+    raise SockproxyError(f"take the name {name}", hint="other starts keep clearing it; try again")
 
 
-def release_name(name: str) -> None:
-    """Remove the directory of `name`, and ours above it when it was the last."""
-    shutil.rmtree(runtime_root() / name, ignore_errors=True)
+def _lock(folder: Path) -> int | None:
+    """The lock of a directory, a descriptor; None while a living proxy has it."""
+    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        runtime_root().rmdir()
-    except OSError:
-        pass  # others are running
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _clear(folder: Path) -> None:
+    """Remove a directory whose proxy is dead."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        lock = _lock(folder)
+        if lock is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
 
 
 def running() -> list[str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
+import struct
 import time
 from pathlib import Path
 
@@ -15,6 +18,8 @@ MOUNTS = Path("/proc/self/mounts")
 SYSTEMD = ("system.slice", "user.slice", "init.scope")
 # Python keeps these helpers of multiprocessing until it exits.
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+PID = re.compile(r"(?<!\d)\d{2,7}(?!\d)")
+PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 PATIENCE = 3.0  # seconds: the kernel and process exits are not immediate
 
 
@@ -56,6 +61,43 @@ def children():
     return found
 
 
+def listener(path):
+    """The process that listens on a unix socket; None if `path` is something else."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(0.1)
+        try:
+            sock.connect(path)
+        except OSError:
+            return None
+        return PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))[0]
+
+
+def of_another_run(paths):
+    """Those of `paths` that another run of the tests or of sockproxy holds at this moment.
+
+    The names of our cgroups and runtime directories tell the process that made them; a
+    proxy with another name is known by its control socket.
+    """
+    mine = {os.getpid(), *(pid for pid, _, _ in children())}
+    holders = {(Path(path), int(pid)) for path in paths for pid in PID.findall(path)}
+    holders |= {(Path(path).parent, pid) for path in paths if (pid := listener(path))}
+    theirs = {path for path, pid in holders if pid not in mine and runs_sockproxy(pid)}
+    return {
+        path
+        for path in paths
+        if any(each.is_relative_to(path) or Path(path).is_relative_to(each) for each in theirs)
+    }
+
+
+def runs_sockproxy(pid):
+    """Whether the process runs sockproxy or its tests, and not just bears a number in a name."""
+    try:
+        command = " ".join(psutil.Process(pid).cmdline())
+    except psutil.NoSuchProcess:
+        return False
+    return any(word in command for word in ("pytest", "sockproxy"))
+
+
 def snapshot():
     """What is there now: a set of things for each kind of residue."""
     pins = [entries(mount) for mount in mounted("bpf")]
@@ -78,8 +120,10 @@ def left_behind(before, patience=PATIENCE):
     """One line for each thing that was not there `before`, after waiting for it to go."""
     deadline = time.monotonic() + patience
     while True:
-        now = snapshot()
-        lines = [f"{kind}: {thing}" for kind in now for thing in sorted(now[kind] - before[kind])]
+        new = {kind: things - before[kind] for kind, things in snapshot().items()}
+        for kind in ("cgroup", "runtime file"):
+            new[kind] -= of_another_run(new[kind])
+        lines = [f"{kind}: {thing}" for kind, things in new.items() for thing in sorted(things)]
         if not lines or time.monotonic() > deadline:
             return lines
         time.sleep(0.05)

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import time
+from pathlib import Path
 
 
 def tcp_pair(host="127.0.0.1"):
@@ -56,6 +57,14 @@ def eventually(condition, seconds=5.0):
     while not condition():
         assert time.monotonic() < deadline, "it did not come about in time"
         time.sleep(0.005)
+
+
+def tcp_buffers():
+    """The most that TCP itself may hold of one direction through a proxy, in bytes."""
+    largest = 0
+    for name in ("tcp_rmem", "tcp_wmem"):
+        largest += int(Path(f"/proc/sys/net/ipv4/{name}").read_text().split()[2])
+    return 2 * largest
 
 
 def push_until_blocked(sock, chunk, quiet=0.5):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,19 @@ def test_directories_are_residue(tmp_path, monkeypatch):
     (tmp_path / "ns").mkdir()
     lines = residue.left_behind(before, patience=0)
     assert f"network namespace: {tmp_path}/ns" in lines
+
+
+def test_what_another_run_holds_is_not_residue(tmp_path, monkeypatch):
+    monkeypatch.setattr(residue, "RUNTIME", tmp_path)
+    monkeypatch.setattr(residue, "children", set)  # the child below stands for a stranger
+    before = residue.snapshot()
+    other = subprocess.Popen([sys.executable, "-c", "input('pytest')"], stdin=subprocess.PIPE,
+                             stdout=subprocess.DEVNULL)  # fmt: skip
+    (tmp_path / f"test-{other.pid}-1").mkdir()
+    (tmp_path / f"test-{os.getpid()}-1").mkdir()
+    try:
+        shown = "\n".join(residue.left_behind(before, patience=0))
+    finally:
+        other.communicate()
+    assert f"test-{os.getpid()}-1" in shown
+    assert f"test-{other.pid}-1" not in shown

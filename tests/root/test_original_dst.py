@@ -1,0 +1,129 @@
+"""As a sidecar stands: REDIRECT hides the address, the proxy finds it again."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from pyroute2 import NetNS, netns
+
+from tests.support.proxy import running_proxy
+from tests.support.sockets import receive
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf]
+
+PORT = 15001
+
+
+class Namespace:
+    """A network namespace with loopback up, entered by a thread for each call."""
+
+    def __init__(self, name):
+        self.name = name
+        netns.create(name)
+        with NetNS(name) as ns:
+            ns.link("set", index=ns.link_lookup(ifname="lo")[0], state="up")
+
+    def run(self, *argv):
+        subprocess.run(["ip", "netns", "exec", self.name, *argv], check=True)
+
+    def socket(self, make):
+        """What `make()` returns, called inside: sockets stay in the namespace."""
+        made = []
+
+        def inside():
+            netns.setns(self.name)
+            made.append(make())
+
+        thread = threading.Thread(target=inside)
+        thread.start()
+        thread.join(20)
+        return made[0]
+
+    def remove(self):
+        netns.remove(self.name)
+
+
+@pytest.fixture
+def namespace():
+    made = Namespace(f"sockproxy-test-{os.getpid()}")
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def in_namespace(namespace, monkeypatch):
+    """Proxies started from here run in the namespace, as a group that is not redirected."""
+    argv = ["ip", "netns", "exec", namespace.name, "setpriv", "--regid", "7777", "--clear-groups"]
+    real = subprocess.Popen
+
+    def popen(command, *rest, **options):
+        if command[:3] == [sys.executable, "-m", "sockproxy"] and command[3] == "proxy":
+            command = [*argv, *command]
+        return real(command, *rest, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    return namespace
+
+
+REDIRECTS = {
+    "iptables": lambda family: [
+        ["iptables" if family == 4 else "ip6tables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp",
+         "--dport", "9000:9999", "-m", "owner", "!", "--gid-owner", "7777",
+         "-j", "REDIRECT", "--to-ports", str(PORT)],
+    ],
+    "nft": lambda family: [
+        ["nft", f"add table {'ip' if family == 4 else 'ip6'} t"],
+        ["nft", f"add chain {'ip' if family == 4 else 'ip6'} t out "
+                "{ type nat hook output priority -100 ; }"],
+        ["nft", f"add rule {'ip' if family == 4 else 'ip6'} t out meta skgid != 7777 "
+                f"tcp dport 9000-9999 redirect to :{PORT}"],
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.tools("iptables", "nft", "setpriv", "ip")
+@pytest.mark.parametrize("tool", REDIRECTS)
+@pytest.mark.parametrize(
+    ("family", "host", "listen"),
+    [(4, "127.0.0.1", f"127.0.0.1:{PORT}"), (6, "::1", f"[::]:{PORT}"),
+     (4, "127.0.0.1", f"[::]:{PORT}")],
+    ids=["v4", "v6", "v4-mapped"],
+)  # fmt: skip
+def test_the_hidden_address_is_found(in_namespace, tool, family, host, listen):
+    for argv in REDIRECTS[tool](family):
+        in_namespace.run(*argv)
+    sockets = in_namespace.socket(
+        lambda: [
+            socket.create_server((host, port), family=socket.AF_INET if family == 4 else socket.AF_INET6)
+            for port in (9001, 9002)
+        ]
+    )  # fmt: skip
+    with running_proxy("original-dst", listen=listen) as proxy:
+        for listener in sockets:
+            listener.settimeout(10)
+            client = in_namespace.socket(
+                lambda where=listener: socket.create_connection((host, where.getsockname()[1]), 10)
+            )
+            upstream, _ = listener.accept()
+            with listener, client, upstream:
+                upstream.settimeout(10)
+                client.sendall(b"to the right one")
+                assert receive(upstream, 16) == b"to the right one"
+                (pair,) = [each for each in proxy.connections() if not each["outcome"]]
+                assert pair["upstream"][1] == listener.getsockname()[1]
+                assert pair["forward"]["redirected"] == 16
+            proxy.settled()
+
+
+@pytest.mark.tools("setpriv", "ip")
+def test_a_direct_connection_is_refused_rather_than_looped(in_namespace):
+    with running_proxy("original-dst", listen=f"127.0.0.1:{PORT}") as proxy:
+        client = in_namespace.socket(lambda: socket.create_connection(("127.0.0.1", PORT), 10))
+        with client, pytest.raises(ConnectionResetError):
+            client.recv(1)
+        assert "not redirected" in proxy.stderr()

@@ -1,0 +1,82 @@
+"""What takes minutes: much data, one long stream, many connections, many rounds."""
+
+from __future__ import annotations
+
+import gc
+import socket
+
+import pytest
+
+from tests.support.memory import available
+from tests.support.proxy import pattern_server, run_flows, running_proxy
+from tests.support.sockets import receive, reset
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.soak]
+
+GIB = 1 << 30
+
+
+@pytest.fixture(scope="module")
+def server():
+    with pattern_server() as address:
+        yield address
+
+
+def test_one_stream_over_4_gib_each_way(server):
+    """Sequence numbers and the 32-bit counters wrap."""
+    with running_proxy(server) as proxy:
+        assert not run_flows(
+            proxy.address, clients=1, up=4 * GIB + 12345, down=4 * GIB + 54321, timeout=1200
+        )
+        status = proxy.settled()
+        assert status["redirected"] + status["pumped"] > 8 * GIB
+
+
+@pytest.mark.parametrize("options", [[], ["--budget", "64KiB"]])
+def test_ten_gigabytes_in_one_run(server, options):
+    with running_proxy(server, *options) as proxy:
+        assert not run_flows(proxy.address, count=4, up=700_000_000, down=700_000_000, timeout=1200)
+        status = proxy.settled()
+        assert status["redirected"] + status["pumped"] > 11_000_000_000
+
+
+def test_ten_thousand_short_connections_leak_nothing():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        running_proxy(listener.getsockname()) as proxy,
+    ):
+        listener.settimeout(10)
+
+        def cycle(count):
+            for number in range(count):
+                client = socket.create_connection(proxy.address, timeout=10)
+                upstream, _ = listener.accept()
+                client.sendall(b"x" * (number % 3000 + 1))
+                upstream.settimeout(10)
+                receive(upstream, number % 3000 + 1)
+                (reset if number % 7 == 0 else socket.socket.close)(client)
+                upstream.close()
+            return proxy.settled()
+
+        cycle(1000)
+        gc.collect()
+        before = available()
+        status = cycle(10_000)
+        assert before - available() < 64 << 20
+        assert status["enrolments"]["no_slot"] == 0
+        assert status["enrolments"]["enrolled"] == 2 * 11_000
+
+
+def test_many_rounds_of_contention(server):
+    with running_proxy(server, "--budget", "32KiB") as proxy:
+        for number in range(20):
+            assert not run_flows(
+                proxy.address,
+                count=12,
+                up=8_000_000 + number,
+                down=6_000_000 + 3 * number,
+                writes=(1 << 20) >> (number % 8),
+                nap=0.03,
+                order=("both", "client", "server")[number % 3],
+            )
+        assert proxy.settled()["holds"] > 100
