@@ -1,0 +1,3 @@
+"""Measurements: scripted runs against other proxies, and what they recorded."""
+
+from __future__ import annotations
