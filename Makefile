@@ -16,7 +16,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help system setup build dist lint format test soak demo bench clean stale
+.PHONY: help system setup build dist lint format test soak demo clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,17 +55,14 @@ format: $(BUILT) ## put Python and C into the project's style
 	$(BIN)/ruff format .
 	clang-format -i $(BPF_SOURCES)
 
-test: $(BUILT) ## run all tests but the long ones; TESTS=path, ARGS go to pytest
+test: lint ## check style and types, run all tests but the long ones; TESTS=path, ARGS go to pytest
 	$(BIN)/pytest -q $(TESTS) $(ARGS)
 
 soak: $(BUILT) ## run the tests that take minutes
 	$(BIN)/pytest -q $(TESTS) -m soak --timeout 3600 $(ARGS)
 
-demo: $(BUILT) ## one accelerated proxy, seen at work
-	@tools/demo
-
-bench: $(BUILT) ## measure, accelerated and plain; ARGS go to sockproxy bench run
-	$(BIN)/sockproxy bench run $(ARGS)
+demo: $(BUILT) ## measure plain TCP, HAProxy, the relay and the spliced proxy; ARGS go to it
+	@$(BIN)/python -m bench.demo $(ARGS)
 
 clean: ## remove what was made, the virtual environment included
 	rm -rf $(VENV) build dist sockproxy/_bpf sockproxy/libbpf/_binding.py

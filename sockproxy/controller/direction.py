@@ -43,6 +43,7 @@ __all__ = ["Direction", "State"]
 ROUNDS = 16  # of reading and writing before other connections have their turn
 U32 = 0xFFFFFFFF
 FIRST_WAIT, LONGEST_WAIT = 0.0005, 0.05  # seconds between looks at a draining backlog
+YIELDS = 8  # looks in a row before that; epoll's shortest wait is a millisecond
 SHORTEST_REST, LONGEST_REST = 0.002, 1.0  # seconds in PUMP after a hold
 QUIET = 1.0  # a direction not held for so long has its rest shortened again
 
@@ -74,7 +75,7 @@ class Direction:
         self._refused = False
         self._rest = SHORTEST_REST
         self._rested_at = self._started_at = 0.0
-        self._wait = FIRST_WAIT
+        self._wait, self._yields = FIRST_WAIT, YIELDS
         self._timer: Timer | None = None
 
     # -- starting and stopping the kernel --------------------------------------------
@@ -156,7 +157,7 @@ class Direction:
     def _drain(self, why: str) -> None:
         self._pair.stop(self.source)
         self.state, self.why = State.DRAIN, why
-        self._wait = FIRST_WAIT
+        self._wait, self._yields = FIRST_WAIT, YIELDS
         self._look_at_backlog()
 
     def backlog(self) -> int:
@@ -203,6 +204,12 @@ class Direction:
         self._pair.rewatch()
 
     def _look_again(self, call: Callable[[], None]) -> None:
+        if self._yields:
+            # Most backlogs are one skb that a kworker is about to send: let it.
+            self._yields -= 1
+            os.sched_yield()
+            self._later(0, call)
+            return
         self._later(self._wait, call)
         self._wait = min(2 * self._wait, LONGEST_WAIT)
 

@@ -17,6 +17,7 @@ from tests.support.sockets import receive
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
 PORT = 15001
+FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 class Namespace:
@@ -70,20 +71,23 @@ def in_namespace(namespace, monkeypatch):
     return namespace
 
 
-REDIRECTS = {
-    "iptables": lambda family: [
-        ["iptables" if family == 4 else "ip6tables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp",
-         "--dport", "9000:9999", "-m", "owner", "!", "--gid-owner", "7777",
-         "-j", "REDIRECT", "--to-ports", str(PORT)],
-    ],
-    "nft": lambda family: [
-        ["nft", f"add table {'ip' if family == 4 else 'ip6'} t"],
-        ["nft", f"add chain {'ip' if family == 4 else 'ip6'} t out "
-                "{ type nat hook output priority -100 ; }"],
-        ["nft", f"add rule {'ip' if family == 4 else 'ip6'} t out meta skgid != 7777 "
-                f"tcp dport 9000-9999 redirect to :{PORT}"],
-    ],
-}  # fmt: skip
+def by_iptables(family):
+    program = "iptables" if family == 4 else "ip6tables"
+    match = "-p tcp --dport 9000:9999 -m owner ! --gid-owner 7777"
+    return [f"{program} -t nat -A OUTPUT {match} -j REDIRECT --to-ports {PORT}".split()]
+
+
+def by_nft(family):
+    table = f"{'ip' if family == 4 else 'ip6'} t"
+    match = "meta skgid != 7777 tcp dport 9000-9999"
+    return [
+        ["nft", f"add table {table}"],
+        ["nft", f"add chain {table} out {{ type nat hook output priority -100 ; }}"],
+        ["nft", f"add rule {table} out {match} redirect to :{PORT}"],
+    ]
+
+
+REDIRECTS = {"iptables": by_iptables, "nft": by_nft}
 
 
 @pytest.mark.tools("iptables", "nft", "setpriv", "ip")
@@ -99,10 +103,9 @@ def test_the_hidden_address_is_found(in_namespace, tool, family, host, listen):
         in_namespace.run(*argv)
     sockets = in_namespace.socket(
         lambda: [
-            socket.create_server((host, port), family=socket.AF_INET if family == 4 else socket.AF_INET6)
-            for port in (9001, 9002)
+            socket.create_server((host, port), family=FAMILIES[family]) for port in (9001, 9002)
         ]
-    )  # fmt: skip
+    )
     with running_proxy("original-dst", listen=listen) as proxy:
         for listener in sockets:
             listener.settimeout(10)

@@ -305,8 +305,9 @@ def test_close_resets_what_runs(splicer):
         with pytest.raises(ConnectionResetError):
             client.recv(1)
         assert splice.wait(1).outcome == "closed"
-        with pytest.raises(sockproxy.UsageError):
-            splicer.splice(*tcp_pair())
+        one, other = tcp_pair()
+        with one, other, pytest.raises(sockproxy.UsageError):
+            splicer.splice(one, other)
 
 
 def test_wait_times_out(splicer):
