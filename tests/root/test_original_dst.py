@@ -129,4 +129,4 @@ def test_a_direct_connection_is_refused_rather_than_looped(in_namespace):
         client = in_namespace.socket(lambda: socket.create_connection(("127.0.0.1", PORT), 10))
         with client, pytest.raises(ConnectionResetError):
             client.recv(1)
-        assert "not redirected" in proxy.stderr()
+        proxy.says("not redirected")

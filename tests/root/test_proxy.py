@@ -15,7 +15,7 @@ import pytest
 
 from sockproxy.cgroup import find_mount
 from tests.support.proxy import pattern_server, run_flows, run_sockproxy, running_proxy
-from tests.support.sockets import eventually, push_until_blocked, receive, reset
+from tests.support.sockets import push_until_blocked, receive, reset
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -135,7 +135,7 @@ def test_an_upstream_that_refuses_is_a_reset_for_the_client(listener):
             pytest.raises(ConnectionResetError),
         ):
             client.recv(1)
-        assert "connection refused" in proxy.stderr().lower()
+        proxy.says("connection refused")
         assert proxy.status()["connections_refused"] == 1
 
 
@@ -227,7 +227,7 @@ def test_idle_connections_are_reset(listener):
         client, upstream = through(proxy, listener)
         with client, upstream, pytest.raises(ConnectionResetError):
             client.recv(1)
-        assert "idle for 1 s" in proxy.stderr()
+        proxy.says("idle for 1 s")
 
 
 # -- survival ------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def test_sigterm_lets_connections_finish(listener):
         client, upstream = through(proxy, listener)
         with client, upstream:
             proxy.signal(signal.SIGTERM)
-            eventually(lambda: "stopping" in proxy.stderr())
+            proxy.says("stopping")
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(proxy.address, timeout=5)
             client.sendall(b"still served")
@@ -295,7 +295,7 @@ def test_grace_ends_and_so_does_a_second_sigterm(listener):
             with client, upstream:
                 for number in range(signals):
                     proxy.signal((signal.SIGTERM, signal.SIGINT)[number])
-                    eventually(lambda: "stopping" in proxy.stderr())
+                    proxy.says("stopping")
                 with pytest.raises(ConnectionResetError):
                     client.recv(1)
             assert proxy.process.wait(5) == 0

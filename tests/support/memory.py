@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
+import time
+from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 
 PAGE = 4096
+EVERY, LASTING = 0.005, 0.5  # seconds
+PAGES = re.compile(r"^(?: +pages free| +nr_zone_(?:in)?active_file| +count:) +(\d+)$", re.MULTILINE)
 
 
 def available():
-    """MemAvailable in bytes."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no MemAvailable")
+    """Bytes that the kernel could give out: free, in the file cache, or free on a CPU's list.
+
+    A CPU keeps freed pages on lists of its own (struct per_cpu_pages), hundreds of MiB at
+    times, that MemAvailable counts as used: memory taken from there would not show. All
+    comes from one read of one file, for pages move between those places all the time.
+    """
+    return sum(map(int, PAGES.findall(Path("/proc/zoneinfo").read_text()))) * PAGE
+
+
+def settled():
+    """available() for the length of LASTING, at its most.
+
+    A virtual machine takes tens of MiB of free pages away for some milliseconds, again
+    and again, to report them to its host (mm/page_reporting.c).
+    """
+    until, most = time.monotonic() + LASTING, 0
+    while time.monotonic() < until:
+        most = max(most, available())
+        time.sleep(EVERY)
+    return most
+
+
+def tcp_limit():
+    """What TCP may hold at most, in bytes; beyond it a receiver drops what arrives."""
+    return int(Path("/proc/sys/net/ipv4/tcp_mem").read_text().split()[2]) * PAGE
 
 
 def tcp_own():
@@ -28,16 +53,27 @@ def tcp_own():
 
 
 class Peak:
-    """Largest use since the start: all of it, and what of it TCP does not account for."""
+    """Largest use since the start: all of it, and what of it TCP does not account for.
+
+    Only what lasts counts, see settled().
+    """
 
     def __init__(self):
-        self.used = self.beyond_tcp = 0
-        self._available, self._tcp = available(), tcp_own()
+        self.used = self.tcp = self.beyond_tcp = 0
+        self._available, self._tcp = settled(), tcp_own()
+        self._recent = deque()
 
     def sample(self):
-        used = self._available - available()
-        self.used = max(self.used, used)
-        self.beyond_tcp = max(self.beyond_tcp, used - (tcp_own() - self._tcp))
+        """Look now."""
+        now, used, tcp = time.monotonic(), self._available - available(), tcp_own()
+        self.tcp = max(self.tcp, tcp)
+        self._recent.append((now, used, used - (tcp - self._tcp)))
+        if now - self._recent[0][0] < LASTING:
+            return
+        while now - self._recent[1][0] >= LASTING:
+            self._recent.popleft()
+        self.used = max(self.used, min(used for _, used, _ in self._recent))
+        self.beyond_tcp = max(self.beyond_tcp, min(beyond for _, _, beyond in self._recent))
 
 
 @contextmanager
@@ -46,7 +82,7 @@ def peak_memory():
     peak, done = Peak(), threading.Event()
 
     def watch():
-        while not done.wait(0.005):
+        while not done.wait(EVERY):
             peak.sample()
 
     thread = threading.Thread(target=watch)

@@ -48,6 +48,13 @@ class ProxyProcess:
         """What it has written to stderr so far."""
         return Path(self._log.name).read_text()
 
+    def says(self, text):
+        """Wait until it has written `text` to stderr; upper and lower case are one."""
+        deadline = time.monotonic() + START
+        while text.lower() not in self.stderr().lower():
+            assert time.monotonic() < deadline, f"no {text!r} in:\n{self.stderr()}"
+            time.sleep(0.005)
+
     def status(self):
         """Its part of `sockproxy status --json`."""
         (proxy,) = json.loads(run_sockproxy("status", self.name, "--json").stdout)["proxies"]
@@ -95,9 +102,16 @@ def running_proxy(upstream, *options, listen="127.0.0.1:0", exit_code=0):
             assert "Traceback" not in proxy.stderr(), proxy.stderr()
             assert "internal error" not in proxy.stderr(), proxy.stderr()
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait(START)
+            end(process)
+
+
+def end(process):
+    """End a process that a failed test left: twice SIGTERM lets a proxy tidy up."""
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            process.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(START / 4)
 
 
 @contextlib.contextmanager
@@ -114,12 +128,8 @@ def started(*argv, ready=None, **options):
             time.sleep(0.02)
         yield process
     finally:
-        process.terminate()
-        try:
-            process.communicate(timeout=START)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        end(process)
+        process.communicate()
 
 
 @contextlib.contextmanager
