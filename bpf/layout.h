@@ -7,7 +7,7 @@
 
 #include "shared.h"
 
-_Static_assert(sizeof(struct direction) == 104, "struct direction");
+_Static_assert(sizeof(struct direction) == 112, "struct direction");
 _Static_assert(sizeof(struct hold_event) == 8, "struct hold_event");
 _Static_assert(sizeof(struct inspection) == 40, "struct inspection");
 _Static_assert(sizeof(struct enrolment) == 32, "struct enrolment");

@@ -28,7 +28,7 @@ enum hold_reason {
 };
 
 /* One direction of a pair, at the slot of the socket that the bytes come from.
- * The first three fields are the controller's, the others the programs'. The
+ * The first three fields and the owner are the controller's, the others the programs'. The
  * programs run under that socket's lock: a direction has one writer. */
 struct direction {
 	uint32_t action; /* enum direction_action */
@@ -41,6 +41,7 @@ struct direction {
 	uint32_t backlog;  /* the most memory that its backlog was seen to take, bytes */
 	uint32_t overhead; /* of one skb in the backlog, beyond its bytes: the largest */
 	uint32_t reserved;
+	uint64_t owner; /* cookie of the socket whose slot the controller will free */
 	uint64_t redirected_bytes;
 	uint64_t redirected_skbs;
 	uint64_t passed_bytes;

@@ -59,6 +59,8 @@ def _upstreams(texts: tuple[str, ...]) -> tuple[Address, ...]:
 @click.option("--keepalive", type=click.IntRange(1, 32767), metavar="SECONDS",
               help="Probe silent peers on both sides.")  # fmt: skip
 @click.option("--relay", is_flag=True, help="Keep everything in user space, with splice(2).")
+@click.option("--eager", is_flag=True,
+              help="For measurements: redirect from the first byte, streams too.")  # fmt: skip
 @click.option("--verdict-only", is_flag=True,
               help="For measurements: no parser. Neither exact nor bounded.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="One line for each connection.")
@@ -74,6 +76,7 @@ def proxy(
     nodelay: bool,
     keepalive: int | None,
     relay: bool,
+    eager: bool,
     verdict_only: bool,
     verbose: bool,
 ) -> int:
@@ -85,8 +88,8 @@ def proxy(
     """
     if budget < 4096 or budget > 1 << 30:
         raise UsageError("--budget", hint="choose from 4KiB to 1GiB")
-    if relay and verdict_only:
-        raise UsageError("--relay and --verdict-only exclude each other")
+    if relay and (verdict_only or eager):
+        raise UsageError("--relay excludes --eager and --verdict-only")
     options = ProxyOptions(
         listen=listen,
         upstreams=_upstreams(upstream),
@@ -96,6 +99,7 @@ def proxy(
         max_connections=max_connections,
         budget=budget,
         relay=relay,
+        eager=eager,
         parser=not verdict_only,
         nodelay=nodelay,
         keepalive=keepalive,

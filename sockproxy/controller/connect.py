@@ -29,7 +29,7 @@ class Connector:
         *,
         connected: Callable[[socket.socket], None],
         failed: Callable[[str], None],
-        prepare: Callable[[socket.socket], None],
+        prepare: Callable[[socket.socket, Address], None],
         discard: Callable[[socket.socket], None],
     ) -> None:
         self._loop = loop
@@ -50,7 +50,7 @@ class Connector:
             return
         self._sock = sock
         sock.setblocking(False)
-        self._prepare(sock)
+        self._prepare(sock, address)
         self._timer = self._loop.later(
             self._timeout, lambda: self._next(f"{address}: no answer in {self._timeout:g} s")
         )

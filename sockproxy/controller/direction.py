@@ -4,8 +4,8 @@
 
 REDIRECT: the kernel moves the bytes. DRAIN: it takes no more, and what it took is
 still being sent. PUMP: user space moves them. Acceleration is a state, not a kind of
-connection; where it is not to be had, a direction is in PUMP from its first byte to
-its last.
+connection. Every direction begins in PUMP, and stays there while it carries what
+sockproxy.controller.traffic does not call a conversation, or when the kernel refuses.
 
 Three rules make the changes exact; each answers something in the kernel:
 
@@ -24,13 +24,13 @@ from __future__ import annotations
 
 import enum
 import os
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sockproxy.controller.end import End
 from sockproxy.controller.loop import Timer
 from sockproxy.controller.pump import Pump
+from sockproxy.controller.traffic import Traffic
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import Action, Held, SpliceKernel
 from sockproxy.net.tcp import TCP_CLOSE, fence, kick
@@ -44,8 +44,6 @@ ROUNDS = 16  # of reading and writing before other connections have their turn
 U32 = 0xFFFFFFFF
 FIRST_WAIT, LONGEST_WAIT = 0.0005, 0.05  # seconds between looks at a draining backlog
 YIELDS = 8  # looks in a row before that; epoll's shortest wait is a millisecond
-SHORTEST_REST, LONGEST_REST = 0.002, 1.0  # seconds in PUMP after a hold
-QUIET = 1.0  # a direction not held for so long has its rest shortened again
 
 
 class State(enum.Enum):
@@ -60,56 +58,54 @@ class State(enum.Enum):
 class Direction:
     """The bytes from `source` to `target`. All methods belong to the loop's thread."""
 
-    def __init__(self, pair: Pair, source: End, target: End, pump: Pump, budget: int) -> None:
+    def __init__(
+        self, pair: Pair, source: End, target: End, pump: Pump, traffic: Traffic, budget: int
+    ) -> None:
         self._pair = pair
         self.source, self.target = source, target
         self.pump = pump
         self.opposite: Direction
         self.state = State.PUMP
-        self.why = "starting"
+        self.why = "no conversation so far"
         """Why the kernel does not move the bytes; empty in REDIRECT."""
         self.dropped = False
         self.shared: Any = None
         """The struct direction, of a direction whose two sockets are enrolled."""
         self._budget = budget
+        self._traffic = traffic
+        self._burst = 0
         self._refused = False
-        self._rest = SHORTEST_REST
-        self._rested_at = self._started_at = 0.0
+        self._fresh = True  # the source's psock has had no strparser yet
         self._wait, self._yields = FIRST_WAIT, YIELDS
         self._timer: Timer | None = None
 
     # -- starting and stopping the kernel --------------------------------------------
 
-    def begin(self, kernel: SpliceKernel | None, why_not: str) -> None:
-        """Hand the bytes to the kernel, or pump them from first to last."""
-        if kernel is None or self.source.slot is None:
-            self._refuse(why_not)
-        else:
-            self.shared = kernel.direction(self.source.slot)
-            self._start(kernel)
-        if self.state is State.PUMP:
-            self._pair.rewatch()
-            self.run_pump()
+    def begin(self) -> None:
+        """Start; what is there to be moved, the loop reports."""
+        if not self._refused and self._traffic.suits_redirect():
+            self._hand_over()
+
+    def refuse(self, why: str) -> None:
+        """The kernel is not to be asked again for this direction."""
+        self._refused, self.why = True, why
 
     def _start(self, kernel: SpliceKernel) -> None:
         """PUMP to REDIRECT, on a psock that never had a strparser."""
         assert self.source.slot is not None
         shared = self.shared
+        self._fresh = False
         shared.target, shared.budget = self.target.slot, self._budget
         shared.anchored = shared.held = 0
         shared.action = self._action()
         try:
             kernel.start(self.source.slot, self.source.fd)
         except SockproxyError as error:
-            self._refuse(str(error))
+            self.refuse(str(error))
             return
         self.state, self.why = State.REDIRECT, ""
-        self._started_at = time.monotonic()
+        self._traffic.started()
         kick(self.source.sock)
-
-    def _refuse(self, why: str) -> None:
-        """The kernel is not to be asked again for this direction."""
-        self._refused, self.why = True, why
 
     def _action(self) -> Action:
         return Action.DROP if self.dropped else Action.REDIRECT
@@ -123,7 +119,7 @@ class Direction:
         else:
             # Nothing will be written behind the backlog, so nothing waits for it.
             if self.state is State.DRAIN:
-                self._to_pump()
+                self.state = State.PUMP
             self._pair.later(0, self.run_pump)
 
     def on_hold(self) -> None:
@@ -133,12 +129,7 @@ class Direction:
         # The hold left EAGAIN in sk_err; what else stands there is real.
         if self._pair.check_error(self.source):
             return
-        now = time.monotonic()
-        if now - self._started_at < QUIET:
-            self._rest = min(2 * self._rest, LONGEST_REST)
-        else:
-            self._rest = SHORTEST_REST
-        self._rested_at = now + self._rest
+        self._traffic.held()
         self._drain(f"held: {Held(self.shared.held).name.lower().replace('_', ' ')}")
 
     def on_end_of_source(self) -> None:
@@ -196,12 +187,8 @@ class Direction:
             self._look_again(self._look_at_backlog)
             return
         self.shared.anchored = 0  # write_seq is the pump's from here
-        self._to_pump()
-        self.run_pump()
-
-    def _to_pump(self) -> None:
         self.state = State.PUMP
-        self._pair.rewatch()
+        self.run_pump()
 
     def _look_again(self, call: Callable[[], None]) -> None:
         if self._yields:
@@ -233,20 +220,29 @@ class Direction:
     # -- the pump ---------------------------------------------------------------------
 
     def run_pump(self) -> None:
-        """Move what can be moved; then rest, finish, or hand back to the kernel."""
+        """Move what can be moved; then wait for more, finish, or hand over to the kernel."""
         if self.state is not State.PUMP:
             return
+        pump = self.pump
+        before = pump.moved
         try:
-            more = self.pump.run(ROUNDS)
+            more = pump.run(ROUNDS)
         except OSError as error:
             self._pair.reset(None, os.strerror(error.errno or 0).lower())
             return
+        self._burst += pump.moved - before
         if more:
             self._pair.later(0, self.run_pump)
-        elif self.pump.at_end and not self.pump.held:
+        elif pump.held:
+            pass  # the target is full
+        elif pump.at_end:
             self._finish()
-        elif not self.pump.held and not self._refused:
-            self._restart()
+        elif not self._refused:
+            if self._burst:
+                self._traffic.burst(self._burst, self.opposite.moved())
+                self._burst = 0
+            if self._traffic.suits_redirect():
+                self._hand_over()
 
     def _finish(self) -> None:
         """The source's last byte has been written: pass its end on."""
@@ -262,26 +258,38 @@ class Direction:
         self.target.send_fin()
         self._pair.on_finished()
 
-    def _restart(self) -> None:
-        """At a quiet moment, PUMP to REDIRECT again."""
-        rest = self._rested_at - time.monotonic()
+    def _hand_over(self) -> None:
+        """PUMP to REDIRECT, with nothing in the pump; or look again later."""
+        rest = self._traffic.rest()
         if rest > 0:
             self._later(rest, self.run_pump)
-        elif self._sending() or self.opposite.state is State.DRAIN or not self.opposite.pause():
-            self._later(self._rest, self.run_pump)
-        else:
-            renewed, why = self._pair.renew(self.source)
-            if why:
-                # The socket is out of the sockmaps for good; so nothing may be
-                # redirected to it, and the opposite direction stays paused.
-                self._refuse(why)
+            return
+        if self.shared is None:
+            kernel = self._pair.enrol()
+            if kernel is None:
                 return
-            if renewed:
-                self._start(self._pair.kernel_in_use())
-                self._pair.rewatch()
-            else:
-                self._later(self._rest, self.run_pump)
-            self.opposite.resume()
+            assert self.source.slot is not None
+            self.shared = kernel.direction(self.source.slot)
+        if self._fresh:
+            self._start(self._pair.kernel_in_use())
+        elif self._sending() or self.opposite.state is State.DRAIN or not self.opposite.pause():
+            self._later(self._traffic.retry_after(), self.run_pump)
+        else:
+            self._restart()
+
+    def _restart(self) -> None:
+        """At a quiet moment, PUMP to REDIRECT on a new psock."""
+        renewed, why = self._pair.renew(self.source)
+        if why:
+            # The socket is out of the sockmaps for good; so nothing may be
+            # redirected to it, and the opposite direction stays paused.
+            self.refuse(why)
+            return
+        if renewed:
+            self._start(self._pair.kernel_in_use())
+        else:
+            self._later(self._traffic.retry_after(), self.run_pump)
+        self.opposite.resume()
 
     def pause(self) -> bool:
         """See to it that nothing is, or will be, redirected to the target; if it is so.

@@ -112,7 +112,7 @@ def check_sock_ops() -> str:
 
 def check_redirect() -> str:
     """Bytes go from socket to socket in the kernel, and so does the end of the stream."""
-    with Splicer(pairs=2) as splicer:
+    with Splicer(pairs=2, eager=True) as splicer:
         client, server, splice = spliced_pair(splicer)
         client.sendall(b"request")
         echoed = server.recv(100)
@@ -128,7 +128,7 @@ def check_redirect() -> str:
 
 def check_bound() -> str:
     """A stalled reader stops its sender, and gets everything when it wakes."""
-    with Splicer(pairs=2) as splicer:
+    with Splicer(pairs=2, eager=True) as splicer:
         client, server, splice = spliced_pair(splicer)
         for sock in (client, server):
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import socket
-import struct
 
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import SpliceKernel
-from sockproxy.net.tcp import socket_cookie
+from sockproxy.net.tcp import close_with_reset, socket_cookie
 
 __all__ = ["End"]
-
-NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class End:
@@ -23,7 +20,6 @@ class End:
     __slots__ = (
         "_kernel",
         "cookie",
-        "events",
         "fd",
         "fin_sent",
         "in_targets",
@@ -35,23 +31,21 @@ class End:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.fd = sock.fileno()
-        self.cookie = socket_cookie(sock)
+        self.cookie = 0
         self.slot: int | None = None
         self.why_not: str | None = None
-        self.events = 0
         self.fin_sent = False
         self.in_targets = False
         self._kernel: SpliceKernel | None = None
 
     def enrol(self, kernel: SpliceKernel) -> None:
-        """Take the slot that sock_ops gave, or get one; on refusal note the reason."""
+        """Have a slot; on refusal note the reason."""
         self._kernel = kernel
-        self.slot = kernel.find(self.cookie)
-        if self.slot is None:
-            try:
-                self.slot = kernel.enrol(self.fd, self.cookie)
-            except SockproxyError as error:
-                self.why_not = str(error)
+        self.cookie = socket_cookie(self.sock)
+        try:
+            self.slot = kernel.enrol(self.sock, self.cookie)
+        except SockproxyError as error:
+            self.why_not = str(error)
         self.in_targets = self.slot is not None
 
     def leave(self) -> None:
@@ -71,5 +65,6 @@ class End:
     def close(self, *, reset: bool) -> None:
         """Close the socket: with a RST, or after what was sent has arrived."""
         if reset:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
-        self.sock.close()
+            close_with_reset(self.sock)
+        else:
+            self.sock.close()

@@ -53,6 +53,7 @@ class Engine:
 
     kernel: None to relay everything in user space; `why_not` then says why.
     budget: bytes per direction.
+    eager: redirect whatever comes, not conversations alone.
     idle_timeout: seconds without a byte either way after which a pair is aborted.
     """
 
@@ -62,6 +63,7 @@ class Engine:
         *,
         why_not: str = "relay asked for",
         budget: int = MIB,
+        eager: bool = False,
         idle_timeout: float | None = None,
     ) -> None:
         self.kernel, self.why_not = kernel, why_not
@@ -69,6 +71,7 @@ class Engine:
         self.pairs: dict[int, Pair] = {}
         self.totals = Totals()
         self.budget = budget
+        self._eager = eager
         self._pipes = Pipes()
         self._numbers = itertools.count(1)
         self._idle_timeout = idle_timeout
@@ -93,14 +96,17 @@ class Engine:
             kernel=self.kernel,
             pipes=self._pipes,
             budget=self.budget,
+            eager=self._eager,
             why_not=self.why_not,
+            on_enrol=self._on_enrol,
             on_end=lambda ended: self._on_end(ended, on_end),
         )
         self.pairs[pair.number] = pair
         pair.begin()
-        if pair.outcome is None:
-            self._by_slot.update(dict.fromkeys(pair.slots, pair))
         return pair
+
+    def _on_enrol(self, pair: Pair) -> None:
+        self._by_slot.update(dict.fromkeys(pair.slots, pair))
 
     def _on_end(self, pair: Pair, on_end: Callable[[Pair], None]) -> None:
         self.pairs.pop(pair.number, None)

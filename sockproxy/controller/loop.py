@@ -47,10 +47,6 @@ class EventLoop:
         self._epoll.register(fd, events)
         self._handlers[fd] = handler
 
-    def rewatch(self, fd: int, events: int) -> None:
-        """Change the events; what holds already is reported anew."""
-        self._epoll.modify(fd, events)
-
     def unwatch(self, fd: int) -> None:
         """Forget the descriptor, which must still be open. Twice is allowed."""
         if self._handlers.pop(fd, None) is not None:

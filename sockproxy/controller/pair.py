@@ -15,13 +15,16 @@ from sockproxy.controller.end import End
 from sockproxy.controller.loop import EventLoop, Timer
 from sockproxy.controller.pump import Pipes, Pump
 from sockproxy.controller.stats import PairStats, pair_stats
+from sockproxy.controller.traffic import Traffic
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import Action, Inspection, SpliceKernel
 from sockproxy.net.tcp import take_error
 
 __all__ = ["Pair"]
 
-BASE_EVENTS = select.EPOLLET | select.EPOLLRDHUP
+# Edges: a direction in REDIRECT causes hardly any, because its source wakes the strparser
+# and not us. Whoever takes a direction back looks at both ends once.
+EVENTS = select.EPOLLET | select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP
 ENDED = select.EPOLLRDHUP | select.EPOLLHUP
 
 
@@ -30,6 +33,8 @@ class Pair:
 
     loop, kernel, pipes: shared by the pairs of one splicer; kernel None means relay.
     budget: bytes per direction that may lie between the two sockets.
+    eager: redirect whatever comes.
+    on_enrol: called when the two sockets have slots.
     on_end: called once, after the sockets have been closed.
     """
 
@@ -42,7 +47,9 @@ class Pair:
         kernel: SpliceKernel | None,
         pipes: Pipes,
         budget: int,
+        eager: bool,
         why_not: str,
+        on_enrol: Callable[[Pair], None],
         on_end: Callable[[Pair], None],
     ) -> None:
         self.number = number
@@ -52,45 +59,53 @@ class Pair:
         """How it ended: "finished", or why it was reset. None while it lives."""
         self._kernel = kernel
         self._why_not = why_not
-        self._on_end = on_end
+        self._on_enrol, self._on_end = on_enrol, on_end
         self.a, self.b = End(sockets[0]), End(sockets[1])
         self.names = tuple((s.getpeername(), s.getsockname()) for s in sockets)
-        a_to_b = Pump(pipes, self.a.fd, self.b.fd, budget)
-        b_to_a = Pump(pipes, self.b.fd, self.a.fd, budget)
-        self.forward = Direction(self, self.a, self.b, a_to_b, budget)
-        self.backward = Direction(self, self.b, self.a, b_to_a, budget)
+        self.forward, self.backward = (
+            Direction(
+                self, source, target,
+                Pump(pipes, source.fd, target.fd, budget), Traffic(eager=eager), budget,
+            )
+            for source, target in ((self.a, self.b), (self.b, self.a))
+        )  # fmt: skip
         self.forward.opposite, self.backward.opposite = self.backward, self.forward
         self.slots: tuple[int, ...] = ()
         self._last_stats: PairStats | None = None
 
     def begin(self) -> None:
-        """Enrol both sockets and start both directions."""
-        if self._kernel is not None:
-            self._enrol(self._kernel)
+        """Watch both sockets and start both directions."""
         for end, out, into in self._roles():
             on_events = partial(self._on_events, end, out, into)
-            self._loop.watch(end.fd, BASE_EVENTS, partial(self._guard, on_events))
-            end.events = BASE_EVENTS
+            self._loop.watch(end.fd, EVENTS, partial(self._guard, on_events))
         for direction in (self.forward, self.backward):
+            if self._kernel is None:
+                direction.refuse(self._why_not)
             if self.outcome is None:
-                direction.begin(self._kernel, self._why_not)
-
-    def _enrol(self, kernel: SpliceKernel) -> None:
-        for end in (self.a, self.b):
-            end.enrol(kernel)
-        refused = [end.why_not for end in (self.a, self.b) if end.slot is None]
-        if refused:
-            self._why_not = refused[0] or "not enrolled"
-            self._kernel = None
-            self.a.leave()
-            self.b.leave()
-        self.slots = tuple(end.slot for end in (self.a, self.b) if end.slot is not None)
+                self._guard(direction.begin)
 
     def _roles(self) -> tuple[tuple[End, Direction, Direction], ...]:
         """Each end with the direction out of it and the one into it."""
         return ((self.a, self.forward, self.backward), (self.b, self.backward, self.forward))
 
     # -- what a direction asks of its pair -----------------------------------------------
+
+    def enrol(self) -> SpliceKernel | None:
+        """The kernel, in which both sockets have slots; or none, now and ever after."""
+        if self._kernel is not None and not self.slots:
+            for end in (self.a, self.b):
+                end.enrol(self._kernel)
+            if self.a.slot is not None and self.b.slot is not None:
+                self.slots = (self.a.slot, self.b.slot)
+                self._on_enrol(self)
+            else:
+                self._why_not = self.a.why_not or self.b.why_not or "not enrolled"
+                self._kernel = None
+                self.a.leave()
+                self.b.leave()
+                for direction in (self.forward, self.backward):
+                    direction.refuse(self._why_not)
+        return self._kernel
 
     def kernel_in_use(self) -> SpliceKernel:
         """The kernel of a pair with an enrolled direction."""
@@ -114,18 +129,6 @@ class Pair:
         except SockproxyError as error:
             end.in_targets = False
             return False, str(error)
-
-    def rewatch(self) -> None:
-        """Ask epoll for what the two directions wait for."""
-        for end, out, into in self._roles():
-            events = BASE_EVENTS
-            if out.state is State.PUMP:
-                events |= select.EPOLLIN
-            if into.state is State.PUMP:
-                events |= select.EPOLLOUT
-            if events != end.events and self.outcome is None:
-                end.events = events
-                self._loop.rewatch(end.fd, events)
 
     def later(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call after `seconds`, on the loop's thread."""
@@ -159,7 +162,7 @@ class Pair:
             out.on_end_of_source()
         if events & (select.EPOLLIN | ENDED) and self.outcome is None:
             out.run_pump()
-        if events & (select.EPOLLOUT | ENDED) and self.outcome is None:
+        if events & (select.EPOLLOUT | ENDED) and into.pump.held and self.outcome is None:
             into.run_pump()
 
     # -- the end ----------------------------------------------------------------------------

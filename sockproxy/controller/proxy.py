@@ -15,13 +15,12 @@ from functools import partial
 
 from sockproxy.cgroup import Cgroup, create_owned, sweep
 from sockproxy.controller.connect import Connector
-from sockproxy.controller.end import End
 from sockproxy.controller.engine import MIB, Engine, open_kernel
 from sockproxy.controller.loop import Timer
 from sockproxy.controller.pair import Pair
 from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address, format_address, original_destination
-from sockproxy.net.tcp import set_keepalive
+from sockproxy.net.tcp import close_with_reset, set_keepalive, spare_pacing
 
 __all__ = ["Proxy", "ProxyOptions"]
 
@@ -49,6 +48,7 @@ class ProxyOptions:
     max_connections: int = 4096
     budget: int = MIB
     relay: bool = False
+    eager: bool = False
     parser: bool = True
     nodelay: bool = True
     keepalive: int | None = None
@@ -108,7 +108,11 @@ class Proxy:
             if kernel is None:
                 self._log(f"relaying in user space: {why_not}")
         self.engine = Engine(
-            kernel, why_not=why_not, budget=options.budget, idle_timeout=options.idle_timeout
+            kernel,
+            why_not=why_not,
+            budget=options.budget,
+            eager=options.eager,
+            idle_timeout=options.idle_timeout,
         )
         self._opened = True
         if kernel is not None:
@@ -152,6 +156,8 @@ class Proxy:
             if address.family == socket.AF_INET6:
                 # [::] serves IPv4 as well, as v4-mapped addresses.
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            if address.loopback:
+                spare_pacing(sock)
             sock.bind(address.sockaddr)
             sock.listen(BACKLOG)
             sock.setblocking(False)
@@ -169,7 +175,7 @@ class Proxy:
         self._close_listeners()
         for client, connector in list(self._connecting.items()):
             connector.cancel()
-            self._discard(client)
+            close_with_reset(client)
         self._connecting.clear()
         if self._opened:
             self._opened = False
@@ -258,8 +264,8 @@ class Proxy:
             self.options.connect_timeout,
             connected=partial(self._pair, client),
             failed=partial(self._fail, client),
-            prepare=self._prepare,
-            discard=self._discard,
+            prepare=self._prepare_upstream,
+            discard=close_with_reset,
         )
         self._connecting[client] = connector
         connector.start()
@@ -278,12 +284,17 @@ class Proxy:
         if self.options.keepalive is not None:
             set_keepalive(sock, self.options.keepalive)
 
+    def _prepare_upstream(self, sock: socket.socket, address: Address) -> None:
+        self._prepare(sock)
+        if address.loopback:
+            spare_pacing(sock)
+
     def _pair(self, client: socket.socket, upstream: socket.socket) -> None:
         self._connecting.pop(client, None)
         try:
             self.engine.add(client, upstream, self._on_end)
         except OSError as error:  # one of them was reset before they were paired
-            self._discard(upstream)
+            close_with_reset(upstream)
             self._fail(client, (error.strerror or "not connected").lower())
 
     def _fail(self, client: socket.socket, why: str) -> None:
@@ -291,20 +302,8 @@ class Proxy:
         self._connecting.pop(client, None)
         self.refused += 1
         self._trace(f"{_peer(client)} refused: {why}")
-        self._discard(client)
+        close_with_reset(client)
         self._after_one_ended()
-
-    def _discard(self, sock: socket.socket) -> None:
-        """Reset a socket that never became part of a pair, and free its slot."""
-        kernel = self.engine.kernel
-        try:
-            end = End(sock)
-            if kernel is not None and kernel.find(end.cookie) is not None:
-                end.enrol(kernel)
-                end.leave()
-            end.close(reset=True)
-        except (OSError, SockproxyError):
-            sock.close()
 
     def _on_end(self, pair: Pair) -> None:
         stats = pair.stats()

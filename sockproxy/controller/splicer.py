@@ -106,6 +106,8 @@ class Splicer:
     budget: bytes per direction that may lie between the two sockets (plus TCP's own
         buffers); the sender blocks beyond it.
     relay: True to keep everything in user space.
+    eager: True to redirect from the first byte, for measurements; by default a direction
+        is redirected once it has carried a few small bursts, as a conversation does.
     parser: False for the verdict-only path, for measurements: it is neither exact nor
         bounded (docs/decisions/0002-parser-path.md).
 
@@ -113,14 +115,20 @@ class Splicer:
     """
 
     def __init__(
-        self, *, pairs: int = 1024, budget: int = MIB, relay: bool = False, parser: bool = True
+        self,
+        *,
+        pairs: int = 1024,
+        budget: int = MIB,
+        relay: bool = False,
+        eager: bool = False,
+        parser: bool = True,
     ) -> None:
         if pairs < 1 or budget < 4096:
             raise UsageError("a splicer needs at least 1 pair and a budget of 4096 bytes")
         kernel, self.why_not = (
             (None, "relay asked for") if relay else open_kernel(pairs, parser=parser)
         )
-        self._engine = Engine(kernel, why_not=self.why_not, budget=budget)
+        self._engine = Engine(kernel, why_not=self.why_not, budget=budget, eager=eager)
         self._thread = threading.Thread(target=self._engine.loop.run, name="splicer", daemon=True)
         self._thread.start()
         self._closed = False

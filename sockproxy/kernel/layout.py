@@ -28,7 +28,7 @@ class Held(IntEnum):
 
 
 # The sizes in bytes that bpf/layout.h asserts as well.
-SIZES = {"direction": 104, "hold_event": 8, "inspection": 40, "enrolment": 32}
+SIZES = {"direction": 112, "hold_event": 8, "inspection": 40, "enrolment": 32}
 
 
 def check_sizes() -> None:

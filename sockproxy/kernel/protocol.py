@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -38,11 +39,11 @@ class SpliceKernel(Protocol):
     def direction(self, slot: int) -> Any:
         """The struct direction of the bytes that come from `slot`, shared with BPF."""
 
-    def find(self, cookie: int) -> int | None:
-        """The slot that sock_ops gave to the socket with this SO_COOKIE, if it did."""
+    def enrol(self, sock: socket.socket, cookie: int) -> int:
+        """Take over the slot that sock_ops gave the socket, or give it one, and a psock.
 
-    def enrol(self, fd: int, cookie: int) -> int:
-        """Give the socket a slot and a psock; the slot. ENOSPC when all are taken."""
+        cookie: its SO_COOKIE. The slot is the caller's to release. ENOSPC when all are taken.
+        """
 
     def renew(self, slot: int, fd: int) -> bool:
         """Give the socket a new psock, for only a new one can start a strparser safely.

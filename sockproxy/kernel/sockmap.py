@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
@@ -11,6 +12,7 @@ from sockproxy.errors import KernelError, Unsupported
 from sockproxy.kernel.layout import check_sizes
 from sockproxy.kernel.protocol import Inspection
 from sockproxy.libbpf import BpfObject, Link, RingBuffer, ffi
+from sockproxy.net.tcp import fence
 
 __all__ = ["SockmapKernel"]
 
@@ -107,11 +109,27 @@ class SockmapKernel:
     def direction(self, slot: int) -> Any:
         return self._directions[slot]
 
-    def find(self, cookie: int) -> int | None:
+    def _find(self, cookie: int) -> int | None:
         self._cookie[0] = cookie
         return int(self._value[0]) if self._slots.lookup(self._cookie, self._value) else None
 
-    def enrol(self, fd: int, cookie: int) -> int:
+    def _take_over(self, sock: socket.socket, cookie: int) -> int | None:
+        """The slot that sock_ops gave the socket, from now on not freed by retire()."""
+        slot = self._find(cookie)
+        if slot is None:
+            return None
+        self._directions[slot].owner = cookie
+        fence(sock)
+        return slot if self._find(cookie) == slot else None
+
+    def enrol(self, sock: socket.socket, cookie: int) -> int:
+        slot = self._take_over(sock, cookie)
+        if slot is None:
+            slot = self._insert_anew(sock.fileno(), cookie)
+            self._directions[slot].owner = cookie
+        return slot
+
+    def _insert_anew(self, fd: int, cookie: int) -> int:
         if not self._free.pop(self._value):
             raise KernelError("take a slot", errno=errno.ENOSPC, hint="raise the connection limit")
         slot = int(self._value[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import struct
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ class Address:
     def sockaddr(self) -> tuple[str, int]:
         """What bind() and connect() take."""
         return (self.host, self.port)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this host can be at the other end."""
+        return ipaddress.ip_address(self.host.removeprefix(_MAPPED).partition("%")[0]).is_loopback
 
     def __str__(self) -> str:
         return format_address(self.sockaddr)

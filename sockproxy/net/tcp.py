@@ -5,11 +5,20 @@ from __future__ import annotations
 import socket
 import struct
 
-__all__ = ["fence", "kick", "set_keepalive", "socket_cookie", "take_error", "tcp_state"]
+__all__ = [
+    "close_with_reset",
+    "fence",
+    "kick",
+    "set_keepalive",
+    "socket_cookie",
+    "spare_pacing",
+    "take_error",
+]
 
 SO_COOKIE = 57
-TCP_ULP = 31
+TCP_CONGESTION = 13
 _COOKIE = struct.Struct("=Q")
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 TCP_CLOSE = 7
 
@@ -37,14 +46,26 @@ def fence(sock: socket.socket) -> int:
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
 
-def tcp_state(sock: socket.socket) -> int:
-    """The TCP state (TCP_CLOSE is 7)."""
-    return fence(sock)
-
-
 def take_error(sock: socket.socket) -> int:
     """The socket's pending error, which this clears; 0 when there is none."""
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def spare_pacing(sock: socket.socket) -> None:
+    """Take BBR off a socket whose peer will be on this host.
+
+    BBR sends by a timer, so that a loopback stream runs at a third of its speed. To be
+    called before the connection is made: pacing once begun stays (sk_pacing_status). A
+    listener passes it on to what it accepts.
+    """
+    if sock.getsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, 16).startswith(b"bbr"):
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, b"reno")
+
+
+def close_with_reset(sock: socket.socket) -> None:
+    """Close the socket and tell its peer by a RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    sock.close()
 
 
 def set_keepalive(sock: socket.socket, seconds: int) -> None:

@@ -101,7 +101,9 @@ def pull_until_all_arrived(streams, seconds=60):
 
 @pytest.mark.parametrize("both_ways", [False, True], ids=["one-way", "both-ways"])
 @pytest.mark.parametrize(
-    ("count", "option"), [(1, []), (20, []), (200, []), (1, ["--relay"]), (20, ["--relay"])]
+    ("count", "option"),
+    [(count, ["--eager"]) for count in (1, 20, 200)]
+    + [(count, option) for count in (1, 20) for option in ([], ["--relay"])],
 )
 def test_stalled_readers(count, both_ways, option, listener):
     """`count` directions, or one pair both ways, with nobody who reads."""

@@ -106,7 +106,7 @@ def test_the_hidden_address_is_found(in_namespace, tool, family, host, listen):
             socket.create_server((host, port), family=FAMILIES[family]) for port in (9001, 9002)
         ]
     )
-    with running_proxy("original-dst", listen=listen) as proxy:
+    with running_proxy("original-dst", "--eager", listen=listen) as proxy:
         for listener in sockets:
             listener.settimeout(10)
             client = in_namespace.socket(

@@ -40,18 +40,18 @@ def run(*argv, timeout=120, **options):
     return done.stdout
 
 
-@pytest.fixture(params=["accelerated", "relay"])
+@pytest.fixture(params=[[], ["--eager"], ["--relay"]], ids=["auto", "eager", "relay"])
 def front(request):
     """Starts a proxy before a port; checks afterwards that it moved bytes as it should."""
 
     @contextmanager
     def start(port, *options):
-        relay = request.param == "relay"
-        with running_proxy(("127.0.0.1", port), *(["--relay"] if relay else []), *options) as proxy:
+        with running_proxy(("127.0.0.1", port), *request.param, *options) as proxy:
             yield proxy
             status = proxy.settled()
             assert status["redirected"] + status["pumped"] > 0
-            assert (status["redirected"] > 0) != relay
+            if request.param:
+                assert (status["redirected"] > 0) == (request.param == ["--eager"])
 
     return start
 

@@ -26,16 +26,16 @@ def server():
         yield address
 
 
-@pytest.fixture(params=["accelerated", "relay"])
+@pytest.fixture(params=[[], ["--eager"], ["--relay"]], ids=["auto", "eager", "relay"])
 def proxy(request, server):
-    options = ["--relay"] if request.param == "relay" else []
-    with running_proxy(server, *options) as proxy:
+    with running_proxy(server, *request.param) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def accelerated(server):
-    with running_proxy(server) as proxy:
+    """The kernel moves all that it can, from the first byte."""
+    with running_proxy(server, "--eager") as proxy:
         assert proxy.status()["accelerated"]
         yield proxy
 
@@ -73,7 +73,7 @@ def test_slow_readers(proxy):
 
 
 def test_small_budget_under_contention(server):
-    with running_proxy(server, "--budget", "16KiB") as proxy:
+    with running_proxy(server, "--eager", "--budget", "16KiB") as proxy:
         for _ in range(3):
             assert not run_flows(proxy.address, count=10, up=10_000_000, down=8_000_000, nap=0.02)
         assert proxy.settled()["holds"] > 20
@@ -92,20 +92,23 @@ def test_counters_agree_with_the_bytes(accelerated):
     assert status["enrolments"]["enrolled"] == 40
 
 
-def test_connections_agree_with_the_bytes(accelerated, listener):
+def test_connections_agree_with_the_bytes(listener):
     with running_proxy(listener.getsockname()) as proxy:
         client, upstream = through(proxy, listener)
         with client, upstream:
-            client.sendall(b"x" * 1234)
-            receive(upstream, 1234)
-            upstream.sendall(b"y" * 4321)
-            receive(client, 4321)
+            for _ in range(10):
+                client.sendall(b"x" * 1234)
+                receive(upstream, 1234)
+                upstream.sendall(b"y" * 4321)
+                receive(client, 4321)
             (pair,) = proxy.connections()
             assert tuple(pair["client"]) == client.getsockname()
             assert tuple(pair["upstream"]) == upstream.getsockname()
-            assert pair["forward"]["redirected"] == 1234
-            assert pair["backward"]["redirected"] == 4321
-            assert pair["forward"]["state"] == "redirect"
+            for way, size in (("forward", 1234), ("backward", 4321)):
+                way = pair[way]
+                assert way["redirected"] + way["pumped"] == 10 * size
+                assert way["pumped"] <= 6 * size  # until it was seen to be a conversation
+                assert way["state"] == "redirect"
             text = run_sockproxy("connections", proxy.name).stdout
             assert f"127.0.0.1:{client.getsockname()[1]}" in text
 
@@ -114,7 +117,7 @@ def test_connections_agree_with_the_bytes(accelerated, listener):
 
 
 @pytest.mark.parametrize("who", ["client", "upstream"])
-@pytest.mark.parametrize("option", [[], ["--relay"]])
+@pytest.mark.parametrize("option", [[], ["--eager"], ["--relay"]])
 def test_reset_from_either_end(listener, who, option):
     with running_proxy(listener.getsockname(), *option) as proxy:
         client, upstream = through(proxy, listener)
@@ -181,7 +184,7 @@ def test_upstreams_take_turns_and_a_dead_one_is_passed_over():
 
 def test_families(server):
     for listen in ("[::1]:0", "[::]:0"):
-        with running_proxy(server, listen=listen) as proxy:
+        with running_proxy(server, "--eager", listen=listen) as proxy:
             port = proxy.address[1]
             hosts = ["::1"] if listen.startswith("[::1]") else ["::1", "127.0.0.1"]
             for host in hosts:
@@ -301,13 +304,15 @@ def test_grace_ends_and_so_does_a_second_sigterm(listener):
             assert proxy.process.wait(5) == 0
 
 
-def test_short_connections_leak_nothing(listener):
+@pytest.mark.parametrize("option", [[], ["--eager"]], ids=["auto", "eager"])
+def test_short_connections_leak_nothing(listener, option):
     def resources(proxy):
         folder = Path(f"/proc/{proxy.pid}")
         rss = int((folder / "statm").read_text().split()[1])
         return len(list((folder / "fd").iterdir())), rss * 4096
 
-    with running_proxy(listener.getsockname()) as proxy:
+    # 2 x (16 + the backlog of 1024) slots, for 5000 sockets one after the other.
+    with running_proxy(listener.getsockname(), *option, "--max-connections", 16) as proxy:
 
         def cycle(count):
             for number in range(count):
@@ -328,7 +333,7 @@ def test_short_connections_leak_nothing(listener):
 
 
 def test_a_client_that_resets_a_stalled_stream(listener):
-    with running_proxy(listener.getsockname()) as proxy:
+    with running_proxy(listener.getsockname(), "--eager") as proxy:
         for _ in range(5):
             client, upstream = through(proxy, listener)
             push_until_blocked(client, bytes(1 << 20), quiet=0.1)

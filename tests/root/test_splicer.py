@@ -14,7 +14,7 @@ import time
 import pytest
 
 import sockproxy
-from sockproxy.controller import direction as direction_module
+from sockproxy.controller import traffic as traffic_module
 from tests.support.sockets import (
     eventually,
     push_until_blocked,
@@ -36,16 +36,18 @@ def pattern(offset, count):
     return (NOISE[start:] + NOISE * (count // len(NOISE) + 1))[:count]
 
 
-@pytest.fixture(params=["accelerated", "relay"])
+@pytest.fixture(params=["auto", "eager", "relay"])
 def splicer(request):
-    with sockproxy.Splicer(pairs=64, relay=request.param == "relay") as splicer:
-        assert splicer.accelerated == (request.param == "accelerated"), splicer.why_not
+    options = {request.param: True} if request.param != "auto" else {}
+    with sockproxy.Splicer(pairs=64, **options) as splicer:
+        assert splicer.accelerated == (request.param != "relay"), splicer.why_not
         yield splicer
 
 
 @pytest.fixture
 def accelerated():
-    with sockproxy.Splicer(pairs=64) as splicer:
+    """The kernel moves all that it can, from the first byte."""
+    with sockproxy.Splicer(pairs=64, eager=True) as splicer:
         assert splicer.accelerated, splicer.why_not
         yield splicer
 
@@ -185,10 +187,10 @@ def test_a_stalled_reader_stops_the_sender(splicer, step):
 
 def test_bursts_and_rests_change_hands_again_and_again(monkeypatch):
     """Over the budget the direction is pumped; at rest the kernel has it again."""
-    monkeypatch.setattr(direction_module, "LONGEST_REST", 0.002)
+    monkeypatch.setattr(traffic_module, "LONGEST_REST", 0.002)
     burst, rounds = 300_000, 150
     with (
-        sockproxy.Splicer(pairs=4, budget=8192) as splicer,
+        sockproxy.Splicer(pairs=4, budget=8192, eager=True) as splicer,
         spliced(splicer) as (client, server, splice),
     ):
         sent = received = 0
@@ -261,7 +263,7 @@ def test_await_and_many_at_once(splicer):
 
 
 def test_more_pairs_than_slots_are_relayed_and_say_why():
-    with sockproxy.Splicer(pairs=1) as splicer, contextlib.ExitStack() as stack:
+    with sockproxy.Splicer(pairs=1, eager=True) as splicer, contextlib.ExitStack() as stack:
         ends = [stack.enter_context(spliced(splicer)) for _ in range(3)]
         for client, server, _ in ends:
             client.sendall(b"data")
@@ -287,7 +289,7 @@ def test_a_slot_is_used_again(accelerated):
 def test_nothing_is_left_behind():
     gc.collect()
     before = sorted(os.listdir("/proc/self/fd"))
-    with sockproxy.Splicer(pairs=8) as splicer:
+    with sockproxy.Splicer(pairs=8, eager=True) as splicer:
         with spliced(splicer) as (client, _server, splice):
             push_until_blocked(client, bytes(65536), quiet=0.1)
         with spliced(splicer) as (_client, _server, splice):
@@ -334,7 +336,7 @@ def test_what_is_no_connected_tcp_socket_is_refused(splicer):
 
 def test_verdict_only_moves_bytes_for_measurements():
     with (
-        sockproxy.Splicer(pairs=4, parser=False) as splicer,
+        sockproxy.Splicer(pairs=4, eager=True, parser=False) as splicer,
         spliced(splicer) as (client, server, splice),
     ):
         for _ in range(20):

@@ -11,7 +11,7 @@ from sockproxy.errors import KernelError
 from sockproxy.kernel import Held, Inspection
 
 FIELDS = (
-    *("action", "target", "budget", "held", "anchored", "anchor", "queued", "backlog"),
+    *("owner", "action", "target", "budget", "held", "anchored", "anchor", "queued", "backlog"),
     *("redirected_bytes", "redirected_skbs", "passed_bytes", "passed_skbs"),
     *("dropped_bytes", "dropped_skbs", "lost_bytes", "holds"),
 )
@@ -49,10 +49,7 @@ class FakeKernel:
     def direction(self, slot):
         return self.directions[slot]
 
-    def find(self, cookie):
-        return None
-
-    def enrol(self, fd, cookie):
+    def enrol(self, sock, cookie):
         self._step("enrol")
         return self.free.pop()
 

@@ -19,7 +19,7 @@ class Running:
 
     def __init__(self, kernel, **options):
         self.kernel = kernel
-        self.engine = Engine(kernel, **options)
+        self.engine = Engine(kernel, **{"eager": True} | options)
         self.ended = []
         self.client, a = tcp_pair()
         self.server, b = tcp_pair()
@@ -98,6 +98,25 @@ def test_why_a_direction_is_pumped_can_be_seen():
         receive(run.server, 1)
         (pair,) = run.engine.pairs.values()
         assert "fake start" in pair.stats().forward.why
+
+
+def test_a_conversation_is_handed_over_and_a_stream_is_not():
+    kernel = FakeKernel()
+    with Running(kernel, eager=False) as run:
+        for _ in range(20):
+            run.server.sendall(BYTES)
+            receive(run.client, len(BYTES))
+        for _ in range(20):
+            run.client.sendall(b"message")
+            receive(run.server, 7)
+        assert not kernel.calls["enrol"]
+        for _ in range(5):
+            run.client.sendall(b"request")
+            receive(run.server, 7)
+            run.server.sendall(b"response")
+            receive(run.client, 8)
+        eventually(lambda: kernel.calls["start"] == 2)
+        assert kernel.calls["enrol"] == 2
 
 
 def test_an_idle_pair_is_reset_and_a_busy_one_is_not():
