@@ -7,22 +7,7 @@
 #define SOCKPROXY_ENROL_H
 
 #include "maps.h"
-
-#include <bpf/bpf_core_read.h>
-
-/* An MPTCP subflow must never enter a sockmap: kernels before fbade4bd08ba crash. */
-static __always_inline int is_multipath(struct bpf_sock_ops *ops)
-{
-	struct bpf_sock *sk = ops->sk;
-	struct tcp_sock *tp;
-
-	if (!bpf_core_field_exists(((struct tcp_sock *)0)->is_mptcp))
-		return 0;
-	if (!sk)
-		return 1;
-	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
-	return !tp || BPF_CORE_READ_BITFIELD(tp, is_mptcp);
-}
+#include "multipath.h"
 
 static __always_inline void enrol(struct bpf_sock_ops *ops)
 {

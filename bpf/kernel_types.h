@@ -6,6 +6,7 @@
 #ifndef SOCKPROXY_KERNEL_TYPES_H
 #define SOCKPROXY_KERNEL_TYPES_H
 
+#include <linux/in6.h>
 #include <linux/types.h>
 
 typedef __u32 uint32_t;
@@ -13,13 +14,60 @@ typedef __u64 uint64_t;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
 struct sock_common {
+	__u32 skc_daddr;
+	__u32 skc_rcv_saddr;
+	__u16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
 	unsigned char skc_state;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
+	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct inode {
+	unsigned long i_ino;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct socket {
+	struct file *file;
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
 };
 
 struct sock {
 	struct sock_common __sk_common;
 	void *sk_user_data;
+	struct socket *sk_socket;
+	struct sock_cgroup_data sk_cgrp_data;
+	__u8 sk_shutdown;
 };
 
 struct inet_sock {
@@ -37,6 +85,21 @@ struct tcp_sock {
 	__u32 snd_una;
 	__u32 write_seq;
 	unsigned char is_mptcp : 1;
+	__u64 bytes_sent;
+	__u64 bytes_retrans;
+	__u64 bytes_received;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	struct sock *sk;
+	void *value;
 };
 
 struct sk_buff_head {

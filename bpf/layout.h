@@ -5,11 +5,19 @@
 #ifndef SOCKPROXY_LAYOUT_H
 #define SOCKPROXY_LAYOUT_H
 
+#include "kernel_types.h"
 #include "shared.h"
 
 _Static_assert(sizeof(struct direction) == 112, "struct direction");
 _Static_assert(sizeof(struct hold_event) == 8, "struct hold_event");
 _Static_assert(sizeof(struct inspection) == 40, "struct inspection");
 _Static_assert(sizeof(struct enrolment) == 32, "struct enrolment");
+_Static_assert(sizeof(struct handshake) == 8, "struct handshake");
+_Static_assert(sizeof(struct opener) == 32, "struct opener");
+_Static_assert(sizeof(struct enrolled) == 32, "struct enrolled");
+_Static_assert(sizeof(struct rule) == 48, "struct rule");
+_Static_assert(sizeof(struct settings) == 1560, "struct settings");
+_Static_assert(sizeof(struct bypass_totals) == 56, "struct bypass_totals");
+_Static_assert(sizeof(struct connection) == 112, "struct connection");
 
 #endif

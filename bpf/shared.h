@@ -80,6 +80,93 @@ struct enrolment {
 	uint64_t multipath;
 };
 
+/* Why a socket of a bypass has no partner. */
+enum plain_reason {
+	PLAIN_NOT = 0,
+	PLAIN_PEER_UNSEEN = 1, /* the other end is on another host, or not enrolled */
+	PLAIN_POLICY = 2,
+	PLAIN_MULTIPATH = 3,
+	PLAIN_AMBIGUOUS = 4, /* two connections had the same numbers */
+};
+
+enum end_role {
+	ROLE_OPENER = 1,
+	ROLE_ACCEPTER = 2,
+};
+
+/* What both ends of a TCP connection know, and nobody else: where each began to count.
+ * The first bytes that opener and accepter will send. */
+struct handshake {
+	uint32_t opener_seq;
+	uint32_t accepter_seq;
+};
+
+/* The end that opened. Its own address as the accepter sees it too, unless something
+ * in between translates sources. IPv4 is v4-mapped; all in network order but the port. */
+struct opener {
+	uint64_t cookie; /* 0: two connections had these numbers */
+	uint32_t address[4];
+	uint32_t port;
+	uint32_t reserved;
+};
+
+/* What is kept with each enrolled socket. */
+struct enrolled {
+	uint64_t cookie;
+	uint64_t since; /* CLOCK_MONOTONIC, ns */
+	struct handshake numbers;
+	uint32_t role;	/* enum end_role */
+	uint32_t plain; /* enum plain_reason, but for the partner: see peers */
+};
+
+/* Matches a socket of which either end has the address and either the port. */
+struct rule {
+	uint32_t deny;
+	uint32_t first_port;
+	uint32_t last_port;
+	uint32_t reserved;
+	uint32_t prefix[4]; /* IPv4 is v4-mapped; network order */
+	uint32_t mask[4];
+};
+
+struct settings {
+	uint64_t since; /* CLOCK_MONOTONIC, ns */
+	uint64_t cgroup;
+	uint32_t rules;	 /* how many */
+	uint32_t allows; /* how many of them allow; if any, one must match */
+	struct rule rule[32];
+};
+
+/* All sockets of a bypass since it was attached. */
+struct bypass_totals {
+	uint64_t enrolled;
+	uint64_t paired; /* connections: two sockets each */
+	uint64_t policy;
+	uint64_t multipath;
+	uint64_t ambiguous;
+	uint64_t closed;
+	uint64_t paired_bytes; /* that were sent by paired sockets which have closed */
+};
+
+/* One enrolled socket, as the iterator writes it. Addresses are in network order. */
+struct connection {
+	uint64_t cookie;
+	uint64_t peer;	/* cookie of the other end; 0: none */
+	uint64_t since; /* CLOCK_MONOTONIC, ns */
+	uint64_t cgroup;
+	uint64_t inode; /* of the file; 0: not open in any process */
+	uint64_t bytes_sent;
+	uint64_t bytes_received;
+	uint32_t local[4]; /* IPv4 is v4-mapped */
+	uint32_t remote[4];
+	uint32_t local_port;
+	uint32_t remote_port;
+	uint32_t state; /* TCP_ESTABLISHED and so on */
+	uint32_t role;	/* enum end_role */
+	uint32_t plain; /* enum plain_reason */
+	uint32_t netns; /* inode of the network namespace */
+};
+
 /* shared: end */
 
 #endif

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from sockproxy.cli.output import age, show_json, table
-from sockproxy.controller.runtime import ask, running
+from sockproxy.cli.output import age, select, show_json, table
+from sockproxy.controller.bypass import bypass_connections
+from sockproxy.controller.runtime import ask
 from sockproxy.net.address import format_address
 from sockproxy.units import format_size
 
@@ -15,27 +16,43 @@ __all__ = ["connections"]
 
 HEADINGS = ("PROXY", "#", "FROM", "TO", "AGE", "STATE", "IN KERNEL", "PUMPED", "DROPPED",
             "HOLDS", "WHY NOT")  # fmt: skip
+BYPASS_HEADINGS = ("BYPASS", "LOCAL", "REMOTE", "ROLE", "AGE", "STATE", "SENT", "RECEIVED", "PIDS",
+                   "WHY NOT")  # fmt: skip
 
 
 @click.command(epilog="\b\nExamples:\n  sockproxy connections\n  sockproxy connections web --json")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def connections(name: str | None, as_json: bool) -> int:
-    """Show each live connection: one line a direction.
+    """Show each live connection: of a proxy one line a direction, of a bypass one a socket.
 
     IN KERNEL counts what was redirected, PUMPED what user space moved with splice(2);
     WHY NOT says why the kernel does not move the bytes at this moment.
     """
-    proxies = [ask(each, "connections") for each in ([name] if name else running())]
+    proxy_names, bypass_names = select(name)
+    proxies = [ask(each, "connections") for each in proxy_names]
+    bypasses = [bypass_connections(each) for each in bypass_names]
     if as_json:
-        show_json("connections", proxies=proxies)
+        show_json("connections", proxies=proxies, bypasses=bypasses)
         return 0
     rows = [row for each in proxies for pair in each["connections"] for row in _rows(each, pair)]
     if rows:
         table(HEADINGS, rows)
-    else:
+    sockets = [_socket(each, end) for each in bypasses for end in each["connections"]]
+    if sockets:
+        table(BYPASS_HEADINGS, sockets)
+    if not rows and not sockets:
         click.echo("no connections", err=True)
     return 0
+
+
+def _socket(bypass: dict[str, Any], end: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        bypass["name"], format_address(end["local"]), format_address(end["remote"]), end["role"],
+        age(end["age"]), end["state"], format_size(end["bytes_sent"]),
+        format_size(end["bytes_received"]), ",".join(map(str, end["processes"])) or "-",
+        end["why"],
+    )  # fmt: skip
 
 
 def _rows(proxy: dict[str, Any], pair: dict[str, Any]) -> list[tuple[object, ...]]:

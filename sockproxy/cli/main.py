@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from sockproxy.cli.attach import attach, detach
 from sockproxy.cli.connections import connections
 from sockproxy.cli.doctor import doctor
 from sockproxy.cli.proxy import proxy
@@ -28,7 +29,7 @@ def cli() -> None:
     """
 
 
-for command in (proxy, status, connections, doctor):
+for command in (proxy, attach, detach, status, connections, doctor):
     cli.add_command(command)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from sockproxy.cli.output import age, show_json, table
-from sockproxy.controller.runtime import ask, running
+from sockproxy.cli.output import age, select, show_json, table
+from sockproxy.controller.bypass import bypass_status
+from sockproxy.controller.runtime import ask
 from sockproxy.units import format_size
 
 __all__ = ["status"]
@@ -16,21 +17,29 @@ __all__ = ["status"]
 HEADINGS = ("NAME", "PID", "AGE", "LISTEN", "UPSTREAM", "PATH", "NOW", "ENDED", "RESET",
             "IN KERNEL", "PUMPED", "HOLDS")  # fmt: skip
 
+BYPASS_HEADINGS = ("NAME", "AGE", "MODE", "CGROUP", "ENROLLED", "PAIRS", "CLOSED", "PAIRED BYTES",
+                   "DENIED", "RULES")  # fmt: skip
+
 
 @click.command(epilog="\b\nExamples:\n  sockproxy status\n  sockproxy status web --watch")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--watch", is_flag=True, help="Show anew every second until Ctrl-C.")
 def status(name: str | None, as_json: bool, watch: bool) -> int:
-    """Show what runs: one line a proxy, or the one called NAME."""
+    """Show what runs: one line for each proxy and each bypass, or for those called NAME."""
     while True:
-        proxies = [ask(each, "status") for each in ([name] if name else running())]
+        proxies, bypasses = select(name)
+        shown = [ask(each, "status") for each in proxies]
+        seen = [bypass_status(each) for each in bypasses]
         if as_json:
-            show_json("status", proxies=proxies)
+            show_json("status", proxies=shown, bypasses=seen)
         else:
             if watch:
                 click.clear()
-            _show(proxies)
+            if not shown and not seen:
+                click.echo("nothing runs; start one with 'sockproxy proxy'", err=True)
+            _show(shown)
+            _show_bypasses(seen)
         if not watch:
             return 0
         time.sleep(1)
@@ -38,7 +47,6 @@ def status(name: str | None, as_json: bool, watch: bool) -> int:
 
 def _show(proxies: list[dict[str, Any]]) -> None:
     if not proxies:
-        click.echo("nothing runs; start one with 'sockproxy proxy'", err=True)
         return
     rows = [
         (
@@ -54,3 +62,17 @@ def _show(proxies: list[dict[str, Any]]) -> None:
         for why in (each["why_not"], each["why_no_cgroup"]):
             if why:
                 click.echo(f"{each['name']}: {why}")
+
+
+def _show_bypasses(bypasses: list[dict[str, Any]]) -> None:
+    if not bypasses:
+        return
+    rows = [
+        (
+            each["name"], age(each["age"]), each["mode"], each["cgroup"], each["enrolled"],
+            each["paired"], each["closed"], format_size(each["paired_bytes"]), each["policy"],
+            ", ".join(each["rules"]) or "none",
+        )
+        for each in bypasses
+    ]  # fmt: skip
+    table(BYPASS_HEADINGS, rows)

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from sockproxy.libbpf import ffi
 
-__all__ = ["SIZES", "Action", "Held", "check_sizes"]
+__all__ = ["SIZES", "Action", "Held", "Plain", "Role", "check_sizes"]
 
 
 class Action(IntEnum):
@@ -27,8 +27,37 @@ class Held(IntEnum):
     TARGET_GONE = 3
 
 
+class Plain(IntEnum):
+    """enum plain_reason."""
+
+    NOT = 0
+    PEER_UNSEEN = 1
+    POLICY = 2
+    MULTIPATH = 3
+    AMBIGUOUS = 4
+
+
+class Role(IntEnum):
+    """enum end_role."""
+
+    OPENER = 1
+    ACCEPTER = 2
+
+
 # The sizes in bytes that bpf/layout.h asserts as well.
-SIZES = {"direction": 112, "hold_event": 8, "inspection": 40, "enrolment": 32}
+SIZES = {
+    "direction": 112,
+    "hold_event": 8,
+    "inspection": 40,
+    "enrolment": 32,
+    "handshake": 8,
+    "opener": 32,
+    "enrolled": 32,
+    "rule": 48,
+    "settings": 1560,
+    "bypass_totals": 56,
+    "connection": 112,
+}
 
 
 def check_sizes() -> None:

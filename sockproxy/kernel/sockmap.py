@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from importlib.resources import files
 from typing import Any
 
-from sockproxy.errors import KernelError, Unsupported
+from sockproxy.errors import KernelError
 from sockproxy.kernel.layout import check_sizes
+from sockproxy.kernel.objects import read_object
 from sockproxy.kernel.protocol import Inspection
 from sockproxy.libbpf import BpfObject, Link, RingBuffer, ffi
 from sockproxy.net.tcp import fence
@@ -24,17 +24,6 @@ BPF_SK_SKB_VERDICT = 38
 HOLD_RECORD = 16  # bytes in the ring buffer: the event and its header
 RENEWALS = 3
 PACKET = bytes(64)  # the shortest frame that BPF_PROG_TEST_RUN takes is 14 bytes
-
-
-def read_object(name: str) -> bytes:
-    """The compiled BPF object `name` of this package."""
-    try:
-        return files("sockproxy").joinpath("_bpf", name).read_bytes()
-    except FileNotFoundError:
-        raise Unsupported(
-            f"find {name} in the installed package",
-            hint="the package was built without its BPF objects; build it with clang",
-        ) from None
 
 
 class SockmapKernel:

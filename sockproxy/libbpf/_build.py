@@ -48,6 +48,16 @@ struct bpf_test_run_opts {
     uint32_t batch_size;
 };
 
+struct bpf_iter_link_info {
+    uint32_t map_fd;
+    uint32_t reserved[3];
+};
+struct bpf_iter_attach_opts {
+    size_t sz;
+    struct bpf_iter_link_info *link_info;
+    uint32_t link_info_len;
+};
+
 const char *libbpf_version_string(void);
 void *libbpf_set_print(void *fn);
 
@@ -64,6 +74,8 @@ int bpf_program__set_autoload(struct bpf_program *prog, bool autoload);
 int bpf_program__set_expected_attach_type(struct bpf_program *prog, enum bpf_attach_type type);
 int bpf_program__set_log_buf(struct bpf_program *prog, char *log_buf, size_t log_size);
 struct bpf_link *bpf_program__attach_cgroup(const struct bpf_program *prog, int cgroup_fd);
+struct bpf_link *bpf_program__attach_iter(
+    const struct bpf_program *prog, const struct bpf_iter_attach_opts *opts);
 
 int bpf_map__fd(const struct bpf_map *map);
 int bpf_map__set_max_entries(struct bpf_map *map, uint32_t max_entries);

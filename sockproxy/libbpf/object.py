@@ -60,6 +60,18 @@ class Program:
             f"attach {self.name} to the map {target.name}",
         )
 
+    def attach_iterator(self, target: Map) -> Link:
+        """Attach as an iterator over `target`: each open of the link's pin reads it anew."""
+        info = ffi.new("struct bpf_iter_link_info *")
+        info.map_fd = target.fd
+        options = ffi.new("struct bpf_iter_attach_opts *")
+        options.sz = ffi.sizeof("struct bpf_iter_attach_opts")
+        options.link_info, options.link_info_len = info, ffi.sizeof("struct bpf_iter_link_info")
+        pointer = load_library().bpf_program__attach_iter(self._pointer, options)
+        if not pointer:
+            raise failure(f"attach {self.name} to the map {target.name}", ffi.errno)
+        return Link(pointer)
+
     def runner(self, data: bytes) -> Runner:
         """A way to run the program by hand on the packet `data`."""
         return Runner(self.name, self.fd, data)

@@ -6,11 +6,10 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 
 import pytest
-from pyroute2 import NetNS, netns
 
+from tests.support.namespace import Namespace
 from tests.support.proxy import running_proxy
 from tests.support.sockets import receive
 
@@ -18,35 +17,6 @@ pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
 PORT = 15001
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-
-
-class Namespace:
-    """A network namespace with loopback up, entered by a thread for each call."""
-
-    def __init__(self, name):
-        self.name = name
-        netns.create(name)
-        with NetNS(name) as ns:
-            ns.link("set", index=ns.link_lookup(ifname="lo")[0], state="up")
-
-    def run(self, *argv):
-        subprocess.run(["ip", "netns", "exec", self.name, *argv], check=True)
-
-    def socket(self, make):
-        """What `make()` returns, called inside: sockets stay in the namespace."""
-        made = []
-
-        def inside():
-            netns.setns(self.name)
-            made.append(make())
-
-        thread = threading.Thread(target=inside)
-        thread.start()
-        thread.join(20)
-        return made[0]
-
-    def remove(self):
-        netns.remove(self.name)
 
 
 @pytest.fixture

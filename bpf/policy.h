@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * For BPF programs only: which connections a bypass may touch.
+ */
+#ifndef SOCKPROXY_POLICY_H
+#define SOCKPROXY_POLICY_H
+
+#include "bypass_maps.h"
+
+#define RULES 32
+
+/* Both ends of a connection as one of its sockets sees them. */
+struct two_ends {
+	__u32 local[4];
+	__u32 remote[4];
+	__u32 local_port;
+	__u32 remote_port;
+};
+
+static __always_inline int in_prefix(const struct rule *rule, const __u32 *address)
+{
+	return !((address[0] ^ rule->prefix[0]) & rule->mask[0]) &&
+	       !((address[1] ^ rule->prefix[1]) & rule->mask[1]) &&
+	       !((address[2] ^ rule->prefix[2]) & rule->mask[2]) &&
+	       !((address[3] ^ rule->prefix[3]) & rule->mask[3]);
+}
+
+static __always_inline int in_ports(const struct rule *rule, __u32 port)
+{
+	return port >= rule->first_port && port <= rule->last_port;
+}
+
+static __always_inline int matches(const struct rule *rule, const struct two_ends *ends)
+{
+	return (in_prefix(rule, ends->local) || in_prefix(rule, ends->remote)) &&
+	       (in_ports(rule, ends->local_port) || in_ports(rule, ends->remote_port));
+}
+
+/* Denied by a rule, or allowed by none where some allow. */
+static __always_inline int is_denied(const struct two_ends *ends)
+{
+	__u32 zero = 0, *which, number;
+	struct settings *current;
+	int allowed = 0;
+
+	which = bpf_map_lookup_elem(&in_force, &zero);
+	if (!which)
+		return 1;
+	current = bpf_map_lookup_elem(&settings, which);
+	if (!current)
+		return 1;
+	for (number = 0; number < RULES; number++) {
+		if (number >= current->rules)
+			break;
+		if (!matches(&current->rule[number], ends))
+			continue;
+		if (current->rule[number].deny)
+			return 1;
+		allowed = 1;
+	}
+	return current->allows && !allowed;
+}
+
+#endif
