@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from tests.support.memory import settled
+from tests.support.pattern import Pattern
 from tests.support.proxy import pattern_server, run_flows, running_proxy
 from tests.support.sockets import receive, reset
 
@@ -22,9 +23,10 @@ def server():
         yield address
 
 
-def test_one_stream_over_4_gib_each_way(server):
+@pytest.mark.parametrize("options", [[], ["--eager"]])
+def test_one_stream_over_4_gib_each_way(server, options):
     """Sequence numbers and the 32-bit counters wrap."""
-    with running_proxy(server) as proxy:
+    with running_proxy(server, *options) as proxy:
         assert not run_flows(
             proxy.address, clients=1, up=4 * GIB + 12345, down=4 * GIB + 54321, timeout=1200
         )
@@ -32,7 +34,31 @@ def test_one_stream_over_4_gib_each_way(server):
         assert status["redirected"] + status["pumped"] > 8 * GIB
 
 
-@pytest.mark.parametrize("options", [[], ["--budget", "64KiB"]])
+def test_a_conversation_of_over_4_gib_each_way():
+    """The same for the counters of what the kernel moves."""
+    size = 64_000
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        running_proxy(listener.getsockname()) as proxy,
+        socket.create_connection(proxy.address, timeout=20) as client,
+    ):
+        upstream, _ = listener.accept()
+        upstream.settimeout(20)
+        there, back = Pattern(1), Pattern(2)
+        with upstream:
+            for offset in range(0, 4 * GIB + 10 * size, size):
+                for pattern, source, target in (
+                    (there, client, upstream),
+                    (back, upstream, client),
+                ):
+                    part = pattern.at(offset, size)
+                    source.sendall(part)
+                    assert receive(target, size) == part
+        client.close()
+        assert proxy.settled()["redirected"] > 8 * GIB
+
+
+@pytest.mark.parametrize("options", [[], ["--eager", "--budget", "64KiB"]])
 def test_ten_gigabytes_in_one_run(server, options):
     with running_proxy(server, *options) as proxy:
         assert not run_flows(proxy.address, count=4, up=700_000_000, down=700_000_000, timeout=1200)
@@ -68,7 +94,7 @@ def test_ten_thousand_short_connections_leak_nothing():
 
 
 def test_many_rounds_of_contention(server):
-    with running_proxy(server, "--budget", "32KiB") as proxy:
+    with running_proxy(server, "--eager", "--budget", "32KiB") as proxy:
         for number in range(20):
             assert not run_flows(
                 proxy.address,
