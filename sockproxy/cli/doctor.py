@@ -34,7 +34,7 @@ def doctor(as_json: bool, verbose: bool) -> int:
     if as_json:
         checks = [
             {"name": each.check.name, "ok": each.ok, "found": each.found,
-             "hint": "" if each.ok else each.check.hint}
+             "hint": each.advice}
             for each in findings
         ]  # fmt: skip
         show_json("doctor", kernel=os.uname().release, checks=checks, mechanisms={
@@ -54,6 +54,6 @@ def _show(finding: Finding, verbose: bool) -> None:
     mark = "ok " if finding.ok else "off"
     click.echo(f"{mark}  {finding.check.name:<{WIDTH}}  {finding.found}")
     if not finding.ok:
-        click.echo(f"     {'':<{WIDTH}}  {finding.check.hint}")
+        click.echo(f"     {'':<{WIDTH}}  {finding.advice}")
         if verbose and finding.log:
             click.echo(finding.log, err=True)

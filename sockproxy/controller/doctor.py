@@ -12,7 +12,7 @@ from typing import Any
 
 from sockproxy.cgroup import create_owned, find_mount, sweep
 from sockproxy.controller.splicer import Splicer
-from sockproxy.errors import SockproxyError
+from sockproxy.errors import SockproxyError, Unsupported
 from sockproxy.kernel import SockmapKernel
 from sockproxy.libbpf import load_library, version
 
@@ -39,12 +39,18 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one check."""
+    """What came of one check. hint: what to do about it, where the failure itself knows."""
 
     check: Check
     ok: bool
     found: str
+    hint: str | None = None
     log: str | None = None
+
+    @property
+    def advice(self) -> str:
+        """What to do about a failure; empty when there is none."""
+        return "" if self.ok else self.hint or self.check.hint
 
 
 def check_libbpf() -> str:
@@ -162,6 +168,8 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 
 def spliced_pair(splicer: Splicer) -> tuple[socket.socket, socket.socket, Any]:
     """Two far ends, and the splice between them."""
+    if not splicer.accelerated:
+        raise Unsupported("not tried: the programs do not load", hint="see 'programs load'")
     client, near = tcp_pair()
     server, far = tcp_pair()
     return client, server, splicer.splice(near, far)
@@ -189,13 +197,14 @@ CHECKS = (
 
 
 def attempt(check: Check, pipe: Any) -> None:
-    """In a process of its own: try, and send (ok, found, log)."""
+    """In a process of its own: try, and send (ok, found, hint, log)."""
     try:
-        pipe.send((True, check.run(), None))
+        pipe.send((True, check.run(), None, None))
     except SockproxyError as error:
-        pipe.send((False, str(error), error.log))
+        found = str(SockproxyError(error.doing, errno=error.errno))
+        pipe.send((False, found, error.hint, error.log))
     except Exception as error:  # whatever breaks is a finding, not a crash of doctor
-        pipe.send((False, str(error) or type(error).__name__, None))
+        pipe.send((False, str(error) or type(error).__name__, None, None))
 
 
 def examine(checks: tuple[Check, ...] = CHECKS, seconds: float = SECONDS) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from sockproxy.errors import KernelError, PermissionDenied, SockproxyError, Usag
 __all__ = ["check_name", "locked", "names", "remove", "root"]
 
 OWN = Path("/run/sockproxy-bpf")
+MNT_DETACH = 2
 ASIDE = "~"  # bpffs takes no dot in a name
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 
@@ -102,7 +103,7 @@ def _tidy(place: Path) -> None:
     with contextlib.suppress(OSError):  # not empty: others are attached
         place.rmdir()
         if place.parent == OWN:
-            _libc().umount2(os.fsencode(OWN), 0)
+            _libc().umount2(os.fsencode(OWN), MNT_DETACH)  # a reader may have it open
             OWN.rmdir()
 
 

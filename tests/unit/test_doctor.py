@@ -10,7 +10,7 @@ from sockproxy.errors import SockproxyError
 
 
 def fail():
-    raise SockproxyError("it is not there", log="verifier says no")
+    raise SockproxyError("it is not there", hint="do this", log="verifier says no")
 
 
 CHECKS = (
@@ -30,6 +30,7 @@ def test_each_way_to_fail_is_a_finding():
         "no result in 0.5 s", "the check crashed (9)",
     ]  # fmt: skip
     assert findings[1].log == "verifier says no"
+    assert [finding.advice for finding in findings] == ["", "do this", "hint", "hint", "hint"]
     assert verdicts(findings) == {
         "a": [], "b": ["failing"], "c": ["broken", "hanging", "crashing"],
     }  # fmt: skip
