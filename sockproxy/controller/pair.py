@@ -143,7 +143,7 @@ class Pair:
 
     def check_error(self, end: End) -> bool:
         """Reset the pair if `end` has failed; whether it has."""
-        number = take_error(end.sock)
+        number = take_error(end.sock, sending=not end.fin_sent)
         if number in (0, errno.EAGAIN):
             return False
         self.reset(end, os.strerror(number).lower())

@@ -46,9 +46,22 @@ def fence(sock: socket.socket) -> int:
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
 
-def take_error(sock: socket.socket) -> int:
-    """The socket's pending error, which this clears; 0 when there is none."""
-    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+def take_error(sock: socket.socket, *, sending: bool) -> int:
+    """The socket's pending error, which this clears; 0 when there is none.
+
+    sending: whether the kernel may be sending redirected bytes on it. SO_ERROR clears
+    sk_err without the socket's lock; a tcp_sendmsg_locked() that has just seen it set,
+    and finds none in sk_stream_error(), reports EPIPE, and sk_psock_backlog() gives up
+    for good. A send of nothing reports the error under the lock. (After our own FIN
+    it would always be EPIPE, but then nobody sends.)
+    """
+    if not sending:
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    try:
+        sock.send(b"", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    except OSError as error:
+        return error.errno or 0
+    return 0
 
 
 def spare_pacing(sock: socket.socket) -> None:

@@ -7,10 +7,11 @@ import socket
 
 import pytest
 
+import sockproxy
 from tests.support.memory import settled
 from tests.support.pattern import Pattern
 from tests.support.proxy import pattern_server, run_flows, running_proxy
-from tests.support.sockets import receive, reset
+from tests.support.sockets import receive, reset, spliced
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.soak]
 
@@ -64,6 +65,20 @@ def test_ten_gigabytes_in_one_run(server, options):
         assert not run_flows(proxy.address, count=4, up=700_000_000, down=700_000_000, timeout=1200)
         status = proxy.settled()
         assert status["redirected"] + status["pumped"] > 11_000_000_000
+
+
+def test_holds_while_the_kernel_sends_the_other_way():
+    """A hold leaves an error on a socket that a worker may be sending on: see take_error()."""
+    size = 300_000
+    with sockproxy.Splicer(pairs=2, budget=8192, eager=True) as splicer:
+        for number in range(400):
+            there, back = Pattern(2 * number), Pattern(2 * number + 1)
+            with spliced(splicer) as (client, server, _):
+                for offset in range(0, 60 * size, size):
+                    client.sendall(there.at(offset, size))
+                    server.sendall(back.at(offset, size))
+                    assert receive(server, size) == there.at(offset, size)
+                    assert receive(client, size) == back.at(offset, size)
 
 
 def test_ten_thousand_short_connections_leak_nothing():

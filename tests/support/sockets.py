@@ -31,7 +31,11 @@ def spliced(splicer, host="127.0.0.1"):
     server, b = tcp_pair(host)
     splice = splicer.splice(a, b)
     with client, server:
-        yield client, server, splice
+        try:
+            yield client, server, splice
+        except Exception as error:
+            error.add_note(f"the splice: {splice.stats()}")
+            raise
 
 
 def receive(sock, count):
