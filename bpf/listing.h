@@ -6,7 +6,7 @@
 #define SOCKPROXY_LISTING_H
 
 #include "bypass_maps.h"
-#include "pairing.h"
+#include "ends.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
@@ -27,7 +27,6 @@ static __always_inline void read_socket(struct connection *line, struct sock *sk
 	}
 	line->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	line->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	line->state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	line->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	line->inode = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
 	line->cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);

@@ -16,42 +16,9 @@
 #define SOCKPROXY_PAIRING_H
 
 #include "bypass_maps.h"
+#include "ends.h"
 #include "multipath.h"
 #include "policy.h"
-
-#include <bpf/bpf_endian.h>
-
-#define AF_INET6 10
-#define MAPPED bpf_htonl(0xffff)
-
-/* The verifier takes no computed address in the context, as the compiler would make
- * of fields that are read in both branches. */
-#define APART() asm volatile("" ::: "memory")
-
-static __always_inline void read_ends(struct bpf_sock_ops *ops, struct two_ends *ends)
-{
-	ends->local_port = ops->local_port;
-	ends->remote_port = bpf_ntohl(ops->remote_port);
-	if (ops->family == AF_INET6) {
-		ends->local[0] = ops->local_ip6[0];
-		ends->local[1] = ops->local_ip6[1];
-		ends->local[2] = ops->local_ip6[2];
-		ends->local[3] = ops->local_ip6[3];
-		ends->remote[0] = ops->remote_ip6[0];
-		ends->remote[1] = ops->remote_ip6[1];
-		ends->remote[2] = ops->remote_ip6[2];
-		ends->remote[3] = ops->remote_ip6[3];
-		APART();
-		return;
-	}
-	ends->local[0] = ends->local[1] = 0;
-	ends->local[2] = MAPPED;
-	ends->local[3] = ops->local_ip4;
-	ends->remote[0] = ends->remote[1] = 0;
-	ends->remote[2] = MAPPED;
-	ends->remote[3] = ops->remote_ip4;
-	APART();
-}
 
 /* The opener leaves its numbers. */
 static __always_inline __u32 wait_for_accepter(const struct enrolled *end,
@@ -148,12 +115,6 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 		end->plain = find_opener(end, &both);
 	count(sum, end->plain);
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-}
-
-/* Bytes of data that TCP has sent, each counted once. bytes_acked counts SYN and FIN too. */
-static __always_inline __u64 payload_sent(struct tcp_sock *tp)
-{
-	return BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
 }
 
 static __always_inline void wait_no_longer(const struct enrolled *end)

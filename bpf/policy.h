@@ -6,16 +6,9 @@
 #define SOCKPROXY_POLICY_H
 
 #include "bypass_maps.h"
+#include "ends.h"
 
-#define RULES 32
-
-/* Both ends of a connection as one of its sockets sees them. */
-struct two_ends {
-	__u32 local[4];
-	__u32 remote[4];
-	__u32 local_port;
-	__u32 remote_port;
-};
+#define RULES (sizeof(((struct settings *)0)->rule) / sizeof(struct rule))
 
 static __always_inline int in_prefix(const struct rule *rule, const __u32 *address)
 {

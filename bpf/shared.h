@@ -161,7 +161,6 @@ struct connection {
 	uint32_t remote[4];
 	uint32_t local_port;
 	uint32_t remote_port;
-	uint32_t state; /* TCP_ESTABLISHED and so on */
 	uint32_t role;	/* enum end_role */
 	uint32_t plain; /* enum plain_reason */
 	uint32_t netns; /* inode of the network namespace */

@@ -43,14 +43,16 @@ class SockproxyError(Exception):
         self.hint = hint
         self.log = log
 
+    @property
+    def failure(self) -> str:
+        """What went wrong, without what to do about it."""
+        if not self.errno:
+            return self.doing
+        name = _errno.errorcode.get(self.errno, str(self.errno))
+        return f"{self.doing}: {os.strerror(self.errno)} ({name})"
+
     def __str__(self) -> str:
-        text = self.doing
-        if self.errno:
-            name = _errno.errorcode.get(self.errno, str(self.errno))
-            text += f": {os.strerror(self.errno)} ({name})"
-        if self.hint:
-            text += f"; {self.hint}"
-        return text
+        return f"{self.failure}; {self.hint}" if self.hint else self.failure
 
 
 class UsageError(SockproxyError):

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from sockproxy.cgroup.group import Cgroup, current
-from sockproxy.cgroup.mount import find_mount
+from sockproxy.cgroup.group import Cgroup, current, find_by_id
+from sockproxy.cgroup.mount import find_mount, mount_points
 from sockproxy.cgroup.owned import create_owned, sweep
 
-__all__ = ["Cgroup", "create_owned", "current", "find_mount", "sweep"]
+__all__ = [
+    "Cgroup",
+    "create_owned",
+    "current",
+    "find_by_id",
+    "find_mount",
+    "mount_points",
+    "sweep",
+]

@@ -7,13 +7,13 @@ import errno
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from sockproxy.cgroup.mount import find_mount
 from sockproxy.errors import CgroupError, PermissionDenied, SockproxyError, Unsupported, UsageError
 
-__all__ = ["Cgroup", "current"]
+__all__ = ["Cgroup", "current", "find_by_id"]
 
 PATIENCE = 2.0  # seconds that a process which has just ended may still count as inside
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")
@@ -112,6 +112,19 @@ def current(pid: int | None = None) -> Cgroup:
         if line.startswith("0::"):
             return Cgroup(find_mount() / line[3:].lstrip("/"))
     raise Unsupported("find this process's cgroup", hint="the kernel has no cgroup v2")
+
+
+def find_by_id(ids: Collection[int]) -> dict[int, Cgroup]:
+    """The groups that have these numbers; one that was removed is not among them."""
+    found: dict[int, Cgroup] = {}
+    for folder, _, _ in os.walk(find_mount()):
+        if len(found) == len(set(ids)):
+            break
+        group = Cgroup(Path(folder))
+        with contextlib.suppress(FileNotFoundError):
+            if (number := group.id) in ids:
+                found[number] = group
+    return found
 
 
 def leave_to(before: Cgroup) -> None:

@@ -8,23 +8,9 @@ from typing import Any
 
 import click
 
-from sockproxy.controller import bypass
 from sockproxy.controller.control import SCHEMA
-from sockproxy.controller.runtime import running
-from sockproxy.errors import PermissionDenied
 
-__all__ = ["age", "select", "show_json", "table"]
-
-
-def select(name: str | None) -> tuple[list[str], list[str]]:
-    """The proxies and the bypasses that NAME means: all of both without one."""
-    try:
-        bypasses = bypass.names()
-    except PermissionDenied:
-        bypasses = []  # root's; what this user runs can be shown all the same
-    if name is None:
-        return running(), bypasses
-    return ([], [name]) if name in bypasses else ([name], [])
+__all__ = ["age", "show_json", "table"]
 
 
 def show_json(kind: str, **fields: Any) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from sockproxy.cli.output import age, select, show_json, table
+from sockproxy.cli.names import select
+from sockproxy.cli.output import age, show_json, table
 from sockproxy.controller.bypass import bypass_status
 from sockproxy.controller.runtime import ask
 from sockproxy.units import format_size

@@ -11,11 +11,10 @@ from typing import Any
 
 import psutil
 
-from sockproxy.cgroup import Cgroup, find_mount
+from sockproxy.cgroup import Cgroup, find_by_id, find_mount
 from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.kernel import pins
-from sockproxy.kernel.bypass import MOST_RULES, Bypass, Connection, Settings
-from sockproxy.kernel.bypass import attach as attach_to
+from sockproxy.kernel.bypass import MOST_RULES, Bypass, Connection, Settings, create
 from sockproxy.kernel.layout import Plain
 from sockproxy.net.rules import Rule
 
@@ -48,8 +47,9 @@ def attach(name: str, cgroup: Path, rules: Sequence[Rule]) -> str:
     with pins.locked() as place:
         if name in pins.names():
             with Bypass(name) as bypass:
-                if bypass.settings().cgroup != group.id:
-                    where = _cgroup_path(bypass.settings().cgroup)
+                attached = bypass.settings().cgroup
+                if attached != group.id:
+                    where = _cgroup_paths({attached})[attached]
                     raise UsageError(
                         f"{name} is attached to {where}", hint=f"sockproxy detach {name} first"
                     )
@@ -57,7 +57,7 @@ def attach(name: str, cgroup: Path, rules: Sequence[Rule]) -> str:
             return "changed"
         fd = group.open()
         try:
-            attach_to(name, place, fd, Settings(time.monotonic(), group.id, tuple(rules)))
+            create(name, place, fd, Settings(time.monotonic(), group.id, tuple(rules)))
         finally:
             os.close(fd)
     return "attached"
@@ -67,11 +67,11 @@ def detach(name: str) -> bool:
     """Detach NAME and remove every trace; False when there was none."""
     pins.check_name(name)
     if name not in pins.names():
-        return False
-    with pins.locked():
+        return False  # without the lock, which would mount a bpffs for it
+    with pins.locked() as place:
         if name not in pins.names():
             return False
-        Bypass(name).remove()
+        pins.remove(place / name)
     return True
 
 
@@ -95,7 +95,7 @@ def bypass_status(name: str) -> dict[str, Any]:
         settings = bypass.settings()
         return {
             "name": name,
-            "cgroup": _cgroup_path(settings.cgroup),
+            "cgroup": _cgroup_paths({settings.cgroup})[settings.cgroup],
             "mode": "observe",
             "age": time.monotonic() - settings.since,
             "rules": [str(rule) for rule in settings.rules],
@@ -108,10 +108,7 @@ def bypass_connections(name: str) -> dict[str, Any]:
     with Bypass(name) as bypass:
         found = bypass.connections()
     owners = _owners({each.inode for each in found})
-    groups: dict[int, str] = {}
-    for each in found:
-        if each.cgroup not in groups:
-            groups[each.cgroup] = _cgroup_path(each.cgroup)
+    groups = _cgroup_paths({each.cgroup for each in found})
     now = time.monotonic()
     return {
         "name": name,
@@ -139,16 +136,12 @@ def _line(
     }
 
 
-def _cgroup_path(number: int) -> str:
-    """The path of the cgroup with this inode number; what the kernel calls its id."""
-    mount = find_mount()
-    for folder, _, _ in os.walk(mount):
-        try:
-            if os.stat(folder).st_ino == number:
-                return folder
-        except FileNotFoundError:
-            continue
-    return f"removed (id {number})"
+def _cgroup_paths(ids: set[int]) -> dict[int, str]:
+    """What to call each of these cgroups."""
+    found = find_by_id(ids)
+    return {
+        each: str(found[each].path) if each in found else f"removed (id {each})" for each in ids
+    }
 
 
 def _owners(inodes: Iterable[int]) -> dict[int, list[int]]:

@@ -32,7 +32,7 @@ from sockproxy.controller.loop import Timer
 from sockproxy.controller.pump import Pump
 from sockproxy.controller.traffic import Traffic
 from sockproxy.errors import SockproxyError
-from sockproxy.kernel import Action, Held, SpliceKernel
+from sockproxy.kernel import Action, Held
 from sockproxy.net.tcp import TCP_CLOSE, fence, kick
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Direction:
         """The kernel is not to be asked again for this direction."""
         self._refused, self.why = True, why
 
-    def _start(self, kernel: SpliceKernel) -> None:
+    def _start(self) -> None:
         """PUMP to REDIRECT, on a psock that never had a strparser."""
         assert self.source.slot is not None
         shared = self.shared
@@ -99,7 +99,7 @@ class Direction:
         shared.anchored = shared.held = 0
         shared.action = self._action()
         try:
-            kernel.start(self.source.slot, self.source.fd)
+            self._pair.kernel_in_use().start(self.source.slot, self.source.fd)
         except SockproxyError as error:
             self.refuse(str(error))
             return
@@ -271,7 +271,7 @@ class Direction:
             assert self.source.slot is not None
             self.shared = kernel.direction(self.source.slot)
         if self._fresh:
-            self._start(self._pair.kernel_in_use())
+            self._start()
         elif self._sending() or self.opposite.state is State.DRAIN or not self.opposite.pause():
             self._later(self._traffic.retry_after(), self.run_pump)
         else:
@@ -286,7 +286,7 @@ class Direction:
             self.refuse(why)
             return
         if renewed:
-            self._start(self._pair.kernel_in_use())
+            self._start()
         else:
             self._later(self._traffic.retry_after(), self.run_pump)
         self.opposite.resume()

@@ -201,8 +201,7 @@ def attempt(check: Check, pipe: Any) -> None:
     try:
         pipe.send((True, check.run(), None, None))
     except SockproxyError as error:
-        found = str(SockproxyError(error.doing, errno=error.errno))
-        pipe.send((False, found, error.hint, error.log))
+        pipe.send((False, error.failure, error.hint, error.log))
     except Exception as error:  # whatever breaks is a finding, not a crash of doctor
         pipe.send((False, str(error) or type(error).__name__, None, None))
 

@@ -13,14 +13,14 @@ from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.kernel import pins
 from sockproxy.kernel.layout import Plain, Role, check_sizes
 from sockproxy.kernel.objects import read_object
-from sockproxy.libbpf import BpfObject, Map, ffi, open_pinned, pin
+from sockproxy.libbpf import BpfObject, Link, Map, ffi, open_pinned, pin
 from sockproxy.net.rules import Rule
 
-__all__ = ["MOST_RULES", "Bypass", "Connection", "Settings"]
+__all__ = ["MOST_RULES", "Bypass", "Connection", "Settings", "create"]
 
-MOST_RULES = 32
+MOST_RULES: int = dict(ffi.typeof("struct settings").fields)["rule"].type.length
 CONNECTIONS = 65536  # pairs of sockets at once that can be known
-MAPS = ("peers", "openers", "settings", "in_force", "totals", "ends")
+MAPS = ("settings", "in_force", "totals")  # the others live as long as the programs do
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,6 @@ class Connection:
     netns: int
     local: tuple[str, int]
     remote: tuple[str, int]
-    state: int
     role: Role
     plain: Plain
     bytes_sent: int
@@ -108,11 +107,6 @@ class Bypass:
         lines = ffi.from_buffer(f"struct connection[{len(data) // size}]", data)
         return [_read_connection(lines[number]) for number in range(len(data) // size)]
 
-    def remove(self) -> None:
-        """Detach, and remove every trace."""
-        self.close()
-        pins.remove(self._folder)
-
     def _in_force(self) -> int:
         return int(self._read("in_force", "uint32_t")[0])
 
@@ -122,7 +116,7 @@ class Bypass:
         return value
 
 
-def attach(name: str, place: Path, cgroup_fd: int, settings: Settings) -> None:
+def create(name: str, place: Path, cgroup_fd: int, settings: Settings) -> None:
     """Load, attach and pin, inside `pins.locked()`; undone in reverse when a step fails."""
     check_sizes()
     bpf = BpfObject("bypass.bpf.o", read_object("bypass.bpf.o"))
@@ -135,21 +129,23 @@ def attach(name: str, place: Path, cgroup_fd: int, settings: Settings) -> None:
         aside.mkdir(mode=0o700)
         for each, opened in maps.items():
             pin(opened.fd, str(aside / each))
-        for program, target in (("connections", None), ("link", cgroup_fd)):
-            if target is None:
-                link = bpf.program("list_connections").attach_iterator(maps["ends"])
-            else:
-                link = bpf.program("bypass_sock_ops").attach_to_cgroup(target)
-            try:
-                link.pin(str(aside / program))
-            finally:
-                link.close()
+        listing = bpf.program("list_connections").attach_iterator(bpf.map("ends"))
+        _pin_link(listing, aside / "connections")
+        _pin_link(bpf.program("bypass_sock_ops").attach_to_cgroup(cgroup_fd), aside / "link")
         aside.rename(place / name)
     except BaseException:
         pins.remove(aside)
         raise
     finally:
         bpf.close()
+
+
+def _pin_link(link: Link, path: Path) -> None:
+    """Leave the attachment to its pin; there is none if that fails."""
+    try:
+        link.pin(str(path))
+    finally:
+        link.close()
 
 
 def _write_settings(maps: dict[str, Map], settings: Settings, in_force: int) -> None:
@@ -186,7 +182,6 @@ def _read_connection(raw: Any) -> Connection:
         netns=int(raw.netns),
         local=(_host(raw.local), int(raw.local_port)),
         remote=(_host(raw.remote), int(raw.remote_port)),
-        state=int(raw.state),
         role=Role(raw.role),
         plain=Plain(raw.plain),
         bytes_sent=int(raw.bytes_sent),

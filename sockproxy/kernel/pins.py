@@ -1,6 +1,6 @@
 """Where a bypass keeps its state: one directory of pins for each NAME, on a bpffs.
 
-    ROOT/NAME/link, connections, totals, settings, in_force, ...
+    ROOT/NAME/link, connections, totals, settings, in_force
 
 A directory is filled aside and renamed into place, so that a NAME is there as a whole
 or not at all. Without a bpffs at /sys/fs/bpf one is mounted at OWN, and unmounted with
@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sockproxy.cgroup import find_mount
+from sockproxy.cgroup import find_mount, mount_points
 from sockproxy.errors import KernelError, PermissionDenied, SockproxyError, UsageError
 
 __all__ = ["check_name", "locked", "names", "remove", "root"]
@@ -27,6 +27,7 @@ OWN = Path("/run/sockproxy-bpf")
 MNT_DETACH = 2
 ASIDE = "~"  # bpffs takes no dot in a name
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+_libc = ctypes.CDLL(None, use_errno=True)  # Python has no mount(2)
 
 
 def check_name(name: str) -> str:
@@ -36,14 +37,9 @@ def check_name(name: str) -> str:
     return name
 
 
-def _mounts() -> list[Path]:
-    lines = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
-    return [Path(line[1]) for line in lines if line[2] == "bpf"]
-
-
 def root() -> Path | None:
     """Our directory on the machine's bpffs, or on our own; None when no bpffs is mounted."""
-    mounted = _mounts()
+    mounted = mount_points("bpf")
     for place in (Path("/sys/fs/bpf"), OWN, *mounted):
         if place in mounted:
             return place / "sockproxy"
@@ -60,7 +56,7 @@ def names() -> list[str]:
     except FileNotFoundError:
         return []
     except PermissionError as error:
-        raise PermissionDenied(f"read {place}", errno=error.errno, hint="run as root") from None
+        raise _failure(f"read {place}", error) from None
 
 
 @contextlib.contextmanager
@@ -103,12 +99,8 @@ def _tidy(place: Path) -> None:
     with contextlib.suppress(OSError):  # not empty: others are attached
         place.rmdir()
         if place.parent == OWN:
-            _libc().umount2(os.fsencode(OWN), MNT_DETACH)  # a reader may have it open
+            _libc.umount2(os.fsencode(OWN), MNT_DETACH)  # a reader may have it open
             OWN.rmdir()
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)  # Python has no mount(2)
 
 
 def _mount() -> Path:
@@ -117,7 +109,7 @@ def _mount() -> Path:
         OWN.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise _failure(f"create {OWN}", error) from None
-    if _libc().mount(b"bpf", os.fsencode(OWN), b"bpf", 0, b"mode=0700"):
+    if _libc.mount(b"bpf", os.fsencode(OWN), b"bpf", 0, b"mode=0700"):
         number = ctypes.get_errno()
         OWN.rmdir()
         raise _failure(f"mount a bpffs at {OWN}", OSError(number, os.strerror(number)))

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * For BPF programs only: what one socket tells of a connection's two ends.
+ */
+#ifndef SOCKPROXY_ENDS_H
+#define SOCKPROXY_ENDS_H
+
+#include "kernel_types.h"
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+
+#define AF_INET6 10
+#define MAPPED bpf_htonl(0xffff)
+
+/* Both ends of a connection as one of its sockets sees them. */
+struct two_ends {
+	__u32 local[4];
+	__u32 remote[4];
+	__u32 local_port;
+	__u32 remote_port;
+};
+
+/* The verifier takes no computed address in the context, as the compiler would make
+ * of fields that are read in both branches. */
+#define APART() asm volatile("" ::: "memory")
+
+static __always_inline void read_ends(struct bpf_sock_ops *ops, struct two_ends *ends)
+{
+	ends->local_port = ops->local_port;
+	ends->remote_port = bpf_ntohl(ops->remote_port);
+	if (ops->family == AF_INET6) {
+		ends->local[0] = ops->local_ip6[0];
+		ends->local[1] = ops->local_ip6[1];
+		ends->local[2] = ops->local_ip6[2];
+		ends->local[3] = ops->local_ip6[3];
+		ends->remote[0] = ops->remote_ip6[0];
+		ends->remote[1] = ops->remote_ip6[1];
+		ends->remote[2] = ops->remote_ip6[2];
+		ends->remote[3] = ops->remote_ip6[3];
+		APART();
+		return;
+	}
+	ends->local[0] = ends->local[1] = 0;
+	ends->local[2] = MAPPED;
+	ends->local[3] = ops->local_ip4;
+	ends->remote[0] = ends->remote[1] = 0;
+	ends->remote[2] = MAPPED;
+	ends->remote[3] = ops->remote_ip4;
+	APART();
+}
+
+/* Bytes of data that TCP has sent, each counted once. bytes_acked counts SYN and FIN too. */
+static __always_inline __u64 payload_sent(struct tcp_sock *tp)
+{
+	return BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+}
+
+#endif
