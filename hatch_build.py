@@ -60,7 +60,7 @@ def run(*command: str | Path) -> None:
 def compile_object(root: Path, source: Path, target: Path) -> None:
     """Compile `source` to the BPF object `target`: with BTF, without DWARF."""
     clang, strip = find_tool("clang"), find_tool("llvm-strip")
-    flags = ["-O2", "-g", "-target", "bpf", "-Wall", "-Werror", *include_flags(root)]
+    flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror", *include_flags(root)]
     run(clang, *flags, "-c", source, "-o", target)
     run(strip, "-g", target)
 

@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Bypass: finds the two ends of each connection that stays on this host.
- * See docs/ARCHITECTURE.md.
+ * Bypass: messages between two sockets of this host skip TCP. See docs/ARCHITECTURE.md.
  */
+#include "kernel_types.h"
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
 #include "layout.h"
+#include "enlist.h"
+#include "leave.h"
 #include "listing.h"
-#include "pairing.h"
+#include "message.h"
+#include "options.h"
+#include "watch.h"
 
 SEC("sockops")
 int bypass_sock_ops(struct bpf_sock_ops *ops)
@@ -17,11 +26,40 @@ int bypass_sock_ops(struct bpf_sock_ops *ops)
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		meet(ops, ROLE_ACCEPTER);
 		break;
+	case BPF_SOCK_OPS_RTT_CB:
+		reconsider(ops);
+		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		if (ops->args[1] == BPF_TCP_CLOSE)
 			part(ops);
 	}
 	return 1;
+}
+
+SEC("sk_msg")
+int bypass_message(struct sk_msg_md *msg)
+{
+	return bypass_or_pass(msg);
+}
+
+SEC("cgroup/setsockopt")
+int bypass_setsockopt(struct bpf_sockopt *option)
+{
+	return judge_option(option);
+}
+
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(bypass_read, struct sock *sk)
+{
+	see_reader(sk);
+	return 0;
+}
+
+SEC("tp_btf/sk_data_ready")
+int BPF_PROG(bypass_arrival, const struct sock *sk)
+{
+	see_arrival((struct sock *)sk);
+	return 0;
 }
 
 SEC("iter/bpf_sk_storage_map")

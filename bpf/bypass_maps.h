@@ -29,16 +29,55 @@ struct {
 	__type(value, struct opener);
 } openers SEC(".maps");
 
-/* Cookie of a socket to that of its other end; both ways. */
+/* Cookie of a socket to its other end; both ways. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 2);
 	__type(key, __u64);
-	__type(value, __u64);
+	__type(value, struct peer);
 } peers SEC(".maps");
 
-/* Two, and which one is in force: an update of a large value is not atomic. */
+/* The sockets that a message can be put into, by cookie: no cookie is ever given
+ * twice, so that a message for a socket which has gone meets none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 2);
+	__type(key, __u64);
+	__type(value, __u64);
+} sockets SEC(".maps");
+
+/* A pair goes back to the free ones when both its ends have closed. Programs that hold
+ * an end's lock may use it: that end cannot close meanwhile. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pair);
+} pairs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, __u32);
+} free_pairs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct service);
+	__type(value, struct service_record);
+} services SEC(".maps");
+
+/* Programs that were seen to read in a way that misses what was bypassed, and how. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct program);
+	__type(value, __u32);
+} programs SEC(".maps");
+
+/* Two, of which one is in force: an update of a large value is not atomic. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 2);
@@ -50,8 +89,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u32);
-} in_force SEC(".maps");
+	__type(value, struct knobs);
+} knobs SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -59,5 +98,26 @@ struct {
 	__type(key, __u32);
 	__type(value, struct bypass_totals);
 } totals SEC(".maps");
+
+static __always_inline struct bypass_totals *all_totals(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&totals, &zero);
+}
+
+static __always_inline struct knobs *current_knobs(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&knobs, &zero);
+}
+
+#define COUNT(field)                                                                               \
+	do {                                                                                       \
+		struct bypass_totals *sum_ = all_totals();                                         \
+		if (sum_)                                                                          \
+			__sync_fetch_and_add(&sum_->field, 1);                                     \
+	} while (0)
 
 #endif

@@ -27,30 +27,31 @@ struct two_ends {
  * of fields that are read in both branches. */
 #define APART() asm volatile("" ::: "memory")
 
-static __always_inline void read_ends(struct bpf_sock_ops *ops, struct two_ends *ends)
-{
-	ends->local_port = ops->local_port;
-	ends->remote_port = bpf_ntohl(ops->remote_port);
-	if (ops->family == AF_INET6) {
-		ends->local[0] = ops->local_ip6[0];
-		ends->local[1] = ops->local_ip6[1];
-		ends->local[2] = ops->local_ip6[2];
-		ends->local[3] = ops->local_ip6[3];
-		ends->remote[0] = ops->remote_ip6[0];
-		ends->remote[1] = ops->remote_ip6[1];
-		ends->remote[2] = ops->remote_ip6[2];
-		ends->remote[3] = ops->remote_ip6[3];
-		APART();
-		return;
-	}
-	ends->local[0] = ends->local[1] = 0;
-	ends->local[2] = MAPPED;
-	ends->local[3] = ops->local_ip4;
-	ends->remote[0] = ends->remote[1] = 0;
-	ends->remote[2] = MAPPED;
-	ends->remote[3] = ops->remote_ip4;
-	APART();
-}
+/* From a context of sock_ops or sk_msg: both name these fields alike. */
+#define READ_ENDS(context, ends)                                                                   \
+	do {                                                                                       \
+		(ends)->local_port = (context)->local_port;                                        \
+		(ends)->remote_port = bpf_ntohl((context)->remote_port);                           \
+		if ((context)->family == AF_INET6) {                                               \
+			(ends)->local[0] = (context)->local_ip6[0];                                \
+			(ends)->local[1] = (context)->local_ip6[1];                                \
+			(ends)->local[2] = (context)->local_ip6[2];                                \
+			(ends)->local[3] = (context)->local_ip6[3];                                \
+			(ends)->remote[0] = (context)->remote_ip6[0];                              \
+			(ends)->remote[1] = (context)->remote_ip6[1];                              \
+			(ends)->remote[2] = (context)->remote_ip6[2];                              \
+			(ends)->remote[3] = (context)->remote_ip6[3];                              \
+			APART();                                                                   \
+			break;                                                                     \
+		}                                                                                  \
+		(ends)->local[0] = (ends)->local[1] = 0;                                           \
+		(ends)->local[2] = MAPPED;                                                         \
+		(ends)->local[3] = (context)->local_ip4;                                           \
+		(ends)->remote[0] = (ends)->remote[1] = 0;                                         \
+		(ends)->remote[2] = MAPPED;                                                        \
+		(ends)->remote[3] = (context)->remote_ip4;                                         \
+		APART();                                                                           \
+	} while (0)
 
 /* Bytes of data that TCP has sent, each counted once. bytes_acked counts SYN and FIN too. */
 static __always_inline __u64 payload_sent(struct tcp_sock *tp)

@@ -26,6 +26,37 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
+struct list_head {
+	struct list_head *next;
+};
+
+struct sk_buff_head {
+	__u32 qlen;
+};
+
+typedef int (*wait_queue_func_t)(void);
+
+struct wait_queue_entry {
+	wait_queue_func_t func;
+	struct list_head entry;
+};
+
+struct wait_queue_head {
+	struct list_head head;
+};
+
+struct socket_wq {
+	struct wait_queue_head wait;
+};
+
+typedef struct {
+	struct wait_queue_head wq;
+} socket_lock_t;
+
+struct proto {
+	unsigned long *memory_pressure;
+};
+
 struct sock_common {
 	__u32 skc_daddr;
 	__u32 skc_rcv_saddr;
@@ -34,20 +65,48 @@ struct sock_common {
 	unsigned short skc_family;
 	unsigned char skc_state;
 	possible_net_t skc_net;
+	struct proto *skc_prot;
+	unsigned long skc_flags;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
 
+struct super_block {
+	unsigned int s_dev;
+};
+
 struct inode {
+	unsigned short i_mode;
+	struct super_block *i_sb;
 	unsigned long i_ino;
 };
 
 struct file {
 	struct inode *f_inode;
+	void *private_data;
+};
+
+struct mm_struct {
+	struct file *exe_file;
+};
+
+struct task_struct {
+	struct mm_struct *mm;
+};
+
+struct pt_regs {
+	/* x86 */
+	unsigned long orig_ax;
+	unsigned long dx;
+	unsigned long r10;
+	/* arm64 */
+	int syscallno;
+	__u64 regs[31];
 };
 
 struct socket {
 	struct file *file;
+	struct sock *sk;
 };
 
 struct kernfs_node {
@@ -67,7 +126,15 @@ struct sock {
 	void *sk_user_data;
 	struct socket *sk_socket;
 	struct sock_cgroup_data sk_cgrp_data;
+	socket_lock_t sk_lock;
+	struct socket_wq *sk_wq;
+	int sk_rcvlowat;
 	__u8 sk_shutdown;
+};
+
+/* The value is the running kernel's. */
+enum sock_flags {
+	SOCK_ZEROCOPY = 18,
 };
 
 struct inet_sock {
@@ -76,6 +143,7 @@ struct inet_sock {
 
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	const void *icsk_ulp_ops;
 };
 
 struct tcp_sock {
@@ -102,10 +170,6 @@ struct bpf_iter__bpf_sk_storage_map {
 	void *value;
 };
 
-struct sk_buff_head {
-	__u32 qlen;
-};
-
 typedef struct {
 	long counter;
 } atomic_long_t;
@@ -122,6 +186,9 @@ struct strparser {
 struct sk_psock {
 	struct strparser strp;
 	struct sk_buff_head ingress_skb;
+	struct list_head ingress_msg;
+	__u32 msg_tot_len;
+	void *saved_data_ready;
 };
 
 struct sk_buff {

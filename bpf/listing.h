@@ -7,6 +7,7 @@
 
 #include "bypass_maps.h"
 #include "ends.h"
+#include "lane.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
@@ -36,13 +37,43 @@ static __always_inline void read_socket(struct connection *line, struct sock *sk
 		line->bytes_received--; /* TCP counts a FIN as a byte */
 }
 
+/* What waits in its bypass queue: bytes where the kernel counts them, else 1 for anything. */
+static __always_inline __u64 queued(struct tcp_sock *tp)
+{
+	struct sk_psock *psock = find_psock(tp);
+
+	if (is_bypass_queue_empty(tp))
+		return 0;
+	if (!bpf_core_field_exists(psock->msg_tot_len))
+		return 1;
+	return BPF_CORE_READ(psock, msg_tot_len) ?: 1;
+}
+
+static __always_inline void read_pair(struct connection *line, const struct enrolled *end,
+				      __u32 number)
+{
+	struct pair *pair = find_pair(number);
+	struct lane *out;
+
+	if (!pair)
+		return;
+	out = lane_from(pair, end->role);
+	line->granted = out->limit > 0;
+	line->closed = out->closed > 0;
+	if (pair->taken_out & end->role)
+		line->in_map = 0;
+	if (line->in_map && lane_to(pair, end->role)->busy)
+		line->unread++;
+}
+
 static __always_inline void list_end(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct seq_file *seq = ctx->meta->seq;
 	struct enrolled *end = ctx->value;
 	struct connection line = {};
 	struct sock *sk = ctx->sk;
-	__u64 cookie, *peer;
+	struct peer *peer;
+	__u64 cookie;
 
 	if (!sk || !end)
 		return;
@@ -51,10 +82,22 @@ static __always_inline void list_end(struct bpf_iter__bpf_sk_storage_map *ctx)
 	line.since = end->since;
 	line.role = end->role;
 	line.plain = end->plain;
+	line.in_map = end->in_map;
+	if (line.in_map)
+		line.unread = queued((struct tcp_sock *)sk);
+	line.traits = end->traits;
+	line.bypassed_bytes = end->bypassed_bytes;
+	line.bypassed_messages = end->bypassed_messages;
+	line.passed_bytes = end->passed_bytes;
+	line.passed_messages = end->passed_messages;
 	peer = bpf_map_lookup_elem(&peers, &cookie);
 	if (peer) {
-		line.peer = *peer;
-		line.plain = PLAIN_NOT;
+		line.peer = peer->cookie;
+		if (line.plain == PLAIN_PEER_UNSEEN)
+			line.plain = PLAIN_NOT;
+		read_pair(&line, end, peer->pair);
+		if (line.plain == PLAIN_NOT && end->enlisted && !line.in_map)
+			line.plain = PLAIN_STREAM;
 	}
 	read_socket(&line, sk);
 	bpf_seq_write(seq, &line, sizeof(line));

@@ -32,14 +32,15 @@ static __always_inline int matches(const struct rule *rule, const struct two_end
 /* Denied by a rule, or allowed by none where some allow. */
 static __always_inline int is_denied(const struct two_ends *ends)
 {
-	__u32 zero = 0, *which, number;
+	struct knobs *now = current_knobs();
 	struct settings *current;
 	int allowed = 0;
+	__u32 number;
 
-	which = bpf_map_lookup_elem(&in_force, &zero);
-	if (!which)
+	if (!now)
 		return 1;
-	current = bpf_map_lookup_elem(&settings, which);
+	number = now->which;
+	current = bpf_map_lookup_elem(&settings, &number);
 	if (!current)
 		return 1;
 	for (number = 0; number < RULES; number++) {

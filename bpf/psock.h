@@ -21,4 +21,12 @@ static __always_inline struct sk_psock *find_psock(struct tcp_sock *tp)
 	return (void *)((unsigned long)BPF_CORE_READ(sk, sk_user_data) & SK_USER_DATA_PTRMASK);
 }
 
+/* Of what an sk_msg program has put there, nothing is left to be read. */
+static __always_inline int is_bypass_queue_empty(struct tcp_sock *tp)
+{
+	struct sk_psock *psock = find_psock(tp);
+
+	return !psock || BPF_CORE_READ(psock, ingress_msg.next) == &psock->ingress_msg;
+}
+
 #endif

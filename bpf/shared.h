@@ -80,13 +80,30 @@ struct enrolment {
 	uint64_t multipath;
 };
 
-/* Why a socket of a bypass has no partner. */
+/* Why the messages of a socket of a bypass can not skip TCP. */
 enum plain_reason {
 	PLAIN_NOT = 0,
 	PLAIN_PEER_UNSEEN = 1, /* the other end is on another host, or not enrolled */
 	PLAIN_POLICY = 2,
 	PLAIN_MULTIPATH = 3,
 	PLAIN_AMBIGUOUS = 4, /* two connections had the same numbers */
+	PLAIN_FULL = 5,	     /* no room for one more */
+	PLAIN_OWNED = 6,     /* another sockmap or protocol has the socket */
+	PLAIN_ZEROCOPY = 7,  /* it waits for the notifications that only TCP sends */
+	PLAIN_NO_GAIN = 8,   /* connections to this service ended before they gained by it */
+	PLAIN_STREAM = 9,    /* it streams, which TCP does better */
+	PLAIN_OBSERVED = 10, /* its bypass only watches */
+};
+
+/* How a socket is read and written, as far as was seen. */
+enum end_trait {
+	TRAIT_READS = 1,	 /* by recvmsg */
+	TRAIT_SPLICES = 2,	 /* by splice, which cannot see what was bypassed */
+	TRAIT_WAITS_FOR_ALL = 4, /* MSG_WAITALL, or SO_RCVLOWAT over 1 */
+	TRAIT_SHARED = 8,	 /* by two threads at the same time */
+	TRAIT_MAPS = 16,	 /* by TCP_ZEROCOPY_RECEIVE */
+	TRAIT_URGENT = 32,	 /* sends MSG_OOB */
+	TRAIT_STAMPS = 64,	 /* wants time stamps of what it sends */
 };
 
 enum end_role {
@@ -107,16 +124,74 @@ struct opener {
 	uint64_t cookie; /* 0: two connections had these numbers */
 	uint32_t address[4];
 	uint32_t port;
-	uint32_t reserved;
+	uint32_t in_map; /* it can take part in a bypass */
 };
 
-/* What is kept with each enrolled socket. */
+/* What is kept with each enrolled socket. Written under the socket's lock. */
 struct enrolled {
 	uint64_t cookie;
 	uint64_t since; /* CLOCK_MONOTONIC, ns */
 	struct handshake numbers;
-	uint32_t role;	/* enum end_role */
-	uint32_t plain; /* enum plain_reason, but for the partner: see peers */
+	uint64_t peer;	 /* cookie of the other end, once it is known */
+	uint64_t reader; /* thread that last read from it by TCP */
+	uint64_t streak; /* bytes that it sent by TCP since it last read something */
+	uint64_t bypassed_bytes;
+	uint64_t bypassed_messages;
+	uint64_t passed_bytes;
+	uint64_t passed_messages;
+	uint32_t role;	 /* enum end_role */
+	uint32_t plain;	 /* enum plain_reason, but for the partner: see peers */
+	uint32_t pair;	 /* its number, from 1; 0 while the other end is not known */
+	uint32_t in_map; /* it is in the sockmap */
+	uint32_t traits; /* enum end_trait */
+	uint32_t reserved;
+	uint32_t rules;	   /* version of the rules that it was judged by */
+	uint32_t enlisted; /* it was in the sockmap once */
+	uint32_t closed;
+	uint32_t heard; /* stands for all that it had read when it last sent by TCP */
+};
+
+/* One direction of a pair: what its sender may put into the other end's bypass queue.
+ * Charges are bytes and an overhead for each message. */
+struct lane {
+	uint64_t taken;	 /* charged since the beginning */
+	uint64_t limit;	 /* what may have been charged at most; the reader raises it */
+	uint64_t read;	 /* READ_SOME and the reader's copied_seq when it raised the limit */
+	uint64_t closed; /* not 0: nothing more may enter */
+	uint64_t busy;	 /* thread whose message is charged and not there yet */
+};
+
+struct pair {
+	struct lane lane[2]; /* by the role of the sender: opener, accepter */
+	uint64_t cookie[2];  /* by role as well */
+	uint64_t parted;     /* how many of the two ends have gone */
+	uint64_t taken_out;  /* enum end_role: these left the sockmap at the other end's hand */
+};
+
+/* To whom a socket is paired. */
+struct peer {
+	uint64_t cookie;
+	uint32_t pair; /* its number, from 1 */
+	uint32_t in_map;
+};
+
+/* Where connections are accepted, as an end of that role sees it. */
+struct service {
+	uint32_t address[4];
+	uint32_t port;
+	uint32_t role; /* enum end_role */
+};
+
+/* How connections to a service ended, for those that come. */
+struct service_record {
+	uint32_t losses; /* in a row, that gained nothing by a bypass */
+	uint32_t skipped;
+};
+
+/* An executable file. */
+struct program {
+	uint64_t inode;
+	uint64_t device;
 };
 
 /* Matches a socket of which either end has the address and either the port. */
@@ -137,6 +212,20 @@ struct settings {
 	struct rule rule[32];
 };
 
+enum bypass_mode {
+	MODE_OBSERVE = 0,
+	MODE_BYPASS = 1,
+	MODE_DRAIN = 2, /* nothing is enrolled, nothing bypassed */
+};
+
+/* What every message looks at. */
+struct knobs {
+	uint32_t which;	  /* of the two settings is in force */
+	uint32_t mode;	  /* enum bypass_mode */
+	uint32_t version; /* of the rules */
+	uint32_t budget;  /* what may be charged for one bypass queue */
+};
+
 /* All sockets of a bypass since it was attached. */
 struct bypass_totals {
 	uint64_t enrolled;
@@ -144,8 +233,18 @@ struct bypass_totals {
 	uint64_t policy;
 	uint64_t multipath;
 	uint64_t ambiguous;
+	uint64_t full;
+	uint64_t owned;
+	uint64_t zerocopy;
+	uint64_t no_gain;
+	uint64_t streams;	  /* sockets that were taken out because they stream */
+	uint64_t refused_options; /* setsockopt that an enrolled socket cannot have */
 	uint64_t closed;
-	uint64_t paired_bytes; /* that were sent by paired sockets which have closed */
+	uint64_t paired_bytes;	 /* that were sent by paired sockets which have closed */
+	uint64_t bypassed_bytes; /* these four by sockets that have closed */
+	uint64_t bypassed_messages;
+	uint64_t passed_bytes;
+	uint64_t passed_messages;
 };
 
 /* One enrolled socket, as the iterator writes it. Addresses are in network order. */
@@ -154,9 +253,14 @@ struct connection {
 	uint64_t peer;	/* cookie of the other end; 0: none */
 	uint64_t since; /* CLOCK_MONOTONIC, ns */
 	uint64_t cgroup;
-	uint64_t inode; /* of the file; 0: not open in any process */
-	uint64_t bytes_sent;
+	uint64_t inode;	     /* of the file; 0: not open in any process */
+	uint64_t bytes_sent; /* by TCP */
 	uint64_t bytes_received;
+	uint64_t bypassed_bytes; /* that it sent, as the next three */
+	uint64_t bypassed_messages;
+	uint64_t passed_bytes;
+	uint64_t passed_messages;
+	uint64_t unread;   /* charged for what is on its way to it or in its bypass queue */
 	uint32_t local[4]; /* IPv4 is v4-mapped */
 	uint32_t remote[4];
 	uint32_t local_port;
@@ -164,6 +268,11 @@ struct connection {
 	uint32_t role;	/* enum end_role */
 	uint32_t plain; /* enum plain_reason */
 	uint32_t netns; /* inode of the network namespace */
+	uint32_t in_map;
+	uint32_t traits;  /* enum end_trait */
+	uint32_t granted; /* the other end has let it bypass */
+	uint32_t closed;  /* it may not any more */
+	uint32_t reserved;
 };
 
 /* shared: end */

@@ -2,76 +2,126 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from sockproxy.cli.output import show_json
+from sockproxy.cli.types import DURATION, SIZE
 from sockproxy.controller import bypass
-from sockproxy.errors import Unsupported, UsageError
+from sockproxy.controller.bypass import BypassOptions
+from sockproxy.errors import UsageError
+from sockproxy.kernel.bypass import Connection
+from sockproxy.net.address import format_address
 from sockproxy.net.rules import parse_rule
 
-__all__ = ["attach", "detach"]
+__all__ = ["attach", "bypass_options", "detach", "read_options"]
 
-EPILOG = """\b
-Examples:
-  sockproxy attach mesh --cgroup /sys/fs/cgroup/mesh.slice --observe
-  sockproxy attach web --unit nginx.service --observe --allow 80 --allow 443
-  sockproxy attach mesh --cgroup /sys/fs/cgroup/mesh.slice --observe --deny 10.0.0.0/8
-
-\b
+NOT_DRAINED = 1
+RULES = """\b
 A rule is a port, a range FIRST-LAST, or a network in CIDR, and matches either end. A
 connection that a --deny matches is left alone; with any --allow, so is what none matches.
 """
+EPILOG = f"""\b
+Examples:
+  sockproxy attach mesh --cgroup /sys/fs/cgroup/mesh.slice
+  sockproxy attach web --unit nginx.service --allow 80 --allow 443
+  sockproxy attach mesh --cgroup /sys/fs/cgroup/mesh.slice --deny 10.0.0.0/8 --observe
+
+{RULES}"""
+
+
+def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The options that attach and run share; `read_options` makes sense of them."""
+    for option in (
+        click.option("--observe", is_flag=True, help="Pair and count, and change nothing."),
+        click.option("--budget", type=SIZE, default="256KiB", show_default=True,
+                     help="Memory that may lie unread in one socket's bypass queue."),
+        click.option("--deny", multiple=True, metavar="PORTS|CIDR", help="May be repeated."),
+        click.option("--allow", multiple=True, metavar="PORTS|CIDR", help="May be repeated."),
+        click.option("--max-connections", type=click.IntRange(1, 1 << 20), default=65536,
+                     show_default=True, help="More than these stay plain TCP."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def read_options(
+    allow: tuple[str, ...],
+    deny: tuple[str, ...],
+    budget: int,
+    observe: bool,
+    max_connections: int,
+) -> BypassOptions:
+    """Raises UsageError for a rule that is none."""
+    rules = [parse_rule(each, deny=True) for each in deny]
+    rules += [parse_rule(each, deny=False) for each in allow]
+    return BypassOptions(rules, observe, budget, max_connections)
 
 
 @click.command(epilog=EPILOG)
 @click.argument("name")
 @click.option("--cgroup", type=click.Path(path_type=Path), help="The cgroup v2 directory.")
 @click.option("--unit", help="The systemd unit or slice, instead of --cgroup.")
-@click.option("--allow", multiple=True, metavar="PORTS|CIDR", help="May be repeated.")
-@click.option("--deny", multiple=True, metavar="PORTS|CIDR", help="May be repeated.")
-@click.option("--observe", is_flag=True, help="Pair and count, and change nothing.")
+@bypass_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def attach(
-    name: str,
-    cgroup: Path | None,
-    unit: str | None,
-    allow: tuple[str, ...],
-    deny: tuple[str, ...],
-    observe: bool,
-    as_json: bool,
-) -> int:
-    """Watch the TCP connections of a cgroup that stay on this host.
+def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **given: object) -> int:
+    """Let same-host TCP connections of a cgroup skip the TCP stack.
 
-    NAME that is attached already gets the rules given now, without a gap. Connections
-    that were established before are not seen.
+    NAME that is attached already gets the options given now, without a gap; only
+    --max-connections stays. Connections that were established before are not seen.
     """
     if (cgroup is None) == (unit is None):
         raise UsageError("attach needs --cgroup or --unit", hint="give one of them")
-    rules = [parse_rule(each, deny=True) for each in deny]
-    rules += [parse_rule(each, deny=False) for each in allow]
-    if not observe:
-        raise Unsupported(
-            "attach without --observe", hint="this release pairs connections and counts them only"
-        )
+    options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
     where = cgroup.absolute() if cgroup is not None else bypass.unit_cgroup(unit or "")
-    done = bypass.attach(name, where, rules)
+    done = bypass.attach(name, where, options)
     if as_json:
         show_json("attach", name=name, cgroup=str(where), result=done)
     else:
-        click.echo(f"{name}: {done}, observing {where}")
+        click.echo(f"{name}: {done}, {'observing' if options.observe else 'bypassing'} {where}")
     return 0
 
 
-@click.command(epilog="\b\nExample:\n  sockproxy detach mesh")
+DETACH_EPILOG = """\b
+Examples:
+  sockproxy detach mesh
+  sockproxy detach mesh --timeout 60s
+"""
+
+
+@click.command(epilog=DETACH_EPILOG)
 @click.argument("name")
+@click.option("--timeout", type=DURATION, default="10s", show_default=True,
+              help="For readers to read what was bypassed to them.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def detach(name: str, as_json: bool) -> int:
-    """Detach NAME and remove every trace of it. Twice is allowed."""
-    done = "detached" if bypass.detach(name) else "was not attached"
+def detach(name: str, timeout: float, as_json: bool) -> int:
+    """Detach NAME and remove every trace of it, without losing a byte. Twice is allowed.
+
+    Connections go on by TCP. Where a reader does not read what was bypassed to it in time,
+    its socket stays until the next detach, and the exit status is 1.
+    """
+    done = bypass.detach(name, timeout)
+    left = [_describe(each) for each in done.left]
+    result = "draining" if left else "detached" if done.was_attached else "was not attached"
     if as_json:
-        show_json("detach", name=name, result=done)
+        show_json("detach", name=name, result=result, left=left)
     else:
-        click.echo(f"{name}: {done}")
-    return 0
+        click.echo(f"{name}: {result}")
+        for each in left:
+            click.echo(
+                f"{each['local']} <- {each['remote']}: {each['unread']} bytes unread", err=True
+            )
+        if left:
+            click.echo(f"sockproxy: run 'sockproxy detach {name}' again later", err=True)
+    return NOT_DRAINED if left else 0
+
+
+def _describe(end: Connection) -> dict[str, object]:
+    return {
+        "cookie": end.cookie,
+        "local": format_address(end.local),
+        "remote": format_address(end.remote),
+        "unread": end.unread,
+    }

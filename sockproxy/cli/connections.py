@@ -8,7 +8,7 @@ import click
 
 from sockproxy.cli.names import select
 from sockproxy.cli.output import age, show_json, table
-from sockproxy.controller.bypass import bypass_connections
+from sockproxy.controller.bypass_view import bypass_connections
 from sockproxy.controller.runtime import ask
 from sockproxy.net.address import format_address
 from sockproxy.units import format_size
@@ -17,8 +17,8 @@ __all__ = ["connections"]
 
 HEADINGS = ("PROXY", "#", "FROM", "TO", "AGE", "STATE", "IN KERNEL", "PUMPED", "DROPPED",
             "HOLDS", "WHY NOT")  # fmt: skip
-BYPASS_HEADINGS = ("BYPASS", "LOCAL", "REMOTE", "ROLE", "AGE", "STATE", "SENT", "RECEIVED", "PIDS",
-                   "WHY NOT")  # fmt: skip
+BYPASS_HEADINGS = ("BYPASS", "LOCAL", "REMOTE", "ROLE", "AGE", "STATE", "BYPASSED", "MESSAGES",
+                   "BY TCP", "PIDS", "WHY NOT")  # fmt: skip
 
 
 @click.command(epilog="\b\nExamples:\n  sockproxy connections\n  sockproxy connections web --json")
@@ -27,8 +27,9 @@ BYPASS_HEADINGS = ("BYPASS", "LOCAL", "REMOTE", "ROLE", "AGE", "STATE", "SENT", 
 def connections(name: str | None, as_json: bool) -> int:
     """Show each live connection: of a proxy one line a direction, of a bypass one a socket.
 
-    IN KERNEL counts what was redirected, PUMPED what user space moved with splice(2);
-    WHY NOT says why the kernel does not move the bytes at this moment.
+    IN KERNEL counts what was redirected, PUMPED what user space moved with splice(2).
+    BYPASSED counts what a socket of a bypass sent past TCP. WHY NOT says why the kernel
+    does not move the bytes at this moment.
     """
     proxy_names, bypass_names = select(name)
     proxies = [ask(each, "connections") for each in proxy_names]
@@ -50,9 +51,9 @@ def connections(name: str | None, as_json: bool) -> int:
 def _socket(bypass: dict[str, Any], end: dict[str, Any]) -> tuple[object, ...]:
     return (
         bypass["name"], format_address(end["local"]), format_address(end["remote"]), end["role"],
-        age(end["age"]), end["state"], format_size(end["bytes_sent"]),
-        format_size(end["bytes_received"]), ",".join(map(str, end["processes"])) or "-",
-        end["why"],
+        age(end["age"]), end["state"], format_size(end["bypassed_bytes"]),
+        end["bypassed_messages"], format_size(end["bytes_sent"] - end["bypassed_bytes"]),
+        ",".join(map(str, end["processes"])) or "-", end["why"],
     )  # fmt: skip
 
 

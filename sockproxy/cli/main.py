@@ -10,6 +10,7 @@ from sockproxy.cli.attach import attach, detach
 from sockproxy.cli.connections import connections
 from sockproxy.cli.doctor import doctor
 from sockproxy.cli.proxy import proxy
+from sockproxy.cli.run import run
 from sockproxy.cli.status import status
 from sockproxy.errors import SockproxyError
 
@@ -29,7 +30,7 @@ def cli() -> None:
     """
 
 
-for command in (proxy, attach, detach, status, connections, doctor):
+for command in (proxy, attach, detach, run, status, connections, doctor):
     cli.add_command(command)
 
 

@@ -9,7 +9,7 @@ import click
 
 from sockproxy.cli.names import select
 from sockproxy.cli.output import age, show_json, table
-from sockproxy.controller.bypass import bypass_status
+from sockproxy.controller.bypass_view import bypass_status
 from sockproxy.controller.runtime import ask
 from sockproxy.units import format_size
 
@@ -18,8 +18,9 @@ __all__ = ["status"]
 HEADINGS = ("NAME", "PID", "AGE", "LISTEN", "UPSTREAM", "PATH", "NOW", "ENDED", "RESET",
             "IN KERNEL", "PUMPED", "HOLDS")  # fmt: skip
 
-BYPASS_HEADINGS = ("NAME", "AGE", "MODE", "CGROUP", "ENROLLED", "PAIRS", "CLOSED", "PAIRED BYTES",
-                   "DENIED", "RULES")  # fmt: skip
+BYPASS_HEADINGS = ("NAME", "AGE", "MODE", "CGROUP", "SOCKETS", "NOW", "PAIRS", "BYPASSED",
+                   "MESSAGES", "PASSED", "MESSAGES", "LEFT PLAIN", "RULES")  # fmt: skip
+LEFT_PLAIN = ("policy", "no_gain", "streams", "full", "owned", "multipath", "ambiguous", "zerocopy")
 
 
 @click.command(epilog="\b\nExamples:\n  sockproxy status\n  sockproxy status web --watch")
@@ -71,7 +72,10 @@ def _show_bypasses(bypasses: list[dict[str, Any]]) -> None:
     rows = [
         (
             each["name"], age(each["age"]), each["mode"], each["cgroup"], each["enrolled"],
-            each["paired"], each["closed"], format_size(each["paired_bytes"]), each["policy"],
+            each["live"], each["paired"], format_size(each["bypassed_bytes"]),
+            each["bypassed_messages"], format_size(each["passed_bytes"]),
+            each["passed_messages"],
+            ", ".join(f"{each[why]} {why}" for why in LEFT_PLAIN if each[why]) or "none",
             ", ".join(each["rules"]) or "none",
         )
         for each in bypasses

@@ -1,35 +1,39 @@
-"""A bypass in the kernel: bpf/bypass.bpf.c attached to a cgroup, its state pinned."""
+"""A bypass in the kernel, opened by its NAME: read, change, drain, remove."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.kernel import pins
-from sockproxy.kernel.layout import Plain, Role, check_sizes
-from sockproxy.kernel.objects import read_object
-from sockproxy.libbpf import BpfObject, Link, Map, ffi, open_pinned, pin
+from sockproxy.kernel.barrier import wait_for_programs
+from sockproxy.kernel.layout import Mode, Plain, Role, Trait, check_sizes
+from sockproxy.libbpf import Map, ffi, open_pinned
 from sockproxy.net.rules import Rule
 
-__all__ = ["MOST_RULES", "Bypass", "Connection", "Settings", "create"]
+__all__ = ["MAPS", "MOST_RULES", "Bypass", "Connection", "Settings", "write_settings"]
 
 MOST_RULES: int = dict(ffi.typeof("struct settings").fields)["rule"].type.length
-CONNECTIONS = 65536  # pairs of sockets at once that can be known
-MAPS = ("settings", "in_force", "totals")  # the others live as long as the programs do
+TOTALS = tuple(name for name, _ in ffi.typeof("struct bypass_totals").fields)
+MAPS = ("settings", "knobs", "totals", "sockets")  # the others live as long as the programs
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """since: CLOCK_MONOTONIC, seconds. cgroup: its inode number."""
+    """since: CLOCK_MONOTONIC, seconds. cgroup: its inode number.
+
+    budget: bytes that may wait in one bypass queue, with the kernel's overhead.
+    """
 
     since: float
     cgroup: int
     rules: tuple[Rule, ...]
+    mode: Mode
+    budget: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,9 @@ class Connection:
     """One enrolled socket. Addresses are (host, port), IPv4 as such.
 
     peer: the cookie of the other end on this host, or None. since: CLOCK_MONOTONIC,
-    seconds. inode: of the open file, 0 when no process has it.
+    seconds. inode: of the open file, 0 when no process has it. in_map: its messages are
+    looked at. unread: 0 when nothing that was bypassed to it is unread. granted, closed:
+    whether it may ever, and may no longer, bypass. Bytes sent and received are TCP's.
     """
 
     cookie: int
@@ -50,12 +56,21 @@ class Connection:
     remote: tuple[str, int]
     role: Role
     plain: Plain
+    traits: Trait
+    in_map: bool
+    granted: bool
+    closed: bool
+    unread: int
     bytes_sent: int
     bytes_received: int
+    bypassed_bytes: int
+    bypassed_messages: int
+    passed_bytes: int
+    passed_messages: int
 
 
 class Bypass:
-    """An attached bypass, opened by its NAME. Reading changes nothing.
+    """An attached bypass. Reading changes nothing.
 
     Raises UsageError when there is none of that NAME.
     """
@@ -82,20 +97,48 @@ class Bypass:
 
     def settings(self) -> Settings:
         """The settings in force."""
-        raw = self._read("settings", "struct settings", self._in_force())
+        knobs = self._read("knobs", "struct knobs")
+        raw = self._read("settings", "struct settings", int(knobs.which))
         rules = tuple(_read_rule(raw.rule[number]) for number in range(raw.rules))
-        return Settings(since=raw.since / 1e9, cgroup=int(raw.cgroup), rules=rules)
+        return Settings(
+            since=raw.since / 1e9,
+            cgroup=int(raw.cgroup),
+            rules=rules,
+            mode=Mode(knobs.mode),
+            budget=int(knobs.budget),
+        )
 
-    def change(self, rules: Sequence[Rule]) -> None:
-        """Put other rules in force for connections that begin from now on."""
-        now = self.settings()
-        _write_settings(self._maps, Settings(now.since, now.cgroup, tuple(rules)), self._in_force())
+    def change(self, settings: Settings) -> None:
+        """Put other settings in force; connections that are denied now are passed."""
+        knobs = self._read("knobs", "struct knobs")
+        write_settings(self._maps, settings, int(knobs.which), int(knobs.version) + 1)
+
+    def stop(self) -> None:
+        """Enrol and bypass nothing from now on; when it returns no program does any more."""
+        settings = self.settings()
+        if settings.mode != Mode.DRAIN:
+            self.change(replace(settings, mode=Mode.DRAIN))
+        wait_for_programs()
+
+    def take_out(self) -> list[Connection]:
+        """After stop(): take out of the sockmap each socket for which nothing is left.
+
+        Returns those that had to stay, with what is unread.
+        """
+        stay = []
+        for each in self.connections():
+            if not each.in_map:
+                continue
+            if each.unread:
+                stay.append(each)
+            else:
+                self._maps["sockets"].delete(ffi.new("uint64_t *", each.cookie))
+        return stay
 
     def totals(self) -> dict[str, int]:
         """What was counted since it was attached, by the names of struct bypass_totals."""
         raw = self._read("totals", "struct bypass_totals")
-        names = ("enrolled", "paired", "policy", "multipath", "ambiguous", "closed", "paired_bytes")
-        return {name: int(getattr(raw, name)) for name in names}
+        return {name: int(getattr(raw, name)) for name in TOTALS}
 
     def connections(self) -> list[Connection]:
         """Every enrolled socket, of any network namespace."""
@@ -107,49 +150,14 @@ class Bypass:
         lines = ffi.from_buffer(f"struct connection[{len(data) // size}]", data)
         return [_read_connection(lines[number]) for number in range(len(data) // size)]
 
-    def _in_force(self) -> int:
-        return int(self._read("in_force", "uint32_t")[0])
-
     def _read(self, name: str, ctype: str, key: int = 0) -> Any:
         value = ffi.new(f"{ctype} *")
         self._maps[name].lookup(ffi.new("uint32_t *", key), value)
         return value
 
 
-def create(name: str, place: Path, cgroup_fd: int, settings: Settings) -> None:
-    """Load, attach and pin, inside `pins.locked()`; undone in reverse when a step fails."""
-    check_sizes()
-    bpf = BpfObject("bypass.bpf.o", read_object("bypass.bpf.o"))
-    aside = place / f"{pins.ASIDE}{name}"
-    try:
-        bpf.set_max_entries("peers", 2 * CONNECTIONS)
-        bpf.load()
-        maps = {each: bpf.map(each) for each in MAPS}
-        _write_settings(maps, settings, in_force=1)
-        aside.mkdir(mode=0o700)
-        for each, opened in maps.items():
-            pin(opened.fd, str(aside / each))
-        listing = bpf.program("list_connections").attach_iterator(bpf.map("ends"))
-        _pin_link(listing, aside / "connections")
-        _pin_link(bpf.program("bypass_sock_ops").attach_to_cgroup(cgroup_fd), aside / "link")
-        aside.rename(place / name)
-    except BaseException:
-        pins.remove(aside)
-        raise
-    finally:
-        bpf.close()
-
-
-def _pin_link(link: Link, path: Path) -> None:
-    """Leave the attachment to its pin; there is none if that fails."""
-    try:
-        link.pin(str(path))
-    finally:
-        link.close()
-
-
-def _write_settings(maps: dict[str, Map], settings: Settings, in_force: int) -> None:
-    """Write those that are not in force, then turn to them."""
+def write_settings(maps: dict[str, Map], settings: Settings, which: int, version: int) -> None:
+    """Write the settings that are not in force, `which` are, then turn to them."""
     raw = ffi.new("struct settings *")
     raw.since, raw.cgroup = int(settings.since * 1e9), settings.cgroup
     raw.rules = len(settings.rules)
@@ -160,9 +168,11 @@ def _write_settings(maps: dict[str, Map], settings: Settings, in_force: int) -> 
         into.first_port, into.last_port = rule.ports
         ffi.memmove(into.prefix, rule.network.network_address.packed, 16)
         ffi.memmove(into.mask, rule.network.netmask.packed, 16)
-    other = ffi.new("uint32_t *", 1 - in_force)
-    maps["settings"].update(other, raw)
-    maps["in_force"].update(ffi.new("uint32_t *", 0), other)
+    maps["settings"].update(ffi.new("uint32_t *", 1 - which), raw)
+    knobs = ffi.new("struct knobs *")
+    knobs.which, knobs.mode, knobs.budget = 1 - which, settings.mode, settings.budget
+    knobs.version = version
+    maps["knobs"].update(ffi.new("uint32_t *", 0), knobs)
 
 
 def _read_rule(raw: Any) -> Rule:
@@ -184,8 +194,17 @@ def _read_connection(raw: Any) -> Connection:
         remote=(_host(raw.remote), int(raw.remote_port)),
         role=Role(raw.role),
         plain=Plain(raw.plain),
+        traits=Trait(raw.traits),
+        in_map=bool(raw.in_map),
+        granted=bool(raw.granted),
+        closed=bool(raw.closed),
+        unread=int(raw.unread),
         bytes_sent=int(raw.bytes_sent),
         bytes_received=int(raw.bytes_received),
+        bypassed_bytes=int(raw.bypassed_bytes),
+        bypassed_messages=int(raw.bypassed_messages),
+        passed_bytes=int(raw.passed_bytes),
+        passed_messages=int(raw.passed_messages),
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from sockproxy.libbpf import ffi
 
-__all__ = ["SIZES", "Action", "Held", "Plain", "Role", "check_sizes"]
+__all__ = ["SIZES", "Action", "Held", "Mode", "Plain", "Role", "Trait", "check_sizes"]
 
 
 class Action(IntEnum):
@@ -35,6 +35,12 @@ class Plain(IntEnum):
     POLICY = 2
     MULTIPATH = 3
     AMBIGUOUS = 4
+    FULL = 5
+    OWNED = 6
+    ZEROCOPY = 7
+    NO_GAIN = 8
+    STREAM = 9
+    OBSERVED = 10
 
 
 class Role(IntEnum):
@@ -42,6 +48,26 @@ class Role(IntEnum):
 
     OPENER = 1
     ACCEPTER = 2
+
+
+class Trait(IntFlag):
+    """enum end_trait."""
+
+    READS = 1
+    SPLICES = 2
+    WAITS_FOR_ALL = 4
+    SHARED = 8
+    MAPS = 16
+    URGENT = 32
+    STAMPS = 64
+
+
+class Mode(IntEnum):
+    """enum bypass_mode."""
+
+    OBSERVE = 0
+    BYPASS = 1
+    DRAIN = 2
 
 
 # The sizes in bytes that bpf/layout.h asserts as well.
@@ -52,11 +78,18 @@ SIZES = {
     "enrolment": 32,
     "handshake": 8,
     "opener": 32,
-    "enrolled": 32,
+    "enrolled": 120,
+    "lane": 40,
+    "pair": 112,
+    "peer": 16,
+    "service": 24,
+    "service_record": 8,
+    "program": 16,
     "rule": 48,
     "settings": 1560,
-    "bypass_totals": 56,
-    "connection": 112,
+    "knobs": 16,
+    "bypass_totals": 136,
+    "connection": 168,
 }
 
 

@@ -18,6 +18,7 @@ enum bpf_attach_type {
     BPF_CGROUP_SOCK_OPS = 3,
     BPF_SK_SKB_STREAM_PARSER = 4,
     BPF_SK_SKB_STREAM_VERDICT = 5,
+    BPF_SK_MSG_VERDICT = 7,
     BPF_SK_SKB_VERDICT = 38,
 };
 enum { BPF_ANY, BPF_NOEXIST, BPF_EXIST };
@@ -73,6 +74,7 @@ int bpf_program__fd(const struct bpf_program *prog);
 int bpf_program__set_autoload(struct bpf_program *prog, bool autoload);
 int bpf_program__set_expected_attach_type(struct bpf_program *prog, enum bpf_attach_type type);
 int bpf_program__set_log_buf(struct bpf_program *prog, char *log_buf, size_t log_size);
+struct bpf_link *bpf_program__attach(const struct bpf_program *prog);
 struct bpf_link *bpf_program__attach_cgroup(const struct bpf_program *prog, int cgroup_fd);
 struct bpf_link *bpf_program__attach_iter(
     const struct bpf_program *prog, const struct bpf_iter_attach_opts *opts);

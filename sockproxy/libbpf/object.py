@@ -43,6 +43,13 @@ class Program:
         """The program's file descriptor."""
         return int(load_library().bpf_program__fd(self._pointer))
 
+    def attach(self) -> Link:
+        """Attach to what the section names: a function of the kernel."""
+        pointer = load_library().bpf_program__attach(self._pointer)
+        if not pointer:
+            raise failure(f"attach {self.name} to the kernel", ffi.errno)
+        return Link(pointer)
+
     def attach_to_cgroup(self, cgroup_fd: int) -> Link:
         """Attach beside whatever else is on the cgroup; a link, from Linux 5.7 on."""
         pointer = load_library().bpf_program__attach_cgroup(self._pointer, cgroup_fd)
@@ -53,7 +60,7 @@ class Program:
     def attach_to_map(self, target: Map, kind: int) -> None:
         """Attach as the sockmap's parser or verdict. It goes with the map.
 
-        kind: one of enum bpf_attach_type, BPF_SK_SKB_*.
+        kind: one of enum bpf_attach_type, BPF_SK_SKB_* or BPF_SK_MSG_VERDICT.
         """
         check(
             load_library().bpf_prog_attach(self.fd, target.fd, kind, 0),

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * For BPF programs only: a socket of a bypass comes, and goes.
+ */
+#ifndef SOCKPROXY_ENLIST_H
+#define SOCKPROXY_ENLIST_H
+
+#include "bypass_maps.h"
+#include "ends.h"
+#include "message.h"
+#include "multipath.h"
+#include "pairing.h"
+#include "policy.h"
+#include "service.h"
+
+#define E2BIG 7
+
+/* Why it has to stay plain, whoever is at the other end. */
+static __always_inline __u32 objection(struct bpf_sock_ops *ops, const struct two_ends *both,
+				       struct tcp_sock *tp)
+{
+	struct sock *sk = (struct sock *)tp;
+	unsigned long flags = sk->__sk_common.skc_flags;
+
+	if (is_multipath(ops))
+		return PLAIN_MULTIPATH;
+	if (is_denied(both))
+		return PLAIN_POLICY;
+	if (sk->sk_user_data || tp->inet_conn.icsk_ulp_ops)
+		return PLAIN_OWNED;
+	if (flags >> bpf_core_enum_value(enum sock_flags, SOCK_ZEROCOPY) & 1)
+		return PLAIN_ZEROCOPY;
+	return PLAIN_NOT;
+}
+
+static __always_inline __u32 enter_map(struct bpf_sock_ops *ops, struct enrolled *end)
+{
+	__u64 cookie = end->cookie;
+	long failed = bpf_sock_hash_update(ops, &sockets, &cookie, BPF_NOEXIST);
+
+	if (failed)
+		return failed == -E2BIG ? PLAIN_FULL : PLAIN_OWNED;
+	end->in_map = end->enlisted = 1;
+	return PLAIN_NOT;
+}
+
+static __always_inline void come_as_opener(struct bpf_sock_ops *ops, struct enrolled *end,
+					   const struct two_ends *both, __u32 mode)
+{
+	end->plain = mode == MODE_BYPASS ? enter_map(ops, end) : PLAIN_NOT;
+	if (end->plain == PLAIN_NOT)
+		end->plain = wait_for_accepter(end, both);
+}
+
+static __always_inline void come_as_accepter(struct bpf_sock_ops *ops, struct enrolled *end,
+					     const struct two_ends *both, __u32 mode)
+{
+	__u32 opener_in_map = 0;
+	struct pair *pair;
+
+	end->plain = find_opener(end, both, &opener_in_map);
+	if (end->plain != PLAIN_NOT || mode != MODE_BYPASS)
+		return;
+	end->plain = opener_in_map ? enter_map(ops, end) : PLAIN_OBSERVED;
+	pair = find_pair(end->pair);
+	if (end->plain != PLAIN_NOT && pair)
+		close_pair(pair);
+}
+
+static __always_inline void count(struct bypass_totals *sum, __u32 plain)
+{
+	__sync_fetch_and_add(&sum->enrolled, 1);
+	switch (plain) {
+	case PLAIN_NOT:
+		__sync_fetch_and_add(&sum->paired, 1);
+		break;
+	case PLAIN_POLICY:
+		__sync_fetch_and_add(&sum->policy, 1);
+		break;
+	case PLAIN_MULTIPATH:
+		__sync_fetch_and_add(&sum->multipath, 1);
+		break;
+	case PLAIN_AMBIGUOUS:
+		__sync_fetch_and_add(&sum->ambiguous, 1);
+		break;
+	case PLAIN_FULL:
+		__sync_fetch_and_add(&sum->full, 1);
+		break;
+	case PLAIN_OWNED:
+		__sync_fetch_and_add(&sum->owned, 1);
+		break;
+	case PLAIN_ZEROCOPY:
+		__sync_fetch_and_add(&sum->zerocopy, 1);
+		break;
+	}
+}
+
+/* Not even remembered, as that is what costs; an accepter asks the opener, who may try. */
+static __always_inline int is_left_out(const struct two_ends *both, const struct handshake *numbers,
+				       __u32 role)
+{
+	if (is_worth_enrolling(both, role))
+		return 0;
+	return role == ROLE_OPENER || !has_opener(numbers);
+}
+
+/* A connection was established. */
+static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
+{
+	struct bypass_totals *sum = all_totals();
+	__u32 flags = BPF_SOCK_OPS_STATE_CB_FLAG;
+	struct knobs *now = current_knobs();
+	struct bpf_sock *sk = ops->sk;
+	struct handshake numbers;
+	struct enrolled *end;
+	struct two_ends both;
+	struct tcp_sock *tp;
+
+	if (!sum || !now || !sk || now->mode == MODE_DRAIN)
+		return;
+	READ_ENDS(ops, &both);
+	numbers.opener_seq = role == ROLE_OPENER ? ops->snd_nxt : ops->rcv_nxt;
+	numbers.accepter_seq = role == ROLE_OPENER ? ops->rcv_nxt : ops->snd_nxt;
+	if (now->mode == MODE_BYPASS && is_left_out(&both, &numbers, role)) {
+		__sync_fetch_and_add(&sum->no_gain, 1);
+		return;
+	}
+	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+	end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!end || !tp)
+		return;
+	end->cookie = bpf_get_socket_cookie(ops);
+	end->since = bpf_ktime_get_ns();
+	end->role = role;
+	end->rules = now->version;
+	end->numbers = numbers;
+	end->plain = objection(ops, &both, tp);
+	if (end->plain == PLAIN_NOT) {
+		if (role == ROLE_OPENER)
+			come_as_opener(ops, end, &both, now->mode);
+		else
+			come_as_accepter(ops, end, &both, now->mode);
+	}
+	count(sum, end->plain);
+	if (end->in_map)
+		flags |= BPF_SOCK_OPS_RTT_CB_FLAG;
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | flags);
+}
+
+static __always_inline void wait_no_longer(const struct enrolled *end)
+{
+	struct handshake numbers = end->numbers;
+	struct opener *me = bpf_map_lookup_elem(&openers, &numbers);
+
+	if (me && me->cookie == end->cookie)
+		bpf_map_delete_elem(&openers, &numbers);
+}
+
+static __always_inline void add_up(struct bypass_totals *sum, const struct enrolled *end)
+{
+	__sync_fetch_and_add(&sum->bypassed_bytes, end->bypassed_bytes);
+	__sync_fetch_and_add(&sum->bypassed_messages, end->bypassed_messages);
+	__sync_fetch_and_add(&sum->passed_bytes, end->passed_bytes);
+	__sync_fetch_and_add(&sum->passed_messages, end->passed_messages);
+}
+
+/* It has closed. What it has not read yet stays in its queue, for as long as it is open. */
+static __always_inline void part(struct bpf_sock_ops *ops)
+{
+	struct bypass_totals *sum = all_totals();
+	struct bpf_sock *sk = ops->sk;
+	struct enrolled *end;
+	struct two_ends both;
+	struct tcp_sock *tp;
+
+	if (!sum || !sk)
+		return;
+	end = bpf_sk_storage_get(&ends, sk, 0, 0);
+	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+	if (!end || !tp || end->closed)
+		return;
+	end->closed = 1;
+	__sync_fetch_and_add(&sum->closed, 1);
+	add_up(sum, end);
+	wait_no_longer(end);
+	learn_peer(end);
+	if (end->enlisted || end->plain == PLAIN_PEER_UNSEEN) {
+		READ_ENDS(ops, &both);
+		remember_service(&both, end->role, end->bypassed_bytes > 0);
+	}
+	end->pair = 0;
+	if (forget_peer(end->cookie))
+		__sync_fetch_and_add(&sum->paired_bytes, payload_sent(tp) + end->bypassed_bytes);
+}
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * For BPF programs only: how a socket leaves the sockmap, so that it costs what TCP costs.
+ *
+ * A socket may leave when nothing can be put into its bypass queue any more and nothing is
+ * there: its lane is closed, no message is on its way, and the queue is empty.
+ * It runs when TCP has measured a round trip of the socket (BPF_SOCK_OPS_RTT_CB),
+ * under its lock: of programs that see it so, only sock_ops may take it out.
+ */
+#ifndef SOCKPROXY_LEAVE_H
+#define SOCKPROXY_LEAVE_H
+
+#include "bypass_maps.h"
+#include "lane.h"
+#include "message.h"
+
+static __always_inline void leave(struct bpf_sock_ops *ops, struct enrolled *me, __u32 why)
+{
+	__u64 cookie = me->cookie;
+
+	bpf_map_delete_elem(&sockets, &cookie);
+	me->in_map = 0;
+	if (me->plain == PLAIN_NOT || me->plain == PLAIN_PEER_UNSEEN)
+		me->plain = why;
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
+}
+
+/* The other end of a stream may never send, so never get here. */
+static __always_inline void take_along(struct pair *pair, struct enrolled *me)
+{
+	__u64 other = me->peer;
+
+	if (lane_from(pair, me->role)->taken)
+		return;
+	bpf_map_delete_elem(&sockets, &other);
+	__sync_fetch_and_or(&pair->taken_out,
+			    me->role == ROLE_OPENER ? ROLE_ACCEPTER : ROLE_OPENER);
+}
+
+static __always_inline void reconsider(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct enrolled *me;
+	struct knobs *now;
+	struct tcp_sock *tp;
+	struct pair *pair;
+	struct lane *in;
+
+	if (!sk)
+		return;
+	me = bpf_sk_storage_get(&ends, sk, 0, 0);
+	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+	now = current_knobs();
+	if (!me || !tp || !now || !me->in_map)
+		return;
+	learn_peer(me);
+	/* A round trip of data: whoever accepted has been established before. */
+	if (!me->pair) {
+		leave(ops, me, PLAIN_PEER_UNSEEN);
+		return;
+	}
+	pair = find_pair(me->pair);
+	if (!pair)
+		return;
+	if (now->mode == MODE_OBSERVE)
+		close_pair(pair);
+	in = lane_to(pair, me->role);
+	if (!in->closed || !lane_from(pair, me->role)->closed)
+		return;
+	if (in->busy || !is_bypass_queue_empty(tp))
+		return;
+	leave(ops, me, now->mode == MODE_OBSERVE ? PLAIN_OBSERVED : PLAIN_STREAM);
+	if (me->plain == PLAIN_STREAM)
+		COUNT(streams);
+	take_along(pair, me);
+}
+
+#endif

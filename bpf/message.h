@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * For BPF programs only: an enrolled socket sends a message. It runs under its lock.
+ */
+#ifndef SOCKPROXY_MESSAGE_H
+#define SOCKPROXY_MESSAGE_H
+
+#include "bypass_maps.h"
+#include "lane.h"
+#include "policy.h"
+
+/* So many bytes by TCP without a word from the other end are a stream. */
+#define STREAM_BYTES (512 * 1024)
+
+/* The opener is established first: it learns here who accepted. */
+static __always_inline void learn_peer(struct enrolled *me)
+{
+	__u64 cookie = me->cookie;
+	struct peer *peer;
+
+	if (me->pair)
+		return;
+	peer = bpf_map_lookup_elem(&peers, &cookie);
+	if (!peer)
+		return;
+	me->peer = peer->cookie;
+	me->pair = peer->pair;
+}
+
+static __always_inline int pass(struct enrolled *me, struct pair *pair, struct tcp_sock *tp,
+				__u32 size)
+{
+	__u32 heard = tp->copied_seq;
+
+	me->passed_bytes += size;
+	me->passed_messages++;
+	if (pair)
+		heard += (__u32)lane_to(pair, me->role)->taken;
+	if (heard != me->heard) {
+		me->heard = heard;
+		me->streak = 0;
+	}
+	me->streak += size;
+	if (pair && me->streak > STREAM_BYTES)
+		close_pair(pair);
+	return SK_PASS;
+}
+
+/* The rules have changed since it was judged. */
+static __always_inline void judge_again(struct sk_msg_md *msg, struct enrolled *me,
+					struct pair *pair, __u32 version)
+{
+	struct two_ends both;
+
+	me->rules = version;
+	READ_ENDS(msg, &both);
+	if (!is_denied(&both))
+		return;
+	close_pair(pair);
+	me->plain = PLAIN_POLICY;
+}
+
+static __always_inline int bypass_or_pass(struct sk_msg_md *msg)
+{
+	struct knobs *now = current_knobs();
+	struct bpf_sock *sk = msg->sk;
+	struct enrolled *me;
+	struct tcp_sock *tp;
+	struct pair *pair;
+	struct lane *out;
+	__u64 other;
+
+	if (!sk || !now)
+		return SK_PASS;
+	me = bpf_sk_storage_get(&ends, sk, 0, 0);
+	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+	if (!me || !tp)
+		return SK_PASS;
+	learn_peer(me);
+	pair = find_pair(me->pair);
+	if (!pair || now->mode != MODE_BYPASS)
+		return pass(me, pair, tp, msg->size);
+	if (me->rules != now->version)
+		judge_again(msg, me, pair, now->version);
+	grant(me, lane_to(pair, me->role), tp, now->budget);
+	out = lane_from(pair, me->role);
+	if (!charge(me, out, tp, msg->size))
+		return pass(me, pair, tp, msg->size);
+	other = me->peer;
+	/* SK_DROP is its answer where the other end has gone; TCP has one of its own. */
+	if (bpf_msg_redirect_hash(msg, &sockets, &other, BPF_F_INGRESS) != SK_PASS) {
+		give_back(out, msg->size);
+		return pass(me, pair, tp, msg->size);
+	}
+	me->bypassed_bytes += msg->size;
+	me->bypassed_messages++;
+	return SK_PASS;
+}
+
+#endif

@@ -1,0 +1,146 @@
+"""What bypasses tell of themselves: their totals, and each enrolled socket."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import psutil
+
+from sockproxy.controller.bypass import cgroup_names
+from sockproxy.kernel.bypass import Bypass, Connection
+from sockproxy.kernel.layout import Mode, Plain, Trait
+
+__all__ = ["bypass_connections", "bypass_status"]
+
+WHY_PLAIN = {
+    Plain.PEER_UNSEEN: "the other end is not on this host, or not in the cgroup",
+    Plain.POLICY: "denied by a rule",
+    Plain.MULTIPATH: "MPTCP",
+    Plain.AMBIGUOUS: "two connections had the same numbers",
+    Plain.FULL: "no room for more connections",
+    Plain.OWNED: "another sockmap or protocol has the socket",
+    Plain.ZEROCOPY: "SO_ZEROCOPY",
+    Plain.NO_GAIN: "connections to this service end before they gain by it",
+    Plain.STREAM: "it streams",
+    Plain.OBSERVED: "observing",
+}
+WHY_READER = {
+    Trait.SPLICES: "reads with splice",
+    Trait.WAITS_FOR_ALL: "reads with MSG_WAITALL or SO_RCVLOWAT",
+    Trait.SHARED: "is read by several threads at once",
+    Trait.MAPS: "reads with TCP_ZEROCOPY_RECEIVE",
+}
+WHY_SENDER = {Trait.URGENT: "sends MSG_OOB", Trait.STAMPS: "wants time stamps of what it sends"}
+
+
+def bypass_status(name: str) -> dict[str, Any]:
+    """What NAME is and did, as `status --json` shows it. age is in seconds.
+
+    Bytes and messages are those of sockets that have closed and of those that live.
+    """
+    with Bypass(name) as bypass:
+        settings = bypass.settings()
+        totals = bypass.totals()
+        live = bypass.connections()
+    for field in ("bypassed_bytes", "bypassed_messages", "passed_bytes", "passed_messages"):
+        totals[field] += sum(getattr(each, field) for each in live)
+    return {
+        "name": name,
+        "cgroup": cgroup_names({settings.cgroup})[settings.cgroup],
+        "mode": settings.mode.name.lower(),
+        "age": time.monotonic() - settings.since,
+        "budget": settings.budget,
+        "rules": [str(rule) for rule in settings.rules],
+        "live": len(live),
+        "in_map": sum(each.in_map for each in live),
+        **totals,
+    }
+
+
+def bypass_connections(name: str) -> dict[str, Any]:
+    """Every enrolled socket of NAME, as `connections --json` shows it."""
+    with Bypass(name) as bypass:
+        mode = bypass.settings().mode
+        found = bypass.connections()
+    owners = _owners({each.inode for each in found})
+    groups = cgroup_names({each.cgroup for each in found})
+    by_cookie = {each.cookie: each for each in found}
+    now = time.monotonic()
+    lines = []
+    for each in found:
+        other = by_cookie.get(each.peer or 0)
+        state, why = judge(each, other, mode)
+        lines.append(
+            {
+                "cookie": each.cookie,
+                "peer": each.peer,
+                "local": each.local,
+                "remote": each.remote,
+                "role": each.role.name.lower(),
+                "state": state,
+                "why": why,
+                "age": now - each.since,
+                "bytes_sent": each.bypassed_bytes + each.bytes_sent,
+                "bytes_received": each.bytes_received + (other.bypassed_bytes if other else 0),
+                "bypassed_bytes": each.bypassed_bytes,
+                "bypassed_messages": each.bypassed_messages,
+                "passed_bytes": each.passed_bytes,
+                "passed_messages": each.passed_messages,
+                "unread": each.unread,
+                "cgroup": groups[each.cgroup],
+                "netns": each.netns,
+                "processes": owners.get(each.inode, []),
+            }
+        )
+    return {"name": name, "connections": lines}
+
+
+def judge(end: Connection, other: Connection | None, mode: Mode) -> tuple[str, str]:
+    """The state of what this end sends, and why it is not bypassed."""
+    if mode is Mode.OBSERVE and end.peer is not None and not end.in_map:
+        return "paired", "observing"
+    if not end.in_map:
+        return "plain", WHY_PLAIN.get(end.plain, "taken out")
+    if mode is Mode.DRAIN:
+        return "draining", "what was bypassed to it is unread" if end.unread else "detaching"
+    if end.peer is None:
+        return "passing", WHY_PLAIN[Plain.PEER_UNSEEN]
+    if end.closed:
+        return "passing", _why_closed(end, other)
+    if not end.granted:
+        return "passing", "the other end has not been seen reading and answering yet"
+    return "bypassing", ""
+
+
+def _why_closed(end: Connection, other: Connection | None) -> str:
+    if end.plain is Plain.POLICY:
+        return WHY_PLAIN[Plain.POLICY]
+    for trait, why in WHY_READER.items():
+        if other is not None and trait in other.traits:
+            return f"the other end {why}"
+        if trait in end.traits:
+            return f"this end {why}"
+    for trait, why in WHY_SENDER.items():
+        if trait in end.traits:
+            return f"this end {why}"
+    return WHY_PLAIN[Plain.STREAM]
+
+
+def _owners(inodes: Iterable[int]) -> dict[int, list[int]]:
+    """Which processes have each socket open, by the inode of its file."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes if inode}
+    found: dict[int, list[int]] = {}
+    if not wanted:
+        return found
+    for pid in psutil.pids():
+        try:
+            with os.scandir(f"/proc/{pid}/fd") as entries:
+                links = {os.readlink(entry.path) for entry in entries}
+        except OSError:
+            continue  # it has ended, or is not ours to look into
+        for link in links & wanted.keys():
+            found.setdefault(wanted[link], []).append(pid)
+    return found

@@ -1,0 +1,69 @@
+"""Attach a bypass: bpf/bypass.bpf.c to a cgroup and to the kernel's functions, all pinned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sockproxy.kernel import pins
+from sockproxy.kernel.bypass import MAPS, Settings, write_settings
+from sockproxy.kernel.layout import check_sizes
+from sockproxy.kernel.objects import read_object
+from sockproxy.libbpf import BpfObject, Link, ffi, load_library, pin
+
+__all__ = ["CONNECTIONS", "create"]
+
+CONNECTIONS = 65536  # pairs of sockets at once that can be bypassed
+OBJECT = "bypass.bpf.o"
+TRACED = ("bypass_read", "bypass_arrival")  # programs on tracepoints
+
+
+def create(
+    name: str, place: Path, cgroup_fd: int, settings: Settings, connections: int = CONNECTIONS
+) -> None:
+    """Load, attach and pin, inside `pins.locked()`; undone in reverse when a step fails.
+
+    Raises KernelError and its kin.
+    """
+    check_sizes()
+    bpf = BpfObject(OBJECT, read_object(OBJECT))
+    aside = place / f"{pins.ASIDE}{name}"
+    try:
+        for each, entries in (("peers", 2), ("sockets", 2), ("pairs", 1), ("free_pairs", 1)):
+            bpf.set_max_entries(each, entries * connections)
+        bpf.load()
+        _number_pairs(bpf, connections)
+        maps = {each: bpf.map(each) for each in MAPS}
+        write_settings(maps, settings, which=1, version=1)
+        kind = load_library().BPF_SK_MSG_VERDICT
+        bpf.program("bypass_message").attach_to_map(bpf.map("sockets"), kind)
+        aside.mkdir(mode=0o700)
+        for each, opened in maps.items():
+            pin(opened.fd, str(aside / each))
+        for each in TRACED:
+            _pin_link(bpf.program(each).attach(), aside / each)
+        listing = bpf.program("list_connections").attach_iterator(bpf.map("ends"))
+        _pin_link(listing, aside / "connections")
+        options = bpf.program("bypass_setsockopt").attach_to_cgroup(cgroup_fd)
+        _pin_link(options, aside / "options")
+        # Last, as now sockets enter.
+        _pin_link(bpf.program("bypass_sock_ops").attach_to_cgroup(cgroup_fd), aside / "link")
+        aside.rename(place / name)
+    except BaseException:
+        pins.remove(aside)
+        raise
+    finally:
+        bpf.close()
+
+
+def _number_pairs(bpf: BpfObject, connections: int) -> None:
+    free, number = bpf.map("free_pairs"), ffi.new("uint32_t *")
+    for number[0] in range(1, connections + 1):
+        free.push(number)
+
+
+def _pin_link(link: Link, path: Path) -> None:
+    """Leave the attachment to its pin; there is none if that fails."""
+    try:
+        link.pin(str(path))
+    finally:
+        link.close()
