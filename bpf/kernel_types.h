@@ -18,8 +18,13 @@ struct ns_common {
 	unsigned int inum;
 };
 
+struct netns_ipv4 {
+	int sysctl_tcp_rmem[3];
+};
+
 struct net {
 	struct ns_common ns;
+	struct netns_ipv4 ipv4;
 };
 
 typedef struct {
@@ -128,8 +133,10 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 	socket_lock_t sk_lock;
 	struct socket_wq *sk_wq;
+	int sk_rcvbuf;
 	int sk_rcvlowat;
 	__u8 sk_shutdown;
+	unsigned char sk_userlocks : 4;
 };
 
 /* The value is the running kernel's. */
@@ -150,6 +157,8 @@ struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 rcv_nxt;
 	__u32 copied_seq;
+	__u32 rcv_wup;
+	__u32 rcv_wnd;
 	__u32 snd_una;
 	__u32 write_seq;
 	unsigned char is_mptcp : 1;

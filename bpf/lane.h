@@ -20,6 +20,7 @@
 #define READ_SOME (1ULL << 32)
 #define MESSAGE_OVERHEAD 1024 /* struct sk_msg, which kmalloc rounds up to this */
 #define SEND_SHUTDOWN 2
+#define SOCK_RCVBUF_LOCK 2
 #define MOST_WAITERS 8
 
 /* The kernel's way to wake who blocks in recv, send or splice. */
@@ -103,12 +104,35 @@ static __always_inline int is_somebody_inside(struct tcp_sock *tp)
 	return 1;
 }
 
+/*
+ * What may wait to be read, so that the window which TCP has announced still fits beside
+ * it. Since Linux 6.13 both are charged to the receive buffer (bpf_tcp_ingress()). TCP
+ * drops what does not fit, and only the retransmission timer of a sender that has waited
+ * for long brings it again; before that it lets the buffer grow, up to tcp_rmem[2]
+ * (tcp_clamp_window()), unless the program has set its size. TCP's own skbs take
+ * somewhat more than their bytes.
+ */
+static __always_inline __s64 room_for(struct tcp_sock *tp, __u32 budget)
+{
+	struct sock *sk = (struct sock *)tp;
+	__u32 window = tp->rcv_wup + tp->rcv_wnd - tp->rcv_nxt;
+	__s64 buffer = sk->sk_rcvbuf, room;
+
+	if (!(BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOCK_RCVBUF_LOCK)) {
+		room = BPF_CORE_READ(sk, __sk_common.skc_net.net, ipv4.sysctl_tcp_rmem[2]);
+		buffer = room > buffer ? room : buffer;
+	}
+	room = buffer - window - window / 8;
+	return room < budget ? room : budget;
+}
+
 /* The owner of `tp` sends, so it is a moment to let the other end bypass. */
 static __always_inline void grant(const struct enrolled *me, struct lane *in, struct tcp_sock *tp,
 				  __u32 budget)
 {
 	struct sock *sk = (struct sock *)tp;
 	__u64 read = READ_SOME | tp->copied_seq;
+	__s64 room;
 
 	if (in->read == read && (__s64)(in->limit - in->taken) > budget / 2)
 		return;
@@ -117,7 +141,10 @@ static __always_inline void grant(const struct enrolled *me, struct lane *in, st
 	if (tp->rcv_nxt != tp->copied_seq || sk->sk_rcvlowat > 1 || !is_bypass_queue_empty(tp) ||
 	    is_somebody_inside(tp) || is_parsed(tp) || under_pressure(tp))
 		return;
-	in->limit = in->taken + budget;
+	room = room_for(tp, budget);
+	if (room <= 0)
+		return;
+	in->limit = in->taken + room;
 	in->read = read;
 }
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 from sockproxy.net.tcp import socket_cookie
-from tests.support.proxy import run_sockproxy
+from tests.support.proxy import ROOT, run_sockproxy
+from tests.support.sockets import tcp_pair
 
 NAME = f"test-{os.getpid()}"
 
 
 def sockproxy(*arguments, code=0, **options):
-    """A command that must end with `code`; what it printed."""
+    """A command that must end with `code`; what it printed: its results, or its errors
+    where it has none."""
     done = run_sockproxy(*arguments, **options)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout if code == 0 else done.stderr
+    return done.stdout or done.stderr
 
 
 def status(name=NAME):
@@ -47,3 +51,35 @@ def converse(one, other, times=4):
         assert other.recv(1) == b"?"
         other.sendall(b"!")
         assert one.recv(1) == b"!"
+
+
+def start_talk(host="127.0.0.1", pair=None, **spec):
+    """Two processes that converse over a connection as tests.support.talk has it."""
+    spec = {"seed": 1, "turns": 1000, "kinds": ["send"], "blocking": True, "nap": 0, **spec}
+    ends = pair or tcp_pair(host)
+    processes = []
+    for role, sock in enumerate(ends):
+        argv = [sys.executable, "-m", "tests.support.talk", str(sock.fileno()), str(role)]
+        processes.append(
+            subprocess.Popen(
+                [*argv, json.dumps(spec)], stdout=subprocess.PIPE, text=True, cwd=ROOT,
+                pass_fds=[sock.fileno()],
+            )
+        )  # fmt: skip
+        sock.close()
+    return processes
+
+
+def finish_talk(processes, timeout=240):
+    """Wait for them; bytes that both sent. Fails with what either says went wrong."""
+    results = []
+    try:
+        for process in processes:
+            results.append(json.loads(process.communicate(timeout=timeout)[0]))
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    errors = [each["error"] for each in results if each["error"]]
+    assert not errors, errors
+    return sum(each["bytes"] for each in results)

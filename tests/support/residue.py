@@ -13,6 +13,7 @@ import psutil
 
 NETNS = Path("/run/netns")
 RUNTIME = Path("/run/sockproxy")
+OWN_BPFFS = Path("/run/sockproxy-bpf")
 MOUNTS = Path("/proc/self/mounts")
 # What systemd makes and removes there while tests run is not theirs.
 SYSTEMD = ("system.slice", "user.slice", "init.scope")
@@ -120,9 +121,14 @@ def left_behind(before, patience=PATIENCE):
     """One line for each thing that was not there `before`, after waiting for it to go."""
     deadline = time.monotonic() + patience
     while True:
-        new = {kind: things - before[kind] for kind, things in snapshot().items()}
-        for kind in ("cgroup", "runtime file"):
+        now = snapshot()
+        new = {kind: things - before[kind] for kind, things in now.items()}
+        for kind in ("cgroup", "runtime file", "pinned BPF object"):
             new[kind] -= of_another_run(new[kind])
+        if of_another_run(now["pinned BPF object"]):
+            # It stays mounted for them.
+            new["mount"] = {each for each in new["mount"] if each.split()[1] != str(OWN_BPFFS)}
+            new["runtime file"] = {each for each in new["runtime file"] if each != str(OWN_BPFFS)}
         lines = [f"{kind}: {thing}" for kind, things in new.items() for thing in sorted(things)]
         if not lines or time.monotonic() > deadline:
             return lines

@@ -1,0 +1,160 @@
+"""Bypass: every byte once, in order, whatever the connection goes through."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.support.bypass import NAME, finish_talk, sockproxy, start_talk, status
+from tests.support.memory import busy_cores
+from tests.support.proxy import ROOT, run_flows
+from tests.support.talk import KINDS
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf]
+
+SMALL = (1, 3, 64, 100, 1000, 4096)
+
+
+def counted():
+    """Messages so far: (bypassed, passed)."""
+    now = status()
+    return now["bypassed_messages"], now["passed_messages"]
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "polled"])
+def test_each_way_to_send(bypassed, kind, blocking):
+    processes = start_talk(kinds=[kind], blocking=blocking, seed=len(kind), sizes=(*SMALL, 30_000))
+    finish_talk(processes)
+    past, by_tcp = counted()
+    assert past > 500 > by_tcp
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_to_and_fro_under_contention(bypassed, host):
+    """Turns beyond the budget pass, those after the next answer bypass: thousands of times."""
+    sockproxy("attach", NAME, "--cgroup", bypassed.path, "--budget", "16KiB")
+    sizes = (1, 64, 1000, 12_000, 20_000, 60_000)
+    with busy_cores(os.cpu_count()):
+        talks = [
+            start_talk(
+                host, seed=seed, turns=3000, sizes=sizes, kinds=list(KINDS), blocking=seed % 2
+            )
+            for seed in range(4)
+        ]
+        for each in talks:
+            finish_talk(each)
+    past, by_tcp = counted()
+    assert past > 10_000
+    assert by_tcp > 10_000
+
+
+def test_streams_and_slow_readers(bypassed):
+    """Both directions of each connection at once, in threads: mostly TCP, and exact."""
+    server = [sys.executable, "-m", "tests.support.peer", "server", "0"]
+    with subprocess.Popen(server, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            address = ("127.0.0.1", int(process.stdout.readline()))
+            assert not run_flows(address, count=8, up=3_000_000, down=2_000_000, writes=300_000)
+            assert not run_flows(address, count=8, up=90_000, down=90_000, writes=100, nap=0.05)
+        finally:
+            process.kill()
+
+
+def test_a_long_conversation_that_streams_now_and_then(bypassed):
+    """It is taken out of the sockmap in the middle, in both directions."""
+    finish_talk(start_talk(turns=400, sizes=(64, 5000, 1 << 20), kinds=list(KINDS)))
+    assert status()["streams"] >= 1
+
+
+# -- what changes meanwhile --------------------------------------------------------------
+
+
+class Churn:
+    """Calls `change(n)` again and again beside what runs in the `with`."""
+
+    def __init__(self, change, pause=0.02):
+        self.times, self.error = 0, None
+        self._change, self._pause = change, pause
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        try:
+            while not self._done.wait(self._pause):
+                self._change(self.times)
+                self.times += 1
+        except Exception as error:
+            self.error = error
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._done.set()
+        self._thread.join()
+        if self.error:
+            raise self.error
+
+
+def test_options_change_under_load(bypassed):
+    options = (["--deny", "1-2"], ["--budget", "8KiB"], ["--observe"], [], ["--allow", "1-65535"])
+
+    def change(number):
+        sockproxy("attach", NAME, "--cgroup", bypassed.path, *options[number % len(options)])
+
+    with Churn(change) as churn:
+        until, seed = time.monotonic() + 12, 0
+        while time.monotonic() < until:
+            seed += 1
+            finish_talk(start_talk(seed=seed, turns=1500, kinds=["send", "sendmsg"]))
+    assert churn.times > 10
+
+
+def test_attach_and_detach_under_load(group):
+    """Conversations that began under one bypass live through the next ones."""
+    past = []
+
+    def change(number):
+        if number % 2 == 0:
+            sockproxy("attach", NAME, "--cgroup", group.path)
+            time.sleep(random.random() / 2)
+        else:
+            past.append(status()["bypassed_messages"])
+            sockproxy("detach", NAME)
+
+    try:
+        with Churn(change) as churn:
+            until, seed = time.monotonic() + 20, 0
+            while time.monotonic() < until:
+                seed += 1
+                talks = [
+                    start_talk(seed=seed * 10 + each, turns=2000, sizes=sizes)
+                    for each, sizes in enumerate([SMALL, (1, 64, 300_000), (64, 16384, 65536)])
+                ]
+                for each in talks:
+                    finish_talk(each)
+    finally:
+        sockproxy("detach", NAME)
+    assert churn.times > 10
+    assert sum(past) > 1000, past
+
+
+def test_denied_later(bypassed):
+    """A rule that comes later stops a conversation from being bypassed."""
+    processes = start_talk(turns=30_000, sizes=SMALL)
+    time.sleep(1)
+    assert counted()[0] > 100
+    sockproxy("attach", NAME, "--cgroup", bypassed.path, "--deny", "127.0.0.0/8")
+    time.sleep(0.2)
+    before = counted()[0]
+    time.sleep(0.3)
+    assert counted()[0] == before
+    finish_talk(processes)
