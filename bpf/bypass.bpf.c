@@ -55,10 +55,18 @@ int BPF_PROG(bypass_read, struct sock *sk)
 	return 0;
 }
 
+/* One of the next two, by what loads: the tracepoint is there since Linux 6.3. */
 SEC("tp_btf/sk_data_ready")
 int BPF_PROG(bypass_arrival, const struct sock *sk)
 {
 	see_arrival((struct sock *)sk);
+	return 0;
+}
+
+SEC("fexit/tcp_bpf_sendmsg_redir")
+int BPF_PROG(bypass_redirected, struct sock *sk)
+{
+	see_redirected(sk);
 	return 0;
 }
 

@@ -86,10 +86,12 @@ static __always_inline void list_end(struct bpf_iter__bpf_sk_storage_map *ctx)
 	if (line.in_map)
 		line.unread = queued((struct tcp_sock *)sk);
 	line.traits = end->traits;
-	line.bypassed_bytes = end->bypassed_bytes;
-	line.bypassed_messages = end->bypassed_messages;
-	line.passed_bytes = end->passed_bytes;
-	line.passed_messages = end->passed_messages;
+	if (!end->closed) { /* then they are in the totals */
+		line.bypassed_bytes = end->bypassed_bytes;
+		line.bypassed_messages = end->bypassed_messages;
+		line.passed_bytes = end->passed_bytes;
+		line.passed_messages = end->passed_messages;
+	}
 	peer = bpf_map_lookup_elem(&peers, &cookie);
 	if (peer) {
 		line.peer = peer->cookie;

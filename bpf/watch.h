@@ -90,19 +90,33 @@ static __always_inline void see_reader(struct sock *sk)
 		__sync_fetch_and_or(&me->traits, trait);
 }
 
+static __always_inline void note_arrival(struct enrolled *me)
+{
+	struct pair *pair;
+
+	learn_peer(me);
+	pair = pair_of(me);
+	if (pair)
+		arrive(lane_to(pair, me->role));
+}
+
 /* `sk` was told that there is something to read: sock_def_readable(). Is it what the current
  * thread was putting into its bypass queue? */
 static __always_inline void see_arrival(struct sock *sk)
 {
 	struct enrolled *me = enrolled_in_map(sk);
-	struct pair *pair;
 
-	if (!me || is_bypass_queue_empty((struct tcp_sock *)sk))
-		return;
-	learn_peer(me);
-	pair = pair_of(me);
-	if (pair)
-		arrive(lane_to(pair, me->role));
+	if (me && !is_bypass_queue_empty((struct tcp_sock *)sk))
+		note_arrival(me);
+}
+
+/* tcp_bpf_sendmsg_redir() has put the message into the queue of `sk`, or failed to. */
+static __always_inline void see_redirected(struct sock *sk)
+{
+	struct enrolled *me = enrolled_in_map(sk);
+
+	if (me)
+		note_arrival(me);
 }
 
 #endif

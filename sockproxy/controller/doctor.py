@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sockproxy.cgroup import create_owned, find_mount, sweep
+from sockproxy.controller.bypass import BypassOptions, attach, detach
+from sockproxy.controller.bypass_view import bypass_status
 from sockproxy.controller.splicer import Splicer
 from sockproxy.errors import SockproxyError, Unsupported
 from sockproxy.kernel import SockmapKernel
@@ -157,6 +159,35 @@ def check_bound() -> str:
     return f"blocked after {taken >> 20} MiB, all of it arrived"
 
 
+def check_bypass() -> str:
+    """Messages between two sockets of a cgroup skip TCP, and none is left behind by detach."""
+    sweep()
+    name = f"doctor-{os.getpid()}"
+    group = create_owned("doctor")
+    try:
+        attach(name, group.path, BypassOptions(connections=8))
+        try:
+            with group.entered():
+                one, other = tcp_pair()
+            one.settimeout(SECONDS / 4)
+            for number in range(4):
+                one.sendall(bytes([number]))
+                answer = other.recv(2)
+                other.sendall(answer)
+                if one.recv(2) != bytes([number]):
+                    raise SockproxyError(f"message {number} came back as another")
+            one.close()
+            other.close()
+            past = bypass_status(name)["bypassed_messages"]
+        finally:
+            detach(name, SECONDS / 4)
+    finally:
+        group.remove()
+    if not past:
+        raise SockproxyError("no message was bypassed")
+    return f"{past} of 8 messages skipped TCP"
+
+
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
     """Two connected sockets on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -176,22 +207,25 @@ def spliced_pair(splicer: Splicer) -> tuple[socket.socket, socket.socket, Any]:
 
 
 SPLICE, ENROL, VERDICT_ONLY = "splice", "sock_ops enrolment", "splice, verdict only"
+BYPASS = "bypass"
 KERNEL = "use a kernel with CONFIG_BPF_STREAM_PARSER, CONFIG_CGROUP_BPF and CONFIG_DEBUG_INFO_BTF"
 
 CHECKS = (
-    Check("libbpf", (SPLICE, ENROL, VERDICT_ONLY), check_libbpf,
+    Check("libbpf", (SPLICE, ENROL, BYPASS, VERDICT_ONLY), check_libbpf,
           "install libbpf 1.0 or later (Debian: apt install libbpf1)"),
-    Check("capabilities", (SPLICE, ENROL, VERDICT_ONLY), check_capabilities,
+    Check("capabilities", (SPLICE, ENROL, BYPASS, VERDICT_ONLY), check_capabilities,
           "run as root, or grant CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"),
-    Check("kernel BTF", (SPLICE, ENROL, VERDICT_ONLY), check_btf,
+    Check("kernel BTF", (SPLICE, ENROL, BYPASS, VERDICT_ONLY), check_btf,
           "use a kernel with CONFIG_DEBUG_INFO_BTF"),
-    Check("cgroup v2", (ENROL,), check_cgroup,
+    Check("cgroup v2", (ENROL, BYPASS), check_cgroup,
           "mount -t cgroup2 none /sys/fs/cgroup/unified"),
     Check("programs load", (SPLICE, ENROL), check_programs, KERNEL),
     Check("sock_ops", (ENROL,), check_sock_ops, KERNEL),
     Check("redirect", (SPLICE,), check_redirect, KERNEL),
     Check("bounded memory", (SPLICE,), check_bound,
           "this kernel does not stop a sender: use 'proxy --relay', and report it"),
+    Check("bypass", (BYPASS,), check_bypass,
+          "use 'attach --observe', or only 'proxy', on this kernel"),
     Check("verdict only", (VERDICT_ONLY,), check_verdict_only, KERNEL),
 )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sockproxy.errors import SockproxyError
 from sockproxy.kernel import pins
 from sockproxy.kernel.bypass import MAPS, Settings, write_settings
 from sockproxy.kernel.layout import check_sizes
@@ -14,7 +15,9 @@ __all__ = ["CONNECTIONS", "create"]
 
 CONNECTIONS = 65536  # pairs of sockets at once that can be bypassed
 OBJECT = "bypass.bpf.o"
-TRACED = ("bypass_read", "bypass_arrival")  # programs on tracepoints
+READ = "bypass_read"
+# What tells that a message has arrived; the first that the kernel takes.
+ARRIVALS = ("bypass_arrival", "bypass_redirected")
 
 
 def create(
@@ -25,12 +28,9 @@ def create(
     Raises KernelError and its kin.
     """
     check_sizes()
-    bpf = BpfObject(OBJECT, read_object(OBJECT))
+    bpf, arrival = _load(connections)
     aside = place / f"{pins.ASIDE}{name}"
     try:
-        for each, entries in (("peers", 2), ("sockets", 2), ("pairs", 1), ("free_pairs", 1)):
-            bpf.set_max_entries(each, entries * connections)
-        bpf.load()
         _number_pairs(bpf, connections)
         maps = {each: bpf.map(each) for each in MAPS}
         write_settings(maps, settings, which=1, version=1)
@@ -39,7 +39,7 @@ def create(
         aside.mkdir(mode=0o700)
         for each, opened in maps.items():
             pin(opened.fd, str(aside / each))
-        for each in TRACED:
+        for each in (READ, arrival):
             _pin_link(bpf.program(each).attach(), aside / each)
         listing = bpf.program("list_connections").attach_iterator(bpf.map("ends"))
         _pin_link(listing, aside / "connections")
@@ -53,6 +53,26 @@ def create(
         raise
     finally:
         bpf.close()
+
+
+def _load(connections: int) -> tuple[BpfObject, str]:
+    """The loaded object, and which of ARRIVALS is in it."""
+    failure: SockproxyError | None = None
+    for arrival in ARRIVALS:
+        bpf = BpfObject(OBJECT, read_object(OBJECT))
+        for each, entries in (("peers", 2), ("sockets", 2), ("pairs", 1), ("free_pairs", 1)):
+            bpf.set_max_entries(each, entries * connections)
+        for other in ARRIVALS:
+            if other != arrival:
+                bpf.skip_program(other)
+        try:
+            bpf.load()
+        except SockproxyError as error:
+            failure = failure or error  # of the first, which is what kernels of today take
+        else:
+            return bpf, arrival
+    assert failure is not None
+    raise failure
 
 
 def _number_pairs(bpf: BpfObject, connections: int) -> None:
