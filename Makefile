@@ -16,10 +16,10 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help system setup build dist lint format test soak demo clean stale
+.PHONY: help system setup build dist lint format test soak demo bench-bypass clean stale
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 system:
 	@tools/setup-debian
@@ -63,6 +63,9 @@ soak: $(BUILT) ## run the tests that take minutes
 
 demo: $(BUILT) ## measure plain TCP, HAProxy, the relay and the spliced proxy; ARGS go to it
 	@$(BIN)/python -m bench.demo $(ARGS)
+
+bench-bypass: $(BUILT) ## measure plain TCP, the bypass and AF_UNIX; ARGS go to it
+	@$(BIN)/python -m bench.bypass $(ARGS)
 
 clean: ## remove what was made, the virtual environment included
 	rm -rf $(VENV) build dist sockproxy/_bpf sockproxy/libbpf/_binding.py

@@ -26,6 +26,12 @@ int bypass_sock_ops(struct bpf_sock_ops *ops)
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		meet(ops, ROLE_ACCEPTER);
 		break;
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		note_opener(ops);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		note_listener(ops);
+		break;
 	case BPF_SOCK_OPS_RTT_CB:
 		reconsider(ops);
 		break;

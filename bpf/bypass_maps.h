@@ -69,12 +69,28 @@ struct {
 	__type(value, struct service_record);
 } services SEC(".maps");
 
-/* Programs that were seen to read in a way that misses what was bypassed, and how. */
+/* Names of programs whose sockets stay plain. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, struct process_name);
+	__type(value, __u8);
+} left_alone SEC(".maps");
+
+/* Where they accept connections. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct local_port);
+	__type(value, __u8);
+} plain_ports SEC(".maps");
+
+/* How programs were seen to read. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct program);
-	__type(value, __u32);
+	__type(value, struct program_record);
 } programs SEC(".maps");
 
 /* Two, of which one is in force: an update of a large value is not atomic. */

@@ -11,13 +11,14 @@
 #include "multipath.h"
 #include "pairing.h"
 #include "policy.h"
+#include "program.h"
 #include "service.h"
 
 #define E2BIG 7
 
 /* Why it has to stay plain, whoever is at the other end. */
 static __always_inline __u32 objection(struct bpf_sock_ops *ops, const struct two_ends *both,
-				       struct tcp_sock *tp)
+				       struct tcp_sock *tp, __u32 role)
 {
 	struct sock *sk = (struct sock *)tp;
 	unsigned long flags = sk->__sk_common.skc_flags;
@@ -26,7 +27,11 @@ static __always_inline __u32 objection(struct bpf_sock_ops *ops, const struct tw
 		return PLAIN_MULTIPATH;
 	if (is_denied(both))
 		return PLAIN_POLICY;
-	if (sk->sk_user_data || tp->inet_conn.icsk_ulp_ops)
+	if (role == ROLE_ACCEPTER && accepts_plain(sk))
+		return PLAIN_PROGRAM;
+	/* Owners inside of the kernel take sk_user_data for themselves, some of them later. */
+	if (sk->sk_user_data || tp->inet_conn.icsk_ulp_ops ||
+	    BPF_CORE_READ_BITFIELD(sk, sk_kern_sock))
 		return PLAIN_OWNED;
 	if (flags >> bpf_core_enum_value(enum sock_flags, SOCK_ZEROCOPY) & 1)
 		return PLAIN_ZEROCOPY;
@@ -89,6 +94,9 @@ static __always_inline void count(struct bypass_totals *sum, __u32 plain)
 	case PLAIN_OWNED:
 		__sync_fetch_and_add(&sum->owned, 1);
 		break;
+	case PLAIN_PROGRAM:
+		__sync_fetch_and_add(&sum->programs, 1);
+		break;
 	case PLAIN_ZEROCOPY:
 		__sync_fetch_and_add(&sum->zerocopy, 1);
 		break;
@@ -102,6 +110,32 @@ static __always_inline int is_left_out(const struct two_ends *both, const struct
 	if (is_worth_enrolling(both, role))
 		return 0;
 	return role == ROLE_OPENER || !has_opener(numbers);
+}
+
+/* connect(2), by the program that will have the connection. */
+static __always_inline void note_opener(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct enrolled *end;
+
+	if (!sk || !is_left_alone())
+		return;
+	end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (end)
+		end->plain = PLAIN_PROGRAM;
+}
+
+/* listen(2). */
+static __always_inline void note_listener(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct tcp_sock *tp;
+
+	if (!sk)
+		return;
+	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+	if (tp)
+		note_acceptor((struct sock *)tp);
 }
 
 /* A connection was established. */
@@ -134,7 +168,9 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	end->role = role;
 	end->rules = now->version;
 	end->numbers = numbers;
-	end->plain = objection(ops, &both, tp);
+	end->run_begin = end->run_end = ops->rcv_nxt;
+	if (end->plain != PLAIN_PROGRAM)
+		end->plain = objection(ops, &both, tp, role);
 	if (end->plain == PLAIN_NOT) {
 		if (role == ROLE_OPENER)
 			come_as_opener(ops, end, &both, now->mode);

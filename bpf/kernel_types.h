@@ -55,7 +55,7 @@ struct socket_wq {
 };
 
 typedef struct {
-	struct wait_queue_head wq;
+	int owned;
 } socket_lock_t;
 
 struct proto {
@@ -86,9 +86,30 @@ struct inode {
 	unsigned long i_ino;
 };
 
+typedef struct {
+	long counter;
+} atomic_long_t;
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct {
+	atomic_long_t refcnt;
+} file_ref_t;
+
 struct file {
 	struct inode *f_inode;
-	void *private_data;
+	file_ref_t f_ref;
+};
+
+/* Until Linux 6.13. */
+struct file___counted {
+	atomic_long_t f_count;
+};
+
+struct files_struct {
+	atomic_t count;
 };
 
 struct mm_struct {
@@ -97,6 +118,9 @@ struct mm_struct {
 
 struct task_struct {
 	struct mm_struct *mm;
+	struct files_struct *files;
+	struct task_struct *group_leader;
+	char comm[16];
 };
 
 struct pt_regs {
@@ -137,6 +161,7 @@ struct sock {
 	int sk_rcvlowat;
 	__u8 sk_shutdown;
 	unsigned char sk_userlocks : 4;
+	unsigned char sk_kern_sock : 1;
 };
 
 /* The value is the running kernel's. */
@@ -178,10 +203,6 @@ struct bpf_iter__bpf_sk_storage_map {
 	struct sock *sk;
 	void *value;
 };
-
-typedef struct {
-	long counter;
-} atomic_long_t;
 
 struct work_struct {
 	atomic_long_t data;

@@ -23,8 +23,8 @@
 #define SOCK_RCVBUF_LOCK 2
 #define MOST_WAITERS 8
 
-/* The kernel's way to wake who blocks in recv, send or splice. */
-extern const void woken_wake_function __ksym;
+/* The kernel's way to wake who waits in poll or select. */
+extern const void pollwake __ksym;
 
 /* Such a reader does not get what the bypass queue holds as TCP would give it. */
 #define UNFIT_READER (TRAIT_SPLICES | TRAIT_WAITS_FOR_ALL | TRAIT_SHARED | TRAIT_MAPS)
@@ -73,35 +73,49 @@ static __always_inline int is_parsed(struct tcp_sock *tp)
 	return !psock || BPF_CORE_READ(psock, saved_data_ready);
 }
 
+/* References to the file: one for each descriptor, for each thread of a process with
+ * threads that is in a system call on it, and for each that waits in poll or select. */
+static __always_inline __s64 references(struct sock *sk)
+{
+	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
+
+	if (bpf_core_field_exists(file->f_ref))
+		return BPF_CORE_READ(file, f_ref.refcnt.counter) + 1;
+	return BPF_CORE_READ((struct file___counted *)file, f_count.counter);
+}
+
+static __always_inline __s64 pollers(struct sock *sk)
+{
+	struct socket_wq *wq = BPF_CORE_READ(sk, sk_wq);
+	struct list_head *entry, *head = &wq->wait.head;
+	struct wait_queue_entry *waiter;
+	__s64 found = 0;
+	int number;
+
+	entry = BPF_CORE_READ(head, next);
+	for (number = 0; number < MOST_WAITERS && entry != head; number++) {
+		waiter = (void *)entry - bpf_core_field_offset(struct wait_queue_entry, entry);
+		found += BPF_CORE_READ(waiter, func) == (wait_queue_func_t)&pollwake;
+		entry = BPF_CORE_READ(entry, next);
+	}
+	return found;
+}
+
 /*
  * tcp_bpf_recvmsg() goes to tcp_recvmsg() when there are bytes of TCP to read, and who blocks
  * there does not see what is bypassed. A reader that is alone finds those bytes, and
  * nothing is granted while they are unread. Where there are two, one may read them and the
- * other block: so nobody may be waiting in a system call on this socket, nor for its
- * lock. Those who wait by epoll or poll are not inside.
+ * other be late: so nobody else may be in a system call on this socket. A thread that is
+ * holds a reference to the file, but for the only one of its process (fdget()).
  */
-static __always_inline int is_somebody_inside(struct tcp_sock *tp)
+static __always_inline int is_somebody_inside(struct sock *sk)
 {
-	struct sock *sk = (struct sock *)tp;
-	struct socket_wq *wq = BPF_CORE_READ(sk, sk_wq);
-	struct list_head *entry, *head = &wq->wait.head;
-	struct wait_queue_entry *waiter;
-	wait_queue_func_t func;
-	int number;
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	__s64 ours = 1, all = references(sk);
 
-	if (BPF_CORE_READ(sk, sk_lock.wq.head.next) != &sk->sk_lock.wq.head)
-		return 1;
-	entry = BPF_CORE_READ(head, next);
-	for (number = 0; number < MOST_WAITERS; number++) {
-		if (entry == head)
-			return 0;
-		waiter = (void *)entry - bpf_core_field_offset(struct wait_queue_entry, entry);
-		func = BPF_CORE_READ(waiter, func);
-		if (func == (wait_queue_func_t)&woken_wake_function)
-			return 1;
-		entry = BPF_CORE_READ(entry, next);
-	}
-	return 1;
+	if (BPF_CORE_READ(task, files, count.counter) > 1)
+		ours++; /* this thread, which sends */
+	return all > ours && all > ours + pollers(sk);
 }
 
 /*
@@ -126,7 +140,13 @@ static __always_inline __s64 room_for(struct tcp_sock *tp, __u32 budget)
 	return room < budget ? room : budget;
 }
 
-/* The owner of `tp` sends, so it is a moment to let the other end bypass. */
+/*
+ * The owner of `tp` sends, so it is a moment to let the other end bypass.
+ *
+ * No more at once than its program was seen to read by recvmsg when it came by TCP: a program
+ * that turns to splice(2) for what is long, or for what comes later, then shows itself before
+ * such bytes are bypassed.
+ */
 static __always_inline void grant(const struct enrolled *me, struct lane *in, struct tcp_sock *tp,
 				  __u32 budget)
 {
@@ -134,18 +154,30 @@ static __always_inline void grant(const struct enrolled *me, struct lane *in, st
 	__u64 read = READ_SOME | tp->copied_seq;
 	__s64 room;
 
-	if (in->read == read && (__s64)(in->limit - in->taken) > budget / 2)
+	if (in->read == read && in->most - in->bytes >= me->proven &&
+	    (__s64)(in->limit - in->taken) > budget / 2)
 		return;
 	if (!(me->traits & TRAIT_READS) || me->traits & UNFIT_READER || in->closed)
 		return;
 	if (tp->rcv_nxt != tp->copied_seq || sk->sk_rcvlowat > 1 || !is_bypass_queue_empty(tp) ||
-	    is_somebody_inside(tp) || is_parsed(tp) || under_pressure(tp))
+	    is_somebody_inside(sk) || is_parsed(tp) || under_pressure(tp))
 		return;
 	room = room_for(tp, budget);
 	if (room <= 0)
 		return;
 	in->limit = in->taken + room;
+	in->most = in->bytes + me->proven;
 	in->read = read;
+}
+
+/* Bytes by TCP follow: what was granted before them is void. Without this it would be good
+ * again when the sequence numbers have gone round. */
+static __always_inline void void_grant(struct lane *out)
+{
+	__u64 seen = out->read;
+
+	if (seen)
+		__sync_val_compare_and_swap(&out->read, seen, 0);
 }
 
 /* Charge a message, if it may be bypassed. */
@@ -155,7 +187,8 @@ static __always_inline int charge(const struct enrolled *me, struct lane *out, s
 	__u64 price = (__u64)size + MESSAGE_OVERHEAD, thread = bpf_get_current_pid_tgid();
 	struct sock *sk = (struct sock *)tp;
 
-	if (out->read != (READ_SOME | tp->write_seq) || out->taken + price > out->limit)
+	if (out->read != (READ_SOME | tp->write_seq) || out->taken + price > out->limit ||
+	    out->bytes + size > out->most)
 		return 0;
 	if (me->traits & UNFIT_SENDER || sk->sk_shutdown & SEND_SHUTDOWN ||
 	    (sk->__sk_common.skc_state != BPF_TCP_ESTABLISHED &&
@@ -170,20 +203,22 @@ static __always_inline int charge(const struct enrolled *me, struct lane *out, s
 		return 0;
 	}
 	out->taken += price;
+	out->bytes += size;
 	return 1;
 }
 
 static __always_inline void give_back(struct lane *out, __u32 size)
 {
 	out->taken -= (__u64)size + MESSAGE_OVERHEAD;
+	out->bytes -= size;
 	out->busy = 0;
 }
 
-/* What this thread was putting into the lane is there. */
-static __always_inline void arrive(struct lane *in)
+/* What this thread was putting into the lane is there, or has failed. */
+static __always_inline void is_through(struct lane *lane)
 {
-	if (in->busy == bpf_get_current_pid_tgid())
-		in->busy = 0;
+	if (lane->busy == bpf_get_current_pid_tgid())
+		lane->busy = 0;
 }
 
 #endif

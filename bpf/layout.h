@@ -14,17 +14,20 @@ _Static_assert(sizeof(struct inspection) == 40, "struct inspection");
 _Static_assert(sizeof(struct enrolment) == 32, "struct enrolment");
 _Static_assert(sizeof(struct handshake) == 8, "struct handshake");
 _Static_assert(sizeof(struct opener) == 32, "struct opener");
-_Static_assert(sizeof(struct enrolled) == 120, "struct enrolled");
-_Static_assert(sizeof(struct lane) == 40, "struct lane");
-_Static_assert(sizeof(struct pair) == 112, "struct pair");
+_Static_assert(sizeof(struct enrolled) == 128, "struct enrolled");
+_Static_assert(sizeof(struct lane) == 56, "struct lane");
+_Static_assert(sizeof(struct pair) == 152, "struct pair");
 _Static_assert(sizeof(struct peer) == 16, "struct peer");
 _Static_assert(sizeof(struct service) == 24, "struct service");
-_Static_assert(sizeof(struct service_record) == 8, "struct service_record");
+_Static_assert(sizeof(struct service_record) == 16, "struct service_record");
 _Static_assert(sizeof(struct program) == 16, "struct program");
+_Static_assert(sizeof(struct program_record) == 8, "struct program_record");
+_Static_assert(sizeof(struct process_name) == 16, "struct process_name");
+_Static_assert(sizeof(struct local_port) == 8, "struct local_port");
 _Static_assert(sizeof(struct rule) == 48, "struct rule");
 _Static_assert(sizeof(struct settings) == 1560, "struct settings");
 _Static_assert(sizeof(struct knobs) == 16, "struct knobs");
-_Static_assert(sizeof(struct bypass_totals) == 136, "struct bypass_totals");
+_Static_assert(sizeof(struct bypass_totals) == 144, "struct bypass_totals");
 _Static_assert(sizeof(struct connection) == 168, "struct connection");
 
 #endif

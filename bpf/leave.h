@@ -69,7 +69,10 @@ static __always_inline void reconsider(struct bpf_sock_ops *ops)
 		return;
 	if (in->busy || !is_bypass_queue_empty(tp))
 		return;
-	leave(ops, me, now->mode == MODE_OBSERVE ? PLAIN_OBSERVED : PLAIN_STREAM);
+	if (now->mode == MODE_OBSERVE)
+		leave(ops, me, PLAIN_OBSERVED);
+	else
+		leave(ops, me, pair->unfit ? PLAIN_UNFIT : PLAIN_STREAM);
 	if (me->plain == PLAIN_STREAM)
 		COUNT(streams);
 	take_along(pair, me);

@@ -50,20 +50,22 @@ static __always_inline __u64 queued(struct tcp_sock *tp)
 }
 
 static __always_inline void read_pair(struct connection *line, const struct enrolled *end,
-				      __u32 number)
+				      struct pair *pair)
 {
-	struct pair *pair = find_pair(number);
-	struct lane *out;
+	struct lane *out = lane_from(pair, end->role);
 
-	if (!pair)
-		return;
-	out = lane_from(pair, end->role);
 	line->granted = out->limit > 0;
 	line->closed = out->closed > 0;
 	if (pair->taken_out & end->role)
 		line->in_map = 0;
-	if (line->in_map && lane_to(pair, end->role)->busy)
-		line->unread++;
+	if (line->plain == PLAIN_NOT && end->enlisted && !line->in_map)
+		line->plain = pair->unfit ? PLAIN_UNFIT : PLAIN_STREAM;
+}
+
+/* Looked at before the queue: what is no longer on its way is there. */
+static __always_inline int is_busy(const struct enrolled *end, struct pair *pair)
+{
+	return __sync_fetch_and_add(&lane_to(pair, end->role)->busy, 0) != 0;
 }
 
 static __always_inline void list_end(struct bpf_iter__bpf_sk_storage_map *ctx)
@@ -71,6 +73,7 @@ static __always_inline void list_end(struct bpf_iter__bpf_sk_storage_map *ctx)
 	struct seq_file *seq = ctx->meta->seq;
 	struct enrolled *end = ctx->value;
 	struct connection line = {};
+	struct pair *pair = NULL;
 	struct sock *sk = ctx->sk;
 	struct peer *peer;
 	__u64 cookie;
@@ -83,8 +86,6 @@ static __always_inline void list_end(struct bpf_iter__bpf_sk_storage_map *ctx)
 	line.role = end->role;
 	line.plain = end->plain;
 	line.in_map = end->in_map;
-	if (line.in_map)
-		line.unread = queued((struct tcp_sock *)sk);
 	line.traits = end->traits;
 	if (!end->closed) { /* then they are in the totals */
 		line.bypassed_bytes = end->bypassed_bytes;
@@ -97,10 +98,15 @@ static __always_inline void list_end(struct bpf_iter__bpf_sk_storage_map *ctx)
 		line.peer = peer->cookie;
 		if (line.plain == PLAIN_PEER_UNSEEN)
 			line.plain = PLAIN_NOT;
-		read_pair(&line, end, peer->pair);
-		if (line.plain == PLAIN_NOT && end->enlisted && !line.in_map)
-			line.plain = PLAIN_STREAM;
+		pair = find_pair(peer->pair);
 	}
+	if (pair) {
+		read_pair(&line, end, pair);
+		line.unread = is_busy(end, pair);
+	}
+	line.unread += queued((struct tcp_sock *)sk);
+	if (!line.in_map)
+		line.unread = 0;
 	read_socket(&line, sk);
 	bpf_seq_write(seq, &line, sizeof(line));
 }

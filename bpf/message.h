@@ -34,8 +34,10 @@ static __always_inline int pass(struct enrolled *me, struct pair *pair, struct t
 
 	me->passed_bytes += size;
 	me->passed_messages++;
-	if (pair)
+	if (pair) {
+		void_grant(lane_from(pair, me->role));
 		heard += (__u32)lane_to(pair, me->role)->taken;
+	}
 	if (heard != me->heard) {
 		me->heard = heard;
 		me->streak = 0;
@@ -78,6 +80,8 @@ static __always_inline int bypass_or_pass(struct sk_msg_md *msg)
 		return SK_PASS;
 	learn_peer(me);
 	pair = find_pair(me->pair);
+	if (pair)
+		is_through(lane_from(pair, me->role));
 	if (!pair || now->mode != MODE_BYPASS)
 		return pass(me, pair, tp, msg->size);
 	if (me->rules != now->version)

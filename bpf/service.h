@@ -2,8 +2,9 @@
 /*
  * For BPF programs only: which services are worth enrolling for. To enter and to leave a
  * sockmap costs a connection some microseconds, which one with a single request, or
- * one to another host, never gets back. Both ends remember it, and try again now and then:
- * the opener of the service that it opens to, the accepter of its own address.
+ * one to another host, never gets back. While many such connections come in a row both ends
+ * leave them out: the opener those to the service, the accepter those to its own address.
+ * A second later they try again.
  */
 #ifndef SOCKPROXY_SERVICE_H
 #define SOCKPROXY_SERVICE_H
@@ -11,8 +12,8 @@
 #include "bypass_maps.h"
 #include "ends.h"
 
-#define LOSSES 8     /* in a row, after which connections are left plain */
-#define TRY_AGAIN 64 /* every so many of them */
+#define LOSSES 8
+#define MEMORY 1000000000ULL /* ns that a loss counts */
 
 static __always_inline void name_service(struct service *name, const struct two_ends *ends,
 					 __u32 role)
@@ -31,14 +32,13 @@ static __always_inline int is_worth_enrolling(const struct two_ends *ends, __u32
 
 	name_service(&name, ends, role);
 	record = bpf_map_lookup_elem(&services, &name);
-	if (!record || record->losses < LOSSES)
-		return 1;
-	return ++record->skipped % TRY_AGAIN == 0;
+	return !record || record->losses < LOSSES || bpf_ktime_get_ns() - record->last > MEMORY;
 }
 
 static __always_inline void remember_service(const struct two_ends *ends, __u32 role, int gained)
 {
-	struct service_record fresh = {.losses = 1}, *record;
+	__u64 now = bpf_ktime_get_ns();
+	struct service_record fresh = {.last = now, .losses = 1}, *record;
 	struct service name;
 
 	name_service(&name, ends, role);
@@ -46,11 +46,14 @@ static __always_inline void remember_service(const struct two_ends *ends, __u32 
 	if (!record) {
 		if (!gained)
 			bpf_map_update_elem(&services, &name, &fresh, BPF_NOEXIST);
-	} else if (gained) {
-		record->losses = 0;
-	} else if (record->losses < LOSSES) {
-		record->losses++;
+		return;
 	}
+	if (gained || now - record->last > MEMORY)
+		record->losses = 0;
+	if (gained)
+		return;
+	record->losses++;
+	record->last = now;
 }
 
 #endif

@@ -93,6 +93,8 @@ enum plain_reason {
 	PLAIN_NO_GAIN = 8,   /* connections to this service ended before they gained by it */
 	PLAIN_STREAM = 9,    /* it streams, which TCP does better */
 	PLAIN_OBSERVED = 10, /* its bypass only watches */
+	PLAIN_UNFIT = 11,    /* it is read or written in a way that needs TCP */
+	PLAIN_PROGRAM = 12,  /* its program is to be left alone */
 };
 
 /* How a socket is read and written, as far as was seen. */
@@ -132,19 +134,21 @@ struct enrolled {
 	uint64_t cookie;
 	uint64_t since; /* CLOCK_MONOTONIC, ns */
 	struct handshake numbers;
-	uint64_t peer;	 /* cookie of the other end, once it is known */
-	uint64_t reader; /* thread that last read from it by TCP */
+	uint64_t peer;	    /* cookie of the other end, once it is known */
+	uint64_t reader;    /* thread that last read from it by TCP */
+	uint32_t run_begin; /* bytes of TCP that were there when its reader began on them */
+	uint32_t run_end;
 	uint64_t streak; /* bytes that it sent by TCP since it last read something */
 	uint64_t bypassed_bytes;
 	uint64_t bypassed_messages;
 	uint64_t passed_bytes;
 	uint64_t passed_messages;
-	uint32_t role;	 /* enum end_role */
-	uint32_t plain;	 /* enum plain_reason, but for the partner: see peers */
-	uint32_t pair;	 /* its number, from 1; 0 while the other end is not known */
-	uint32_t in_map; /* it is in the sockmap */
-	uint32_t traits; /* enum end_trait */
-	uint32_t reserved;
+	uint32_t role;	   /* enum end_role */
+	uint32_t plain;	   /* enum plain_reason, but for the partner: see peers */
+	uint32_t pair;	   /* its number, from 1; 0 while the other end is not known */
+	uint32_t in_map;   /* it is in the sockmap */
+	uint32_t traits;   /* enum end_trait */
+	uint32_t proven;   /* so many bytes at once its program was seen to read by recvmsg */
 	uint32_t rules;	   /* version of the rules that it was judged by */
 	uint32_t enlisted; /* it was in the sockmap once */
 	uint32_t closed;
@@ -159,12 +163,15 @@ struct lane {
 	uint64_t read;	 /* READ_SOME and the reader's copied_seq when it raised the limit */
 	uint64_t closed; /* not 0: nothing more may enter */
 	uint64_t busy;	 /* thread whose message is charged and not there yet */
+	uint64_t bytes;	 /* of messages, since the beginning */
+	uint64_t most;	 /* what that may be at most; the reader raises it */
 };
 
 struct pair {
 	struct lane lane[2]; /* by the role of the sender: opener, accepter */
 	uint64_t cookie[2];  /* by role as well */
 	uint64_t parted;     /* how many of the two ends have gone */
+	uint64_t unfit;	     /* not 0: why its lanes are closed */
 	uint64_t taken_out;  /* enum end_role: these left the sockmap at the other end's hand */
 };
 
@@ -184,14 +191,30 @@ struct service {
 
 /* How connections to a service ended, for those that come. */
 struct service_record {
-	uint32_t losses; /* in a row, that gained nothing by a bypass */
-	uint32_t skipped;
+	uint64_t last;	 /* loss, CLOCK_MONOTONIC, ns */
+	uint64_t losses; /* in a row, each within a second of the one before */
 };
 
 /* An executable file. */
 struct program {
 	uint64_t inode;
 	uint64_t device;
+};
+
+/* What a process is called, as `ps -o comm` shows it; ends with a zero. */
+struct process_name {
+	char comm[16];
+};
+
+struct local_port {
+	uint32_t netns; /* inode of the network namespace */
+	uint32_t port;
+};
+
+/* How it reads, as far as was seen. */
+struct program_record {
+	uint32_t traits; /* enum end_trait */
+	uint32_t proven; /* bytes that were there at once, and were all read by recvmsg */
 };
 
 /* Matches a socket of which either end has the address and either the port. */
@@ -237,6 +260,7 @@ struct bypass_totals {
 	uint64_t owned;
 	uint64_t zerocopy;
 	uint64_t no_gain;
+	uint64_t programs;	  /* of programs that are to be left alone */
 	uint64_t streams;	  /* sockets that were taken out because they stream */
 	uint64_t refused_options; /* setsockopt that an enrolled socket cannot have */
 	uint64_t closed;

@@ -12,6 +12,7 @@
 #include "bypass_maps.h"
 #include "lane.h"
 #include "message.h"
+#include "program.h"
 #include "syscall.h"
 
 /* All sockets of the machine come here: those without a psock are none of ours. */
@@ -23,15 +24,6 @@ static __always_inline struct enrolled *enrolled_in_map(struct sock *sk)
 		return NULL;
 	me = bpf_sk_storage_get(&ends, sk, 0, 0);
 	return me && me->in_map ? me : NULL;
-}
-
-static __always_inline void name_program(struct program *name)
-{
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct inode *inode = BPF_CORE_READ(task, mm, exe_file, f_inode);
-
-	name->inode = BPF_CORE_READ(inode, i_ino);
-	name->device = BPF_CORE_READ(inode, i_sb, s_dev);
 }
 
 /* The pair of a socket whose lock this program may not hold: unless it went to others
@@ -52,16 +44,39 @@ static __always_inline void is_unfit(struct enrolled *me, __u32 trait)
 	struct pair *pair = pair_of(me);
 
 	__sync_fetch_and_or(&me->traits, trait);
-	if (pair)
-		close_pair(pair);
+	if (!pair)
+		return;
+	pair->unfit = 1;
+	close_pair(pair);
 }
 
-static __always_inline void remember_program(const struct program *name, __u32 *known, __u32 trait)
+static __always_inline void remember_program(const struct program *name,
+					     struct program_record *known, __u32 traits,
+					     __u32 proven)
 {
-	if (known)
-		__sync_fetch_and_or(known, trait);
-	else
-		bpf_map_update_elem(&programs, name, &trait, BPF_ANY);
+	struct program_record fresh = {.traits = traits, .proven = proven};
+
+	if (!known) {
+		bpf_map_update_elem(&programs, name, &fresh, BPF_NOEXIST);
+		return;
+	}
+	__sync_fetch_and_or(&known->traits, traits);
+	if (known->proven < proven)
+		known->proven = proven;
+}
+
+/* Bytes that were there at once when the reader began on them, when it has read them all. */
+static __always_inline __u32 prove(struct enrolled *me, struct tcp_sock *tp)
+{
+	__u32 copied = tp->copied_seq, proven;
+
+	if (me->run_end == me->run_begin)
+		me->run_end = tp->rcv_nxt;
+	if ((__s32)(copied - me->run_end) < 0)
+		return 0;
+	proven = me->run_end - me->run_begin;
+	me->run_begin = me->run_end = copied;
+	return proven;
 }
 
 /* A thread has read what came by TCP: tcp_rcv_space_adjust(). */
@@ -69,21 +84,32 @@ static __always_inline void see_reader(struct sock *sk)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
 	struct enrolled *me = enrolled_in_map(sk);
+	struct program_record *known;
 	struct program name = {};
-	__u32 *known, trait;
+	struct tcp_sock *tp;
+	__u32 trait, proven;
 
 	if (!me)
 		return;
+	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return;
 	trait = trait_of_call();
-	if (me->reader == thread && (me->traits & trait) == trait)
+	proven = prove(me, tp);
+	if (me->reader == thread && (me->traits & trait) == trait && proven <= me->proven)
 		return;
 	name_program(&name);
 	known = bpf_map_lookup_elem(&programs, &name);
-	if (trait != TRAIT_READS)
-		remember_program(&name, known, trait);
-	if (known)
-		trait |= *known;
+	remember_program(&name, known, trait, proven);
+	if (known) {
+		trait |= known->traits;
+		proven = known->proven;
+	}
+	if (me->role == ROLE_ACCEPTER && !me->reader && is_left_alone())
+		note_acceptor(sk); /* it listened before this bypass was attached */
 	me->reader = thread;
+	if (me->proven < proven)
+		me->proven = proven;
 	if (trait & UNFIT_READER)
 		is_unfit(me, trait);
 	else
@@ -97,7 +123,7 @@ static __always_inline void note_arrival(struct enrolled *me)
 	learn_peer(me);
 	pair = pair_of(me);
 	if (pair)
-		arrive(lane_to(pair, me->role));
+		is_through(lane_to(pair, me->role));
 }
 
 /* `sk` was told that there is something to read: sock_def_readable(). Is it what the current
@@ -106,7 +132,8 @@ static __always_inline void see_arrival(struct sock *sk)
 {
 	struct enrolled *me = enrolled_in_map(sk);
 
-	if (me && !is_bypass_queue_empty((struct tcp_sock *)sk))
+	/* bpf_tcp_ingress() holds the lock; a softirq that delivers to it does not. */
+	if (me && sk->sk_lock.owned && !is_bypass_queue_empty((struct tcp_sock *)sk))
 		note_arrival(me);
 }
 

@@ -40,6 +40,8 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
                      help="Memory that may lie unread in one socket's bypass queue."),
         click.option("--deny", multiple=True, metavar="PORTS|CIDR", help="May be repeated."),
         click.option("--allow", multiple=True, metavar="PORTS|CIDR", help="May be repeated."),
+        click.option("--except", "programs", multiple=True, metavar="PROGRAM",
+                     help="Leave this program's connections plain; may be repeated."),
         click.option("--max-connections", type=click.IntRange(1, 1 << 20), default=65536,
                      show_default=True, help="More than these stay plain TCP."),
     ):  # fmt: skip
@@ -53,11 +55,12 @@ def read_options(
     budget: int,
     observe: bool,
     max_connections: int,
+    programs: tuple[str, ...],
 ) -> BypassOptions:
     """Raises UsageError for a rule that is none."""
     rules = [parse_rule(each, deny=True) for each in deny]
     rules += [parse_rule(each, deny=False) for each in allow]
-    return BypassOptions(rules, observe, budget, max_connections)
+    return BypassOptions(rules, observe, budget, max_connections, programs)
 
 
 @click.command(epilog=EPILOG)
@@ -81,6 +84,12 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
         show_json("attach", name=name, cgroup=str(where), result=done)
     else:
         click.echo(f"{name}: {done}, {'observing' if options.observe else 'bypassing'} {where}")
+        if names := bypass.must_be_left_alone():
+            click.echo(
+                f"sockproxy: left alone, as FIONREAD is wrong on this kernel: {', '.join(names)};"
+                " --except adds others that use it",
+                err=True,
+            )
     return 0
 
 
@@ -104,7 +113,9 @@ def detach(name: str, timeout: float, as_json: bool) -> int:
     """
     done = bypass.detach(name, timeout)
     left = [_describe(each) for each in done.left]
-    result = "draining" if left else "detached" if done.was_attached else "was not attached"
+    result = "detached" if done.was_attached else "was not attached"
+    if not done.drained:
+        result = "draining"
     if as_json:
         show_json("detach", name=name, result=result, left=left)
     else:
@@ -113,9 +124,9 @@ def detach(name: str, timeout: float, as_json: bool) -> int:
             click.echo(
                 f"{each['local']} <- {each['remote']}: {each['unread']} bytes unread", err=True
             )
-        if left:
+        if not done.drained:
             click.echo(f"sockproxy: run 'sockproxy detach {name}' again later", err=True)
-    return NOT_DRAINED if left else 0
+    return 0 if done.drained else NOT_DRAINED
 
 
 def _describe(end: Connection) -> dict[str, object]:

@@ -20,7 +20,8 @@ HEADINGS = ("NAME", "PID", "AGE", "LISTEN", "UPSTREAM", "PATH", "NOW", "ENDED", 
 
 BYPASS_HEADINGS = ("NAME", "AGE", "MODE", "CGROUP", "SOCKETS", "NOW", "PAIRS", "BYPASSED",
                    "MESSAGES", "PASSED", "MESSAGES", "LEFT PLAIN", "RULES")  # fmt: skip
-LEFT_PLAIN = ("policy", "no_gain", "streams", "full", "owned", "multipath", "ambiguous", "zerocopy")
+LEFT_PLAIN = ("policy", "programs", "no_gain", "streams", "full", "owned", "multipath",
+              "ambiguous", "zerocopy")  # fmt: skip
 
 
 @click.command(epilog="\b\nExamples:\n  sockproxy status\n  sockproxy status web --watch")

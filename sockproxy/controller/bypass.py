@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from sockproxy.cgroup import Cgroup, find_by_id, find_mount
 from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.kernel import pins
 from sockproxy.kernel.attach import CONNECTIONS, create
 from sockproxy.kernel.bypass import MOST_RULES, Bypass, Connection, Settings
+from sockproxy.kernel.fionread import FIONREAD_USERS, counts_tcp
 from sockproxy.kernel.layout import Mode
 from sockproxy.net.rules import Rule
 
@@ -31,12 +35,14 @@ class BypassOptions:
     """rules: which connections. observe: count only. budget: bytes a queue may hold.
 
     connections: pairs of sockets at once; fixed when NAME is attached.
+    programs: names of processes whose sockets stay plain.
     """
 
     rules: Sequence[Rule] = ()
     observe: bool = False
     budget: int = 256 << 10
     connections: int = CONNECTIONS
+    programs: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Detached:
 
     was_attached: bool
     left: Sequence[Connection] = ()
+    drained: bool = True
 
 
 def attach(name: str, cgroup: Path, options: BypassOptions) -> str:
@@ -63,6 +70,7 @@ def attach(name: str, cgroup: Path, options: BypassOptions) -> str:
         raise UsageError(f"cgroup {cgroup}", hint=f"name a directory of {find_mount()}")
     mode = Mode.OBSERVE if options.observe else Mode.BYPASS
     rules = tuple(options.rules)
+    programs = tuple(sorted({*options.programs, *must_be_left_alone()}))
     with pins.locked() as place:
         if name in pins.names():
             with Bypass(name) as bypass:
@@ -72,15 +80,42 @@ def attach(name: str, cgroup: Path, options: BypassOptions) -> str:
                         f"{name} is attached to {cgroup_names({now.cgroup})[now.cgroup]}",
                         hint=f"sockproxy detach {name} first",
                     )
-                bypass.change(Settings(now.since, now.cgroup, rules, mode, options.budget))
+                bypass.change(
+                    Settings(now.since, now.cgroup, rules, mode, options.budget, programs)
+                )
             return "changed"
         fd = group.open()
         try:
-            settings = Settings(time.monotonic(), group.id, rules, mode, options.budget)
-            create(name, place, fd, settings, options.connections)
+            settings = Settings(time.monotonic(), group.id, rules, mode, options.budget, programs)
+            create(name, place, fd, settings, options.connections, listening(programs))
         finally:
             os.close(fd)
     return "attached"
+
+
+def must_be_left_alone() -> tuple[str, ...]:
+    """Names of programs that this kernel would make wait for ever if they were enrolled."""
+    with contextlib.ExitStack() as inside:
+        # Of the root cgroup, so that no bypass counts what is tried; where that may be.
+        with contextlib.suppress(SockproxyError):
+            inside.enter_context(Cgroup(find_mount()).entered())
+        return () if counts_tcp() else FIONREAD_USERS
+
+
+def listening(programs: Collection[str]) -> set[tuple[int, int]]:
+    """(network namespace, port) where these programs accept connections already.
+
+    Those in other namespaces are found when they first read.
+    """
+    found = set()
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] not in programs:
+            continue
+        with contextlib.suppress(psutil.Error, OSError):
+            netns = os.stat(f"/proc/{process.pid}/ns/net").st_ino
+            connections = process.net_connections(kind="tcp")
+            found |= {(netns, each.laddr.port) for each in connections if each.status == "LISTEN"}
+    return found
 
 
 def detach(name: str, timeout: float) -> Detached:
@@ -97,10 +132,12 @@ def detach(name: str, timeout: float) -> Detached:
         deadline = time.monotonic() + timeout
         with Bypass(name) as bypass:
             bypass.stop()
-            while left := bypass.take_out():
+            left = bypass.take_out()
+            while not bypass.is_drained():
                 if time.monotonic() >= deadline:
-                    return Detached(True, left)
+                    return Detached(True, left, drained=False)
                 time.sleep(POLL)
+                left = bypass.take_out()
         pins.remove(place / name)
     return Detached(True)
 

@@ -26,6 +26,8 @@ WHY_PLAIN = {
     Plain.NO_GAIN: "connections to this service end before they gain by it",
     Plain.STREAM: "it streams",
     Plain.OBSERVED: "observing",
+    Plain.PROGRAM: "its program is left alone",
+    Plain.UNFIT: "it is read or written in a way that needs TCP",
 }
 WHY_READER = {
     Trait.SPLICES: "reads with splice",
@@ -54,6 +56,7 @@ def bypass_status(name: str) -> dict[str, Any]:
         "age": time.monotonic() - settings.since,
         "budget": settings.budget,
         "rules": [str(rule) for rule in settings.rules],
+        "left_alone": settings.programs,
         "live": len(live),
         "in_map": sum(each.in_map for each in live),
         **totals,
@@ -103,7 +106,8 @@ def judge(end: Connection, other: Connection | None, mode: Mode) -> tuple[str, s
     if mode is Mode.OBSERVE and end.peer is not None and not end.in_map:
         return "paired", "observing"
     if not end.in_map:
-        return "plain", WHY_PLAIN.get(end.plain, "taken out")
+        unfit = end.plain is Plain.UNFIT
+        return "plain", _why_closed(end, other) if unfit else WHY_PLAIN.get(end.plain, "taken out")
     if mode is Mode.DRAIN:
         return "draining", "what was bypassed to it is unread" if end.unread else "detaching"
     if end.peer is None:
@@ -126,7 +130,7 @@ def _why_closed(end: Connection, other: Connection | None) -> str:
     for trait, why in WHY_SENDER.items():
         if trait in end.traits:
             return f"this end {why}"
-    return WHY_PLAIN[Plain.STREAM]
+    return WHY_PLAIN[end.plain if end.plain is Plain.UNFIT else Plain.STREAM]
 
 
 def _owners(inodes: Iterable[int]) -> dict[int, list[int]]:

@@ -33,7 +33,9 @@ def run(name: str, options: BypassOptions, argv: Sequence[str]) -> tuple[int, di
     sweep()
     if name in names():
         if not is_orphaned(name):
-            raise UsageError(f"{name} is attached", hint="use another NAME")
+            raise UsageError(
+                f"{name} is attached", hint=f"use another NAME, or 'sockproxy detach {name}' first"
+            )
         detach(name, DRAIN)  # a run that was killed left it
     group = create_owned(f"run-{name}")
     try:

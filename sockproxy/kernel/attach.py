@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import pins
-from sockproxy.kernel.bypass import MAPS, Settings, write_settings
+from sockproxy.kernel.bypass import MAPS, Settings, note_listener, write_settings
 from sockproxy.kernel.layout import check_sizes
 from sockproxy.kernel.objects import read_object
 from sockproxy.libbpf import BpfObject, Link, ffi, load_library, pin
@@ -21,9 +22,16 @@ ARRIVALS = ("bypass_arrival", "bypass_redirected")
 
 
 def create(
-    name: str, place: Path, cgroup_fd: int, settings: Settings, connections: int = CONNECTIONS
+    name: str,
+    place: Path,
+    cgroup_fd: int,
+    settings: Settings,
+    connections: int = CONNECTIONS,
+    listeners: Iterable[tuple[int, int]] = (),
 ) -> None:
     """Load, attach and pin, inside `pins.locked()`; undone in reverse when a step fails.
+
+    listeners: (network namespace, port) where programs that are left alone accept.
 
     Raises KernelError and its kin.
     """
@@ -34,6 +42,8 @@ def create(
         _number_pairs(bpf, connections)
         maps = {each: bpf.map(each) for each in MAPS}
         write_settings(maps, settings, which=1, version=1)
+        for netns, port in listeners:
+            note_listener(maps, netns, port)
         kind = load_library().BPF_SK_MSG_VERDICT
         bpf.program("bypass_message").attach_to_map(bpf.map("sockets"), kind)
         aside.mkdir(mode=0o700)

@@ -15,11 +15,26 @@ from sockproxy.kernel.layout import Mode, Plain, Role, Trait, check_sizes
 from sockproxy.libbpf import Map, ffi, open_pinned
 from sockproxy.net.rules import Rule
 
-__all__ = ["MAPS", "MOST_RULES", "Bypass", "Connection", "Settings", "write_settings"]
+__all__ = [
+    "MAPS",
+    "MOST_RULES",
+    "Bypass",
+    "Connection",
+    "Settings",
+    "note_listener",
+    "write_settings",
+]
 
 MOST_RULES: int = dict(ffi.typeof("struct settings").fields)["rule"].type.length
 TOTALS = tuple(name for name, _ in ffi.typeof("struct bypass_totals").fields)
-MAPS = ("settings", "knobs", "totals", "sockets")  # the others live as long as the programs
+MAPS = (
+    "settings",
+    "knobs",
+    "totals",
+    "sockets",
+    "left_alone",
+    "plain_ports",
+)  # the others live as long as the programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,7 @@ class Settings:
     """since: CLOCK_MONOTONIC, seconds. cgroup: its inode number.
 
     budget: bytes that may wait in one bypass queue, with the kernel's overhead.
+    programs: names of those whose sockets stay plain.
     """
 
     since: float
@@ -34,6 +50,7 @@ class Settings:
     rules: tuple[Rule, ...]
     mode: Mode
     budget: int
+    programs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +123,7 @@ class Bypass:
             rules=rules,
             mode=Mode(knobs.mode),
             budget=int(knobs.budget),
+            programs=tuple(sorted(_programs(self._maps["left_alone"]))),
         )
 
     def change(self, settings: Settings) -> None:
@@ -123,17 +141,26 @@ class Bypass:
     def take_out(self) -> list[Connection]:
         """After stop(): take out of the sockmap each socket for which nothing is left.
 
-        Returns those that had to stay, with what is unread.
+        Returns those that have to stay, with what is unread. `is_drained()` tells whether
+        all are out: the list may miss a socket while others close.
         """
+        sockets = self._maps["sockets"]
+        listed = {each.cookie: each for each in self.connections()}
         stay = []
-        for each in self.connections():
-            if not each.in_map:
-                continue
-            if each.unread:
+        for cookie in self._in_map():
+            each = listed.get(cookie)
+            if each is not None and each.unread:
                 stay.append(each)
-            else:
-                self._maps["sockets"].delete(ffi.new("uint64_t *", each.cookie))
+            elif each is not None:
+                sockets.delete(ffi.new("uint64_t *", cookie))
         return stay
+
+    def is_drained(self) -> bool:
+        """Whether no socket is in the sockmap."""
+        return not self._in_map()
+
+    def _in_map(self) -> list[int]:
+        return [int(key[0]) for key in self._maps["sockets"].keys("uint64_t")]
 
     def totals(self) -> dict[str, int]:
         """What was counted since it was attached, by the names of struct bypass_totals."""
@@ -169,10 +196,29 @@ def write_settings(maps: dict[str, Map], settings: Settings, which: int, version
         ffi.memmove(into.prefix, rule.network.network_address.packed, 16)
         ffi.memmove(into.mask, rule.network.netmask.packed, 16)
     maps["settings"].update(ffi.new("uint32_t *", 1 - which), raw)
+    for name in _programs(maps["left_alone"]) - set(settings.programs):
+        maps["left_alone"].delete(_process_name(name))
+    for name in settings.programs:
+        maps["left_alone"].update(_process_name(name), ffi.new("uint8_t *", 1))
     knobs = ffi.new("struct knobs *")
     knobs.which, knobs.mode, knobs.budget = 1 - which, settings.mode, settings.budget
     knobs.version = version
     maps["knobs"].update(ffi.new("uint32_t *", 0), knobs)
+
+
+def note_listener(maps: dict[str, Map], netns: int, port: int) -> None:
+    """A program that is to be left alone accepts connections there."""
+    key = ffi.new("struct local_port *", (netns, port))
+    maps["plain_ports"].update(key, ffi.new("uint8_t *", 1))
+
+
+def _process_name(name: str) -> Any:
+    return ffi.new("struct process_name *", (name.encode()[:15],))
+
+
+def _programs(left_alone: Map) -> set[str]:
+    keys = left_alone.keys("struct process_name")
+    return {ffi.string(key.comm).decode(errors="replace") for key in keys}
 
 
 def _read_rule(raw: Any) -> Rule:

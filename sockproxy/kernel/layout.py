@@ -41,6 +41,8 @@ class Plain(IntEnum):
     NO_GAIN = 8
     STREAM = 9
     OBSERVED = 10
+    UNFIT = 11
+    PROGRAM = 12
 
 
 class Role(IntEnum):
@@ -78,17 +80,20 @@ SIZES = {
     "enrolment": 32,
     "handshake": 8,
     "opener": 32,
-    "enrolled": 120,
-    "lane": 40,
-    "pair": 112,
+    "enrolled": 128,
+    "lane": 56,
+    "pair": 152,
     "peer": 16,
     "service": 24,
-    "service_record": 8,
+    "service_record": 16,
     "program": 16,
+    "program_record": 8,
+    "process_name": 16,
+    "local_port": 8,
     "rule": 48,
     "settings": 1560,
     "knobs": 16,
-    "bypass_totals": 136,
+    "bypass_totals": 144,
     "connection": 168,
 }
 

@@ -5,7 +5,7 @@ Lowest layer: it knows nothing of sockets or proxies.
 
 from __future__ import annotations
 
-from sockproxy.libbpf.library import ffi, load_library, version
+from sockproxy.libbpf.library import check, ffi, load_library, version
 from sockproxy.libbpf.map import Map, open_pinned, pin
 from sockproxy.libbpf.object import BpfObject, Link, Program, Runner
 from sockproxy.libbpf.ringbuf import RingBuffer
@@ -17,6 +17,7 @@ __all__ = [
     "Program",
     "RingBuffer",
     "Runner",
+    "check",
     "ffi",
     "load_library",
     "open_pinned",

@@ -79,6 +79,9 @@ struct bpf_link *bpf_program__attach_cgroup(const struct bpf_program *prog, int 
 struct bpf_link *bpf_program__attach_iter(
     const struct bpf_program *prog, const struct bpf_iter_attach_opts *opts);
 
+int bpf_map_create(
+    int map_type, const char *map_name, uint32_t key_size, uint32_t value_size,
+    uint32_t max_entries, const void *opts);
 int bpf_map__fd(const struct bpf_map *map);
 int bpf_map__set_max_entries(struct bpf_map *map, uint32_t max_entries);
 

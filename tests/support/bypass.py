@@ -9,7 +9,7 @@ import sys
 
 from sockproxy.net.tcp import socket_cookie
 from tests.support.proxy import ROOT, run_sockproxy
-from tests.support.sockets import tcp_pair
+from tests.support.sockets import receive, tcp_pair
 
 NAME = f"test-{os.getpid()}"
 
@@ -44,13 +44,15 @@ def assert_paired(one, other, name=NAME):
     assert os.getpid() in seen[cookies[0]]["processes"]
 
 
-def converse(one, other, times=4):
-    """Requests and answers until both ways are bypassed; one and other are the two ends."""
+def converse(one, other, times=4, size=1):
+    """Requests and answers until both ways are bypassed; one and other are the two ends.
+
+    size: of each message; what a reader was not seen to read at once is not bypassed.
+    """
     for _ in range(times):
-        one.sendall(b"?")
-        assert other.recv(1) == b"?"
-        other.sendall(b"!")
-        assert one.recv(1) == b"!"
+        for source, target in ((one, other), (other, one)):
+            source.sendall(b"." * size)
+            receive(target, size)
 
 
 def start_talk(host="127.0.0.1", pair=None, **spec):
