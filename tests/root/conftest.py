@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pyroute2 import NetNS
 
 from sockproxy.cgroup import create_owned
 from sockproxy.kernel import pins
 from tests.support.bypass import NAME, sockproxy
+from tests.support.namespace import Namespace
 
 
 @pytest.fixture
@@ -25,3 +27,23 @@ def bypassed(group):
     yield group
     sockproxy("detach", NAME)
     assert NAME not in pins.names()
+
+
+@pytest.fixture
+def two_namespaces():
+    """Two namespaces with a veth between them: 10.99.0.1 and 10.99.0.2."""
+    pair = [Namespace(f"{NAME}-{number}") for number in (1, 2)]
+    try:
+        with NetNS(pair[0].name) as ns:
+            ns.link(
+                "add", ifname="v0", kind="veth", peer={"ifname": "v0", "net_ns_fd": pair[1].name}
+            )
+        for number, each in enumerate(pair):
+            with NetNS(each.name) as ns:
+                index = ns.link_lookup(ifname="v0")[0]
+                ns.addr("add", index=index, address=f"10.99.0.{number + 1}", prefixlen=24)
+                ns.link("set", index=index, state="up")
+        yield pair
+    finally:
+        for each in pair:
+            each.remove()

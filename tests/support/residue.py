@@ -123,7 +123,7 @@ def left_behind(before, patience=PATIENCE):
     while True:
         now = snapshot()
         new = {kind: things - before[kind] for kind, things in now.items()}
-        for kind in ("cgroup", "runtime file", "pinned BPF object"):
+        for kind in ("network namespace", "cgroup", "runtime file", "pinned BPF object"):
             new[kind] -= of_another_run(new[kind])
         if of_another_run(now["pinned BPF object"]):
             # It stays mounted for them.
