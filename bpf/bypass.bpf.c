@@ -14,6 +14,7 @@
 #include "listing.h"
 #include "message.h"
 #include "options.h"
+#include "syscall.h"
 #include "watch.h"
 
 SEC("sockops")
@@ -42,10 +43,17 @@ int bypass_sock_ops(struct bpf_sock_ops *ops)
 	return 1;
 }
 
+/* One of the next two, by what loads: not on every kernel a message can look at its call. */
 SEC("sk_msg")
 int bypass_message(struct sk_msg_md *msg)
 {
-	return bypass_or_pass(msg);
+	return bypass_or_pass(msg, is_urgent());
+}
+
+SEC("sk_msg")
+int bypass_message_blind(struct sk_msg_md *msg)
+{
+	return bypass_or_pass(msg, 0);
 }
 
 SEC("cgroup/setsockopt")

@@ -27,8 +27,7 @@
 extern const void pollwake __ksym;
 
 /* Such a reader does not get what the bypass queue holds as TCP would give it. */
-#define UNFIT_READER (TRAIT_SPLICES | TRAIT_WAITS_FOR_ALL | TRAIT_SHARED | TRAIT_MAPS)
-#define UNFIT_SENDER (TRAIT_URGENT | TRAIT_STAMPS)
+#define UNFIT_READER (TRAIT_SPLICES | TRAIT_WAITS_FOR_ALL | TRAIT_MAPS)
 
 static __always_inline struct pair *find_pair(__u32 number)
 {
@@ -190,7 +189,7 @@ static __always_inline int charge(const struct enrolled *me, struct lane *out, s
 	if (out->read != (READ_SOME | tp->write_seq) || out->taken + price > out->limit ||
 	    out->bytes + size > out->most)
 		return 0;
-	if (me->traits & UNFIT_SENDER || sk->sk_shutdown & SEND_SHUTDOWN ||
+	if (me->traits & TRAIT_STAMPS || sk->sk_shutdown & SEND_SHUTDOWN ||
 	    (sk->__sk_common.skc_state != BPF_TCP_ESTABLISHED &&
 	     sk->__sk_common.skc_state != BPF_TCP_CLOSE_WAIT))
 		return 0;

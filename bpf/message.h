@@ -62,7 +62,8 @@ static __always_inline void judge_again(struct sk_msg_md *msg, struct enrolled *
 	me->plain = PLAIN_POLICY;
 }
 
-static __always_inline int bypass_or_pass(struct sk_msg_md *msg)
+/* urgent: it has a byte that only TCP can carry. */
+static __always_inline int bypass_or_pass(struct sk_msg_md *msg, int urgent)
 {
 	struct knobs *now = current_knobs();
 	struct bpf_sock *sk = msg->sk;
@@ -88,7 +89,7 @@ static __always_inline int bypass_or_pass(struct sk_msg_md *msg)
 		judge_again(msg, me, pair, now->version);
 	grant(me, lane_to(pair, me->role), tp, now->budget);
 	out = lane_from(pair, me->role);
-	if (!charge(me, out, tp, msg->size))
+	if (urgent || !charge(me, out, tp, msg->size))
 		return pass(me, pair, tp, msg->size);
 	other = me->peer;
 	/* SK_DROP is its answer where the other end has gone; TCP has one of its own. */

@@ -12,39 +12,75 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
+#define MSG_OOB 0x1
 #define MSG_WAITALL 0x100
 
 /* <asm/unistd.h> of x86-64 and of arm64; the objects are the same for both. */
 struct call_numbers {
-	long splice, getsockopt, recvfrom, recvmsg, recvmmsg;
+	long splice, getsockopt, recvfrom, recvmsg, recvmmsg, sendto, sendmsg, sendmmsg;
 };
 
-static __always_inline __u32 trait_of(long call, long third, long fourth,
-				      const struct call_numbers *is)
+#define X86_CALLS                                                                                  \
+	{                                                                                          \
+		275, 55, 45, 47, 299, 44, 46, 307                                                  \
+	}
+#define ARM64_CALLS                                                                                \
+	{                                                                                          \
+		76, 209, 207, 212, 243, 206, 211, 269                                              \
+	}
+
+/* A system call as far as it matters here: its number, and two of its arguments. */
+struct call {
+	long number, third, fourth;
+	struct call_numbers is;
+};
+
+static __always_inline void read_call(struct call *call)
 {
-	if (call == is->splice)
+	const struct call_numbers x86 = X86_CALLS, arm64 = ARM64_CALLS;
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+
+	call->number = -1;
+	if (bpf_core_field_exists(regs->orig_ax)) {
+		call->number = regs->orig_ax;
+		call->third = regs->dx;
+		call->fourth = regs->r10;
+		call->is = x86;
+	} else if (bpf_core_field_exists(regs->syscallno)) {
+		call->number = regs->syscallno;
+		call->third = regs->regs[2];
+		call->fourth = regs->regs[3];
+		call->is = arm64;
+	}
+}
+
+/* enum end_trait of whoever reads in this system call. */
+static __always_inline __u32 trait_of_call(void)
+{
+	struct call call = {};
+
+	read_call(&call);
+	if (call.number == call.is.splice)
 		return TRAIT_SPLICES;
-	if (call == is->getsockopt)
+	if (call.number == call.is.getsockopt)
 		return TRAIT_MAPS;
-	if ((call == is->recvfrom || call == is->recvmmsg) && fourth & MSG_WAITALL)
+	if ((call.number == call.is.recvfrom || call.number == call.is.recvmmsg) &&
+	    call.fourth & MSG_WAITALL)
 		return TRAIT_READS | TRAIT_WAITS_FOR_ALL;
-	if (call == is->recvmsg && third & MSG_WAITALL)
+	if (call.number == call.is.recvmsg && call.third & MSG_WAITALL)
 		return TRAIT_READS | TRAIT_WAITS_FOR_ALL;
 	return TRAIT_READS;
 }
 
-/* enum end_trait of whoever is in this system call. */
-static __always_inline __u32 trait_of_call(void)
+/* The last byte of what is sent is urgent, and as such no part of the stream. */
+static __always_inline int is_urgent(void)
 {
-	const struct call_numbers x86 = {275, 55, 45, 47, 299};
-	const struct call_numbers arm64 = {76, 209, 207, 212, 243};
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct call call = {};
 
-	if (bpf_core_field_exists(regs->orig_ax))
-		return trait_of(regs->orig_ax, regs->dx, regs->r10, &x86);
-	if (bpf_core_field_exists(regs->syscallno))
-		return trait_of(regs->syscallno, regs->regs[2], regs->regs[3], &arm64);
-	return TRAIT_READS;
+	read_call(&call);
+	if (call.number == call.is.sendto || call.number == call.is.sendmmsg)
+		return call.fourth & MSG_OOB;
+	return call.number == call.is.sendmsg && call.third & MSG_OOB;
 }
 
 #endif

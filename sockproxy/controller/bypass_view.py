@@ -32,10 +32,9 @@ WHY_PLAIN = {
 WHY_READER = {
     Trait.SPLICES: "reads with splice",
     Trait.WAITS_FOR_ALL: "reads with MSG_WAITALL or SO_RCVLOWAT",
-    Trait.SHARED: "is read by several threads at once",
     Trait.MAPS: "reads with TCP_ZEROCOPY_RECEIVE",
 }
-WHY_SENDER = {Trait.URGENT: "sends MSG_OOB", Trait.STAMPS: "wants time stamps of what it sends"}
+WHY_SENDER = {Trait.STAMPS: "wants time stamps of what it sends"}
 
 
 def bypass_status(name: str) -> dict[str, Any]:

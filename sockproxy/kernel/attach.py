@@ -17,8 +17,13 @@ __all__ = ["CONNECTIONS", "create"]
 CONNECTIONS = 65536  # pairs of sockets at once that can be bypassed
 OBJECT = "bypass.bpf.o"
 READ = "bypass_read"
-# What tells that a message has arrived; the first that the kernel takes.
-ARRIVALS = ("bypass_arrival", "bypass_redirected")
+# What looks at messages, and what tells that one has arrived; the first that the kernel takes.
+VARIANTS = (
+    ("bypass_message", "bypass_arrival"),
+    ("bypass_message", "bypass_redirected"),
+    ("bypass_message_blind", "bypass_arrival"),
+    ("bypass_message_blind", "bypass_redirected"),
+)
 
 
 def create(
@@ -36,7 +41,7 @@ def create(
     Raises KernelError and its kin.
     """
     check_sizes()
-    bpf, arrival = _load(connections)
+    bpf, (message, arrival) = _load(connections)
     aside = place / f"{pins.ASIDE}{name}"
     try:
         _number_pairs(bpf, connections)
@@ -45,7 +50,7 @@ def create(
         for netns, port in listeners:
             note_listener(maps, netns, port)
         kind = load_library().BPF_SK_MSG_VERDICT
-        bpf.program("bypass_message").attach_to_map(bpf.map("sockets"), kind)
+        bpf.program(message).attach_to_map(bpf.map("sockets"), kind)
         aside.mkdir(mode=0o700)
         for each, opened in maps.items():
             pin(opened.fd, str(aside / each))
@@ -65,22 +70,21 @@ def create(
         bpf.close()
 
 
-def _load(connections: int) -> tuple[BpfObject, str]:
-    """The loaded object, and which of ARRIVALS is in it."""
+def _load(connections: int) -> tuple[BpfObject, tuple[str, str]]:
+    """The loaded object, and which of VARIANTS is in it."""
     failure: SockproxyError | None = None
-    for arrival in ARRIVALS:
+    for variant in VARIANTS:
         bpf = BpfObject(OBJECT, read_object(OBJECT))
         for each, entries in (("peers", 2), ("sockets", 2), ("pairs", 1), ("free_pairs", 1)):
             bpf.set_max_entries(each, entries * connections)
-        for other in ARRIVALS:
-            if other != arrival:
-                bpf.skip_program(other)
+        for other in {name for each in VARIANTS for name in each} - set(variant):
+            bpf.skip_program(other)
         try:
             bpf.load()
         except SockproxyError as error:
             failure = failure or error  # of the first, which is what kernels of today take
         else:
-            return bpf, arrival
+            return bpf, variant
     assert failure is not None
     raise failure
 

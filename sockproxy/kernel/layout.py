@@ -58,9 +58,7 @@ class Trait(IntFlag):
     READS = 1
     SPLICES = 2
     WAITS_FOR_ALL = 4
-    SHARED = 8
     MAPS = 16
-    URGENT = 32
     STAMPS = 64
 
 
