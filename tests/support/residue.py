@@ -101,7 +101,11 @@ def runs_sockproxy(pid):
 
 def snapshot():
     """What is there now: a set of things for each kind of residue."""
-    pins = [entries(mount) for mount in mounted("bpf")]
+    pins = [
+        # The kernel's own, which come with a bpffs.
+        {path for path in entries(mount) if not path.endswith(".debug")}
+        for mount in mounted("bpf")
+    ]
     return {
         "network namespace": entries(NETNS),
         "cgroup": cgroups(),

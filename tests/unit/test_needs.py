@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import needs, residue
+from tests.support.sockets import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,7 +62,8 @@ def test_a_running_child_is_residue_until_it_ends():
     before = residue.snapshot()
     child = subprocess.Popen(["sleep", "60"])
     try:
-        assert [line for line in residue.left_behind(before, patience=0) if "sleep 60" in line]
+        # Its command line is empty for a moment after exec.
+        eventually(lambda: "sleep 60" in str(residue.left_behind(before, patience=0)))
     finally:
         child.kill()
         child.wait()
