@@ -31,6 +31,10 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
+typedef struct {
+	long counter;
+} atomic_long_t;
+
 struct list_head {
 	struct list_head *next;
 };
@@ -57,6 +61,16 @@ struct socket_wq {
 typedef struct {
 	int owned;
 } socket_lock_t;
+
+struct page_counter {
+	atomic_long_t usage; /* pages */
+	unsigned long max;
+	struct page_counter *parent;
+};
+
+struct mem_cgroup {
+	struct page_counter tcpmem;
+};
 
 struct proto {
 	unsigned long *memory_pressure;
@@ -85,10 +99,6 @@ struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
 };
-
-typedef struct {
-	long counter;
-} atomic_long_t;
 
 typedef struct {
 	int counter;
@@ -155,6 +165,7 @@ struct sock {
 	void *sk_user_data;
 	struct socket *sk_socket;
 	struct sock_cgroup_data sk_cgrp_data;
+	struct mem_cgroup *sk_memcg;
 	socket_lock_t sk_lock;
 	struct socket_wq *sk_wq;
 	int sk_rcvbuf;

@@ -22,6 +22,10 @@
 #define SEND_SHUTDOWN 2
 #define SOCK_RCVBUF_LOCK 2
 #define MOST_WAITERS 8
+#define MOST_LEVELS 8
+#define MANY_PAGES (1LL << 40)
+#define PAGE_BYTES 4096
+#define SK_MEMCG_PTRMASK (~7UL) /* the low bits are flags */
 
 /* The kernel's way to wake who waits in poll or select. */
 extern const void pollwake __ksym;
@@ -62,6 +66,33 @@ static __always_inline int under_pressure(struct tcp_sock *tp)
 	unsigned long *flag = BPF_CORE_READ(sk, __sk_common.skc_prot, memory_pressure), set = 0;
 
 	return bpf_probe_read_kernel(&set, sizeof(set), flag) || set;
+}
+
+/*
+ * Pages that the reader's memory cgroups let TCP still have: what is beyond them is refused,
+ * by __sk_mem_raise_allocated(). Those of cgroup v1, where TCP has a limit of its own;
+ * v2 reclaims other memory first.
+ */
+static __always_inline __s64 pages_left(struct sock *sk)
+{
+	struct mem_cgroup *group;
+	struct page_counter *counter;
+	__s64 least = MANY_PAGES, left;
+	int level;
+
+	if (!bpf_core_field_exists(sk->sk_memcg) ||
+	    !bpf_core_field_exists(((struct mem_cgroup *)0)->tcpmem))
+		return least;
+	group = (void *)((unsigned long)BPF_CORE_READ(sk, sk_memcg) & SK_MEMCG_PTRMASK);
+	if (!group)
+		return least;
+	counter = &group->tcpmem;
+	for (level = 0; level < MOST_LEVELS && counter; level++) {
+		left = BPF_CORE_READ(counter, max) - BPF_CORE_READ(counter, usage.counter);
+		least = left < least ? left : least;
+		counter = BPF_CORE_READ(counter, parent);
+	}
+	return least;
 }
 
 /* Another sockmap with a parser or a verdict takes this socket's bytes. */
@@ -162,7 +193,8 @@ static __always_inline void grant(const struct enrolled *me, struct lane *in, st
 	    is_somebody_inside(sk) || is_parsed(tp) || under_pressure(tp))
 		return;
 	room = room_for(tp, budget);
-	if (room <= 0)
+	/* Half of it at most: others take from the same. */
+	if (room <= 0 || pages_left(sk) * PAGE_BYTES < 2 * room + PAGE_BYTES)
 		return;
 	in->limit = in->taken + room;
 	in->most = in->bytes + me->proven;

@@ -8,7 +8,6 @@
 #include "bypass_maps.h"
 #include "watch.h"
 
-#define PAGE_BYTES 4096
 #define EOPNOTSUPP 95
 #define SOL_SOCKET 1
 #define SOL_TCP 6
