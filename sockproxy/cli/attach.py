@@ -86,8 +86,8 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
         click.echo(f"{name}: {done}, {'observing' if options.observe else 'bypassing'} {where}")
         if names := bypass.must_be_left_alone():
             click.echo(
-                f"sockproxy: left alone, as FIONREAD is wrong on this kernel: {', '.join(names)};"
-                " --except adds others that use it",
+                f"sockproxy: left alone, as they could stall: {', '.join(names)}"
+                " (docs/compatibility.md); --except adds others",
                 err=True,
             )
     return 0

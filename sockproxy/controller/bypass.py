@@ -17,7 +17,7 @@ from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.kernel import pins
 from sockproxy.kernel.attach import CONNECTIONS, create
 from sockproxy.kernel.bypass import MOST_RULES, Bypass, Connection, Settings
-from sockproxy.kernel.fionread import FIONREAD_USERS, counts_tcp
+from sockproxy.kernel.fionread import FIONREAD_USERS, SPLICE_USERS, counts_tcp
 from sockproxy.kernel.layout import Mode
 from sockproxy.net.rules import Rule
 
@@ -99,7 +99,7 @@ def must_be_left_alone() -> tuple[str, ...]:
         # Of the root cgroup, so that no bypass counts what is tried; where that may be.
         with contextlib.suppress(SockproxyError):
             inside.enter_context(Cgroup(find_mount()).entered())
-        return () if counts_tcp() else FIONREAD_USERS
+        return SPLICE_USERS if counts_tcp() else (*FIONREAD_USERS, *SPLICE_USERS)
 
 
 def listening(programs: Collection[str]) -> set[tuple[int, int]]:
