@@ -66,9 +66,9 @@ static __always_inline int forget_peer(__u64 cookie)
 
 /* Make the two known to each other. The opener may close at the same time: it removes its
  * numbers first and looks at `peers` then, so that one of us sees the other. */
-static __always_inline __u32 join(struct enrolled *end, __u64 opener, __u32 in_map)
+static __always_inline __u32 join(struct enrolled *end, __u64 opener)
 {
-	struct peer mine = {.cookie = opener, .in_map = in_map};
+	struct peer mine = {.cookie = opener};
 	struct peer its = {.cookie = end->cookie};
 	struct handshake numbers = end->numbers;
 	__u64 cookie = end->cookie;
@@ -126,7 +126,7 @@ static __always_inline __u32 find_opener(struct enrolled *end, const struct two_
 	    other->address[3] != ends->remote[3])
 		return PLAIN_PEER_UNSEEN;
 	*in_map = other->in_map;
-	return join(end, other->cookie, other->in_map);
+	return join(end, other->cookie);
 }
 
 #endif

@@ -177,7 +177,7 @@ struct pair {
 struct peer {
 	uint64_t cookie;
 	uint32_t pair; /* its number, from 1 */
-	uint32_t in_map;
+	uint32_t reserved;
 };
 
 /* Where connections are accepted, as an end of that role sees it. */
