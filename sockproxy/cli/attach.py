@@ -11,6 +11,7 @@ from sockproxy.cli.output import show_json
 from sockproxy.cli.types import DURATION, SIZE
 from sockproxy.controller import bypass
 from sockproxy.controller.bypass import BypassOptions
+from sockproxy.controller.left_alone import must_be_left_alone
 from sockproxy.errors import UsageError
 from sockproxy.kernel.bypass import Connection
 from sockproxy.net.address import format_address
@@ -84,7 +85,7 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
         show_json("attach", name=name, cgroup=str(where), result=done)
     else:
         click.echo(f"{name}: {done}, {'observing' if options.observe else 'bypassing'} {where}")
-        if names := bypass.must_be_left_alone():
+        if names := must_be_left_alone():
             click.echo(
                 f"sockproxy: left alone, as they could stall: {', '.join(names)}"
                 " (docs/compatibility.md); --except adds others",

@@ -40,7 +40,9 @@ def status(name: str | None, as_json: bool, watch: bool) -> int:
             if watch:
                 click.clear()
             if not shown and not seen:
-                click.echo("nothing runs; start one with 'sockproxy proxy'", err=True)
+                click.echo(
+                    "nothing runs; start with 'sockproxy proxy' or 'sockproxy attach'", err=True
+                )
             _show(shown)
             _show_bypasses(seen)
         if not watch:
@@ -82,3 +84,6 @@ def _show_bypasses(bypasses: list[dict[str, Any]]) -> None:
         for each in bypasses
     ]  # fmt: skip
     table(BYPASS_HEADINGS, rows)
+    for each in bypasses:
+        if each["left_alone"]:
+            click.echo(f"{each['name']}: leaves alone {', '.join(each['left_alone'])}")

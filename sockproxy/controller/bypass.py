@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from sockproxy.cgroup import Cgroup, find_by_id, find_mount
+from sockproxy.controller.left_alone import listening, must_be_left_alone
 from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.kernel import pins
 from sockproxy.kernel.attach import CONNECTIONS, create
 from sockproxy.kernel.bypass import MOST_RULES, Bypass, Connection, Settings
-from sockproxy.kernel.fionread import FIONREAD_USERS, SPLICE_USERS, counts_tcp
 from sockproxy.kernel.layout import Mode
 from sockproxy.net.rules import Rule
 
@@ -91,31 +88,6 @@ def attach(name: str, cgroup: Path, options: BypassOptions) -> str:
         finally:
             os.close(fd)
     return "attached"
-
-
-def must_be_left_alone() -> tuple[str, ...]:
-    """Names of programs that this kernel would make wait for ever if they were enrolled."""
-    with contextlib.ExitStack() as inside:
-        # Of the root cgroup, so that no bypass counts what is tried; where that may be.
-        with contextlib.suppress(SockproxyError):
-            inside.enter_context(Cgroup(find_mount()).entered())
-        return SPLICE_USERS if counts_tcp() else (*FIONREAD_USERS, *SPLICE_USERS)
-
-
-def listening(programs: Collection[str]) -> set[tuple[int, int]]:
-    """(network namespace, port) where these programs accept connections already.
-
-    Those in other namespaces are found when they first read.
-    """
-    found = set()
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] not in programs:
-            continue
-        with contextlib.suppress(psutil.Error, OSError):
-            netns = os.stat(f"/proc/{process.pid}/ns/net").st_ino
-            connections = process.net_connections(kind="tcp")
-            found |= {(netns, each.laddr.port) for each in connections if each.status == "LISTEN"}
-    return found
 
 
 def detach(name: str, timeout: float) -> Detached:

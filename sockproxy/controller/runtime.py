@@ -132,7 +132,7 @@ def ask(name: str, question: str) -> dict[str, Any]:
     sock = _connect(socket_path(name))
     if sock is None:
         raise SockproxyError(
-            f"no proxy named {name} is running", hint="'sockproxy status' lists those that are"
+            f"nothing named {name} is running", hint="'sockproxy status' lists those that are"
         )
     with sock:
         try:

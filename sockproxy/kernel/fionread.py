@@ -17,13 +17,8 @@ from functools import cache
 from sockproxy.errors import SockproxyError
 from sockproxy.libbpf import Map, check, ffi, load_library
 
-__all__ = ["FIONREAD_USERS", "SPLICE_USERS", "counts_tcp"]
+__all__ = ["counts_tcp"]
 
-# Programs that are known to ask: the names of their processes.
-FIONREAD_USERS = ("nginx", "java", "dotnet")
-# Programs that read by recv and go on by splice(2), which does not see what was bypassed: a
-# short answer in two parts stalls between them.
-SPLICE_USERS = ("haproxy",)
 BPF_MAP_TYPE_SOCKMAP = 15
 PATIENCE = 2.0  # seconds for a few bytes on loopback
 

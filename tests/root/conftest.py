@@ -7,7 +7,7 @@ from pyroute2 import NetNS
 
 from sockproxy.cgroup import create_owned
 from sockproxy.kernel import pins
-from tests.support.bypass import NAME, sockproxy
+from tests.support.bypass import NAME, sockproxy, status
 from tests.support.namespace import Namespace
 
 
@@ -27,6 +27,18 @@ def bypassed(group):
     yield group
     sockproxy("detach", NAME)
     assert NAME not in pins.names()
+
+
+@pytest.fixture(params=["plain", "bypassed"])
+def bypassed_messages(request):
+    """Runs the test twice; a function that tells how many messages skipped TCP so far.
+
+    Plain, where there are none, it answers as if there were one.
+    """
+    if request.param == "plain":
+        return lambda: 1
+    request.getfixturevalue("bypassed")
+    return lambda: status()["bypassed_messages"]
 
 
 @pytest.fixture

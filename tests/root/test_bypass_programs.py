@@ -31,18 +31,6 @@ from tests.support.servers_clients import verify_memcached, verify_redis
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.timeout(120)]
 
 
-@pytest.fixture(params=["plain", "bypassed"])
-def bypassed_messages(request):
-    """Runs the test twice; a function that tells how many messages skipped TCP so far.
-
-    Plain, where there are none, it answers as if there were one.
-    """
-    if request.param == "plain":
-        return lambda: 1
-    request.getfixturevalue("bypassed")
-    return lambda: status()["bypassed_messages"]
-
-
 # -- redis -------------------------------------------------------------------------------
 
 

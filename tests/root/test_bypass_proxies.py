@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from sockproxy.controller.bypass import must_be_left_alone
+from sockproxy.controller.left_alone import must_be_left_alone
 from tests.support.bypass import status
 from tests.support.servers import haproxy, nginx, nginx_files, nginx_proxy, python_files, run
 
@@ -29,20 +29,16 @@ def files(tmp_path_factory):
     return folder, sums
 
 
-@pytest.fixture(params=["plain", "bypassed"])
-def bypassed_messages(request):
-    """Runs the test twice; a function that tells how many messages skipped TCP so far.
-
-    Plain, where there are none, it answers as if there were one.
-    """
-    if request.param == "plain":
-        return lambda: 1
-    request.getfixturevalue("bypassed")
-    # Programs that could stall are left alone, and must be.
-    front = request.node.callspec.params["web"].split("-")[0]
-    left_alone = front in must_be_left_alone()
-    field = "programs" if left_alone else "bypassed_messages"
-    return lambda: status()[field]
+@pytest.fixture
+def bypassed_messages(request, bypassed_messages):
+    """As the fixture of all tests; of a proxy that must be left alone, how often it was."""
+    params = request.node.callspec.params
+    if (
+        params["bypassed_messages"] == "bypassed"
+        and params["web"].split("-")[0] in must_be_left_alone()
+    ):
+        return lambda: status()["programs"]
+    return bypassed_messages
 
 
 # Without --fail-early only the last transfer's failure would be told.
