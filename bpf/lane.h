@@ -31,7 +31,7 @@
 extern const void pollwake __ksym;
 
 /* Such a reader does not get what the bypass queue holds as TCP would give it. */
-#define UNFIT_READER (TRAIT_SPLICES | TRAIT_WAITS_FOR_ALL | TRAIT_MAPS)
+#define UNFIT_READER (TRAIT_SPLICES | TRAIT_WAITS_FOR_ALL | TRAIT_MAPS | TRAIT_LEFT_ALONE)
 
 static __always_inline struct pair *find_pair(__u32 number)
 {

@@ -102,6 +102,7 @@ enum end_trait {
 	TRAIT_READS = 1,	 /* by recvmsg */
 	TRAIT_SPLICES = 2,	 /* by splice, which cannot see what was bypassed */
 	TRAIT_WAITS_FOR_ALL = 4, /* MSG_WAITALL, or SO_RCVLOWAT over 1 */
+	TRAIT_LEFT_ALONE = 8,	 /* by a program that is left alone */
 	TRAIT_MAPS = 16,	 /* by TCP_ZEROCOPY_RECEIVE */
 	TRAIT_STAMPS = 64,	 /* wants time stamps of what it sends */
 };

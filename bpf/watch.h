@@ -105,8 +105,12 @@ static __always_inline void see_reader(struct sock *sk)
 		trait |= known->traits;
 		proven = known->proven;
 	}
-	if (me->role == ROLE_ACCEPTER && !me->reader && is_left_alone())
-		note_acceptor(sk); /* it listened before this bypass was attached */
+	if (!me->reader && is_left_alone()) {
+		/* It listened before this bypass was attached, or was given the socket. */
+		trait |= TRAIT_LEFT_ALONE;
+		if (me->role == ROLE_ACCEPTER)
+			note_acceptor(sk);
+	}
 	me->reader = thread;
 	if (me->proven < proven)
 		me->proven = proven;

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import signal
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -57,6 +58,23 @@ class Cgroup:
             return [int(pid) for pid in (self.path / "cgroup.procs").read_text().split()]
         except FileNotFoundError:
             return []
+
+    def all_processes(self) -> list[int]:
+        """The processes inside, and those of the groups below."""
+        folders = [Path(folder) for folder, _, _ in os.walk(self.path)]
+        return [pid for folder in folders for pid in Cgroup(folder).processes()]
+
+    def end_all(self, grace: float) -> None:
+        """End every process inside and below: SIGTERM, and SIGKILL after `grace` seconds."""
+        deadline = time.monotonic() + grace
+        number = signal.SIGTERM
+        while pids := self.all_processes():
+            if time.monotonic() > deadline:
+                number = signal.SIGKILL
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            time.sleep(0.05)
 
     def open(self) -> int:
         """A descriptor to attach BPF programs to; the caller closes it."""

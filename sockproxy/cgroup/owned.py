@@ -79,7 +79,7 @@ def sweep() -> list[Path]:
         found = _OWNED.fullmatch(path.name)
         if found is None or not path.is_dir() or start_time(int(found[1])) == int(found[2]):
             continue
-        if any(Cgroup(Path(below)).processes() for below, _, _ in os.walk(path)):
+        if Cgroup(path).all_processes():
             continue  # its owner is dead, but somebody lives there
         with contextlib.suppress(SockproxyError):
             Cgroup(path).remove()

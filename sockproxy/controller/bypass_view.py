@@ -32,6 +32,7 @@ WHY_PLAIN = {
 WHY_READER = {
     Trait.SPLICES: "reads with splice",
     Trait.WAITS_FOR_ALL: "reads with MSG_WAITALL or SO_RCVLOWAT",
+    Trait.LEFT_ALONE: "is of a program that is left alone",
     Trait.MAPS: "reads with TCP_ZEROCOPY_RECEIVE",
 }
 WHY_SENDER = {Trait.STAMPS: "wants time stamps of what it sends"}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
@@ -42,10 +40,10 @@ def run(name: str, options: BypassOptions, argv: Sequence[str]) -> tuple[int, di
         attach(name, group.path, options)
         try:
             code = _run_inside(group, argv)
-            _end_all(group)
+            group.end_all(GRACE)
             return code, bypass_status(name)
         finally:
-            _end_all(group)
+            group.end_all(GRACE)
             detach(name, DRAIN)
     finally:
         group.remove()
@@ -75,21 +73,3 @@ def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _end_all(group: Cgroup) -> None:
-    """End every process in the group and below it: they are all the command's."""
-    deadline = time.monotonic() + GRACE
-    number = signal.SIGTERM
-    while pids := [pid for each in _with_those_below(group) for pid in each.processes()]:
-        if time.monotonic() > deadline:
-            number = signal.SIGKILL
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-        time.sleep(0.05)
-
-
-def _with_those_below(group: Cgroup) -> Iterator[Cgroup]:
-    for folder, _, _ in os.walk(group.path):
-        yield Cgroup(group.path / folder)

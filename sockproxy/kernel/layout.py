@@ -58,6 +58,7 @@ class Trait(IntFlag):
     READS = 1
     SPLICES = 2
     WAITS_FOR_ALL = 4
+    LEFT_ALONE = 8
     MAPS = 16
     STAMPS = 64
 

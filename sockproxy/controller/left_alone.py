@@ -1,0 +1,58 @@
+"""Programs that a bypass leaves alone: their reads would stall, or come in the wrong order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import psutil
+
+from sockproxy.cgroup import Cgroup, find_mount
+from sockproxy.errors import SockproxyError
+from sockproxy.kernel.fionread import counts_tcp
+
+__all__ = ["listening", "must_be_left_alone"]
+
+# Names of processes. These are known to ask FIONREAD before they read; see kernel/fionread.py.
+FIONREAD_USERS = ("nginx", "java", "dotnet")
+# These read by recv and go on by splice(2), which does not see what was bypassed: a short
+# answer in two parts stalls between them.
+SPLICE_USERS = ("haproxy",)
+LISTEN = "0A"
+
+
+def must_be_left_alone() -> tuple[str, ...]:
+    """Names of programs that this kernel would make wait for ever if they were enrolled."""
+    with contextlib.ExitStack() as inside:
+        # Of the root cgroup, so that no bypass counts what is tried; where that may be.
+        with contextlib.suppress(SockproxyError):
+            inside.enter_context(Cgroup(find_mount()).entered())
+        return SPLICE_USERS if counts_tcp() else (*FIONREAD_USERS, *SPLICE_USERS)
+
+
+def listening(programs: Collection[str]) -> set[tuple[int, int]]:
+    """(network namespace, port) where these programs accept connections already."""
+    found = set()
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] not in programs:
+            continue
+        with contextlib.suppress(OSError):  # it has ended
+            folder = Path(f"/proc/{process.pid}")
+            netns = (folder / "ns/net").stat().st_ino
+            sockets = {os.readlink(each) for each in (folder / "fd").iterdir()}
+            found |= {(netns, port) for port, inode in _listeners(folder) if inode in sockets}
+    return found
+
+
+def _listeners(folder: Path) -> Iterator[tuple[int, str]]:
+    """Port, and socket as /proc/PID/fd calls it, of all listeners in a process's namespace.
+
+    psutil would look into our own.
+    """
+    for table in ("tcp", "tcp6"):
+        for line in (folder / "net" / table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTEN:
+                yield int(fields[1].rpartition(":")[2], 16), f"socket:[{fields[9]}]"
