@@ -16,7 +16,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help system setup build dist lint format test soak demo bench-bypass clean stale
+.PHONY: help system setup build dist lint format test soak demo bench clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,11 +61,11 @@ test: lint ## check style and types, run all tests but the long ones; TESTS=path
 soak: $(BUILT) ## run the tests that take minutes
 	$(BIN)/pytest -q $(TESTS) -m soak --timeout 3600 $(ARGS)
 
-demo: $(BUILT) ## measure plain TCP, HAProxy, the relay and the spliced proxy; ARGS go to it
-	@$(BIN)/python -m bench.demo $(ARGS)
+demo: $(BUILT) ## measure plain TCP, bypass, splice, relay and HAProxy in three minutes; ARGS go to it
+	@$(BIN)/sockproxy bench run quick $(ARGS)
 
-bench-bypass: $(BUILT) ## measure plain TCP, the bypass and AF_UNIX; ARGS go to it
-	@$(BIN)/python -m bench.bypass $(ARGS)
+bench: $(BUILT) ## measure all tools and all peers, in half an hour; ARGS go to it
+	@$(BIN)/sockproxy bench run standard $(ARGS)
 
 clean: ## remove what was made, the virtual environment included
 	rm -rf $(VENV) build dist sockproxy/_bpf sockproxy/libbpf/_binding.py

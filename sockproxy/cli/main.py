@@ -7,6 +7,7 @@ import sys
 import click
 
 from sockproxy.cli.attach import attach, detach
+from sockproxy.cli.bench import bench
 from sockproxy.cli.connections import connections
 from sockproxy.cli.doctor import doctor
 from sockproxy.cli.proxy import proxy
@@ -30,7 +31,7 @@ def cli() -> None:
     """
 
 
-for command in (proxy, attach, detach, run, status, connections, doctor):
+for command in (proxy, attach, detach, run, status, connections, doctor, bench):
     cli.add_command(command)
 
 

@@ -1,0 +1,107 @@
+"""The one document that a run leaves: its shape, reading it, writing it.
+
+    schema 1, kind "bench"
+    sockproxy, began, took, complete        version; ISO time; seconds; False after Ctrl-C
+    scenario   name title seed rounds seconds confidence against   `against`: keys of systems
+    machine    kernel architecture cpu cpus virtual governor versions sysctls knobs
+               versions: of each tool. sysctls: below net/. knobs: of BPF
+    systems    [key title about argv config version why_not]   why_not: why it is not accelerated
+    cases      [key title tool test topology placement connections size headline systems]
+    metrics    {key: [title more_is_better digits scale]}, as in metrics.py
+    samples    [case system round order argv seconds values cpu carried checks raw]
+        values     {metric: figure}
+        cpu        seconds: client server proxy kernel_threads, and `foreign` of everybody else
+        carried    bytes by way: tcp unix bypassed redirected pumped proxy
+        checks     [name]: what was compared, and held
+        raw        what the tool printed
+    failures   [case system round why]                     round 0: before the first
+    skipped    [case system why]                           system "" means the whole case
+    warnings   [text]
+    summary    [case metric system median least most count ratios]
+        ratios     {other system: [ratio low high pairs verdict]}
+
+A ratio is system / other, of runs that took turns in the same rounds, and low to high is its
+confidence interval; `verdict` is "better", "worse", "no difference" or "too few rounds".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from sockproxy.errors import SockproxyError, UsageError
+
+__all__ = ["KIND", "SCHEMA", "Document", "latest", "load", "results_folder", "save",
+           "write_whole"]  # fmt: skip
+
+SCHEMA = 1
+"""Version of the shape: it grows when a field is removed or changes its meaning."""
+KIND = "bench"
+PARTS = ("scenario", "machine", "systems", "cases", "metrics", "samples", "failures", "skipped",
+         "warnings", "summary")  # fmt: skip
+
+Document = dict[str, Any]
+
+
+def results_folder() -> Path:
+    """Where runs are kept: sockproxy/bench in $XDG_STATE_HOME, or in ~/.local/state."""
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "sockproxy" / "bench"
+
+
+def latest() -> Path:
+    """The newest result that `bench run` has kept. Raises UsageError when there is none."""
+    found = sorted(results_folder().glob("*.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UsageError(
+            f"no results in {results_folder()}", hint="run 'sockproxy bench run quick', or name one"
+        )
+    return found[-1]
+
+
+def load(path: Path) -> Document:
+    """Read a document. Raises UsageError for what is none."""
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"read {path}", errno=error.errno, hint="name a result's file") from None
+    except ValueError:
+        raise UsageError(f"{path} is cut off, or no JSON", hint="name a result's file") from None
+    if not isinstance(document, dict) or document.get("kind") != KIND:
+        raise UsageError(f"{path} is no result of 'sockproxy bench run'")
+    if document.get("schema") != SCHEMA:
+        raise UsageError(
+            f"{path} has schema {document.get('schema')}, this sockproxy reads {SCHEMA}"
+        )
+    if missing := [part for part in PARTS if part not in document]:
+        raise UsageError(f"{path} lacks {', '.join(missing)}")
+    return document
+
+
+def save(document: Document, path: Path) -> None:
+    """Write it, as write_whole() does."""
+    write_whole(path, (json.dumps(document, indent=1) + "\n").encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. Raises SockproxyError when the disk is full, for one."""
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)  # /dev/stdout, a pipe: not to be put something else in place
+            return
+        target = path.resolve()  # through a symbolic link to the file itself
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        try:
+            partial.write_bytes(content)
+            partial.rename(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except BrokenPipeError:
+        raise  # the reader of our output has gone: main() knows
+    except OSError as error:
+        raise SockproxyError(
+            f"write {path}", errno=error.errno, hint="give another place with --output"
+        ) from None

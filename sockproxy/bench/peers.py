@@ -1,0 +1,114 @@
+"""Proxies under test: each is a TOML file in `peers/`, with what it needs to run.
+
+    title = "HAProxy"                    for tables
+    about = "..."                        how it is set up, in a sentence
+    program = "haproxy"                  what must be installed
+    install = "apt-get install haproxy"  how
+    version = ["haproxy", "-v"]
+    argv = ["haproxy", "-db", "-f", "$config"]
+    config = "haproxy.cfg"               a file beside this one, filled in; may be left out
+    counts = true                        ours: `sockproxy status` tells what it moved
+
+In `argv` and in the file of `config` stand: $address and $port to listen on; $upstream_address
+and $upstream_port to connect to; $folder for its own files; $config; $name, which is nobody
+else's; $python. A dollar is written $$.
+"""
+
+from __future__ import annotations
+
+import string
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sockproxy.bench.data import data_folder
+from sockproxy.bench.process import find_program
+from sockproxy.errors import UsageError
+
+__all__ = ["Peer", "find_peers"]
+
+_TEXTS = ("title", "about", "program", "install")
+_OPTIONAL = {"config", "counts"}
+_KNOWN = {*_TEXTS, "version", "argv", *_OPTIONAL}
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One proxy. file: its TOML. config: name and text of its configuration, to be filled in."""
+
+    key: str
+    file: Path
+    title: str
+    about: str
+    program: str
+    install: str
+    version: tuple[str, ...]
+    argv: tuple[str, ...]
+    config: tuple[str, str] | None
+    counts: bool
+
+    def is_missing(self) -> bool:
+        """Whether its program is not installed."""
+        return find_program(self.program) is None
+
+    def version_command(self) -> list[str]:
+        """What prints its version."""
+        return [word.replace("$python", sys.executable) for word in self.version]
+
+    def command(self, folder: Path, values: Mapping[str, object]) -> list[str]:
+        """The command line, once its configuration is written to `folder`.
+
+        Raises UsageError for a placeholder that is none.
+        """
+        values = {**values, "folder": folder, "python": sys.executable}
+        try:
+            if self.config is not None:
+                name, text = self.config
+                values["config"] = folder / name
+                (folder / name).write_text(string.Template(text).substitute(values))
+            return [string.Template(word).substitute(values) for word in self.argv]
+        except KeyError as error:
+            raise UsageError(f"{self.file}: there is no ${error.args[0]}") from None
+        except ValueError as error:
+            raise UsageError(f"{self.file}: {error}", hint="write $$ for a dollar") from None
+
+
+def find_peers(extra: Path | None = None) -> dict[str, Peer]:
+    """All peers that come with sockproxy, and those in the folder `extra`, by name.
+
+    Raises UsageError for a file that is wrong.
+    """
+    folders = [data_folder() / "peers", *([extra] if extra else [])]
+    files = [file for folder in folders for file in sorted(folder.glob("*.toml"))]
+    return {file.stem: _read(file) for file in files}
+
+
+def _read(file: Path) -> Peer:
+    try:
+        found: dict[str, Any] = tomllib.loads(file.read_text())
+        config = found.get("config")
+        text = None if config is None else (str(config), (file.parent / str(config)).read_text())
+    except OSError as error:
+        raise UsageError(f"read {error.filename}", errno=error.errno) from None
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise UsageError(f"{file}: {error}") from None
+    if unknown := found.keys() - _KNOWN:
+        raise UsageError(f"{file}: {min(unknown)}: unknown; known are {', '.join(sorted(_KNOWN))}")
+    for key in _KNOWN - _OPTIONAL:
+        if key in _TEXTS and isinstance(found.get(key), str):
+            continue
+        words = found.get(key)
+        if key in _TEXTS or not isinstance(words, list) or not words:
+            raise UsageError(f"{file}: {key}: must be a {'text' if key in _TEXTS else 'list'}")
+    return Peer(
+        key=file.stem,
+        file=file,
+        **{key: found[key] for key in _TEXTS},
+        version=tuple(map(str, found["version"])),
+        argv=tuple(map(str, found["argv"])),
+        config=text,
+        counts=bool(found.get("counts", False)),
+    )

@@ -1,0 +1,198 @@
+"""Servers and clients of a run: where they start, and how they end."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sockproxy.bench.topology import Namespace
+from sockproxy.cgroup import Cgroup, current
+from sockproxy.errors import SockproxyError
+
+__all__ = ["Place", "Server", "find_program", "run", "run_client"]
+
+PATIENCE = 15.0  # seconds for a server to listen, and then to end
+TAIL = 400  # characters of what a program said that are shown
+MOST_OUTPUT = 16 << 20  # bytes of what a client may print
+TCP_LISTEN = "0A"
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def find_program(name: str) -> str | None:
+    """Where a program is: on the PATH, beside this Python, or where Debian hides it."""
+    beside = os.path.dirname(sys.executable)
+    hidden = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+    places = [os.environ.get("PATH", os.defpath), beside, "/usr/sbin", "/sbin", *hidden]
+    return shutil.which(name, path=os.pathsep.join(places))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process runs. cpus: those it may use; all, when empty.
+
+    group: its group id, by which the REDIRECT knows a proxy.
+    """
+
+    namespace: Namespace
+    cgroup: Cgroup
+    cpus: frozenset[int] = frozenset()
+    group: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        stdout: int,
+        stderr: int,
+        orphaned: int,
+        folder: Path | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start it there. Should we be killed, the kernel sends it the signal `orphaned`."""
+        program = find_program(argv[0])
+        if program is None:
+            raise SockproxyError(f"find {argv[0]}")
+
+        def enter() -> None:  # in the child, before it becomes the program
+            self.cgroup.enter()
+            if self.cpus:
+                os.sched_setaffinity(0, self.cpus)
+            _libc.prctl(PR_SET_PDEATHSIG, orphaned)
+
+        with self.namespace.entered():
+            return subprocess.Popen(
+                [program, *argv[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                cwd=folder,
+                env={**os.environ, **self.environment},
+                group=self.group or None,
+                start_new_session=True,  # Ctrl-C is for us, who end it in order
+                preexec_fn=enter,
+            )
+
+
+class Server:
+    """A running server of ours. end_signal: what makes it end at once."""
+
+    def __init__(
+        self,
+        place: Place,
+        argv: Sequence[str],
+        *,
+        folder: Path | None = None,
+        end_signal: int = signal.SIGTERM,
+    ) -> None:
+        self.program = Path(argv[0]).name
+        self._end_signal = end_signal
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (close() does)
+        try:
+            log = self._log.fileno()
+            self._process = place.spawn(
+                argv, stdout=log, stderr=log, orphaned=end_signal, folder=folder
+            )
+        except BaseException:
+            self._log.close()
+            raise
+
+    def check(self) -> None:
+        """Raise SockproxyError, with the end of its log, when it has ended."""
+        code = self._process.poll()
+        if code is not None:
+            raise SockproxyError(f"{self.program} ended: {_exit(code)}: {self.said()}")
+
+    def said(self) -> str:
+        """The last it wrote, on one line."""
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - TAIL))
+        return " ".join(self._log.read().decode(errors="replace").split()) or "it said nothing"
+
+    def listens(self, port: int) -> bool:
+        """Whether something in its namespace listens on the port; asked without connecting."""
+        for name in ("tcp", "tcp6"):
+            table = Path(f"/proc/{self._process.pid}/net/{name}")
+            for line in table.read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == TCP_LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                    return True
+        return False
+
+    def wait_for(self, ready: Callable[[], bool]) -> None:
+        """Return when it is ready. Raises SockproxyError when it ends, or takes too long."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self.check()
+            try:
+                if ready():
+                    return
+            except OSError:
+                pass  # it ends just now: the next check tells how
+            if time.monotonic() > deadline:
+                raise SockproxyError(f"{self.program} is not ready: {self.said()}")
+            time.sleep(0.02)
+
+    @property
+    def cgroup(self) -> Cgroup:
+        """Where it is now: sockproxy's own proxy makes a group for itself."""
+        return current(self._process.pid)
+
+    def close(self) -> None:
+        """End it; by force, when asking does not help in time."""
+        self._process.send_signal(self._end_signal)
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+def run(place: Place, argv: Sequence[str], timeout: float) -> str:
+    """Run a program to its end; what it printed.
+
+    Raises SockproxyError when it fails, or takes longer than `timeout` seconds.
+    """
+    program = Path(argv[0]).name
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = place.spawn(
+            argv, stdout=output.fileno(), stderr=errors.fileno(), orphaned=signal.SIGKILL
+        )
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise SockproxyError(f"{program}: no end after {timeout:g} s") from None
+        finally:
+            process.kill()
+            process.wait()
+        said = []
+        for stream in (output, errors):
+            stream.seek(0)
+            said.append(stream.read(MOST_OUTPUT).decode(errors="replace"))
+        if code != 0:
+            words = " ".join((said[1].strip() or said[0]).split())[-TAIL:]
+            raise SockproxyError(f"{program}: {_exit(code)}: {words or 'it said nothing'}")
+        return said[0]
+
+
+def run_client(place: Place, argv: Sequence[str], timeout: float) -> str:
+    """As run(), in a cgroup of which whatever is left is ended: what the client started."""
+    try:
+        return run(place, argv, timeout)
+    finally:
+        place.cgroup.end_all(0.0)
+
+
+def _exit(code: int) -> str:
+    return f"exit {code}" if code >= 0 else signal.Signals(-code).name

@@ -1,0 +1,89 @@
+"""The document with what is looked up again and again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sockproxy.bench.document import Document
+from sockproxy.bench.metrics import Metric
+from sockproxy.bench.report.parts import Comparison
+from sockproxy.bench.report.words import NONE, SPACE
+
+__all__ = ["Facts"]
+
+
+@dataclass(slots=True)
+class Facts:
+    """See above. cells: of the summary, by case, metric, system. samples: by case and system."""
+
+    document: Document
+    titles: dict[str, str] = field(init=False)
+    metrics: dict[str, Metric] = field(init=False)
+    cells: dict[tuple[str, str, str], dict[str, Any]] = field(init=False)
+    samples: dict[tuple[str, str], list[dict[str, Any]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.titles = {each["key"]: each["title"] for each in self.document["systems"]}
+        self.metrics = {
+            key: Metric(key, it["title"], it["more_is_better"], it["digits"], it["scale"])
+            for key, it in self.document["metrics"].items()
+        }
+        self.cells = {
+            (each["case"], each["metric"], each["system"]): each
+            for each in self.document["summary"]
+        }
+        self.samples = {}
+        for sample in self.document["samples"]:
+            self.samples.setdefault((sample["case"], sample["system"]), []).append(sample)
+
+    @property
+    def scenario(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.document["scenario"]
+        return found
+
+    @property
+    def cases(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.document["cases"]
+        return found
+
+    @property
+    def confidence(self) -> str:
+        return f"{self.scenario['confidence'] * 100:g}{SPACE}%"
+
+    @property
+    def costs(self) -> list[str]:
+        """The metrics of CPU time."""
+        return [key for key in self.metrics if key.startswith("cpu_")]
+
+    def title(self, system: str) -> str:
+        return self.titles.get(system, system)
+
+    def against(self, case: dict[str, Any]) -> list[str]:
+        """Whom others are compared with in this case; the first of them is its baseline."""
+        return [key for key in self.scenario["against"] if key in case["systems"]]
+
+    def first(self, case: dict[str, Any], *metrics: str) -> str:
+        """The first of these metrics that any system has a figure of; "" for none."""
+        return next(
+            (
+                metric
+                for metric in metrics
+                for system in case["systems"]
+                if metric in self.metrics and (case["key"], metric, system) in self.cells
+            ),
+            "",
+        )
+
+    def show(self, case: dict[str, Any], metric: str, system: str) -> str:
+        cell = self.cells.get((case["key"], metric, system))
+        return self.metrics[metric].show(cell["median"]) if cell else NONE
+
+    def comparison(
+        self, case: dict[str, Any], metric: str, system: str, other: str
+    ) -> Comparison | None:
+        cell = self.cells.get((case["key"], metric, system))
+        ratio = cell["ratios"].get(other) if cell else None
+        if ratio is None:
+            return None
+        return Comparison(ratio["ratio"], ratio["low"], ratio["high"], ratio["verdict"])

@@ -1,0 +1,172 @@
+"""The document as a reader wants it: sections, tables and sentences, for any kind of page.
+
+Nothing is computed but counts: figures, ratios and verdicts are those of the document's summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sockproxy.bench.document import Document
+from sockproxy.bench.report.case import section
+from sockproxy.bench.report.facts import Facts
+from sockproxy.bench.report.parts import Program, Report
+from sockproxy.bench.report.verdict import overviews
+from sockproxy.bench.report.words import command_line, count, duration, listed, when
+from sockproxy.bench.stats import LEAST_PAIRS
+
+__all__ = ["build"]
+
+READING = (
+    ("Figure", """
+        The median of all rounds, with the least and the most. In the plots each run is a dot, and
+        the upright mark is the median.
+    """),
+    ("Ratio", """
+        This system's figure divided by the other's, in the same rounds: what disturbed a round has
+        disturbed both. With it stands its {confidence} confidence interval. It need not be the
+        quotient of the two medians.
+    """),
+    ("Verdict", """
+        Better or worse only where the whole interval is on one side of 1. Each stands for itself:
+        of a hundred ratios of equal systems, about {chance} would be called different.
+    """),
+    ("No difference", """
+        This run cannot tell the two apart. That does not show that they are equal: a difference as
+        large as the ends of the interval may be there.
+    """),
+    ("Too few rounds", """
+        Below {least} rounds the interval is the whole range, and nothing is concluded.
+    """),
+    ("CPU", """
+        What client, server, proxy and kernel threads spent together, for each GB (10\u2079 bytes)
+        or for each transaction. Less is better. All else that the machine did is left out.
+    """),
+    ("Carried by", """
+        Which way the bytes went, as the median share of all runs. Bypassed: past TCP, straight from
+        the sender to the receiver. Redirected in kernel: from socket to socket, inside a proxy.
+        Pumped: copied by sockproxy, through user space. TCP: all the way through it.
+    """),
+    ("Not to be compared", """
+        Figures of different cases, tools or machines, or of runs at another time; for two results
+        there is 'sockproxy bench compare'. AF_UNIX is no TCP but its limit. A proxy does something
+        that a direct connection does not, so that it is fair to compare a proxy with another one.
+        Nothing here crosses a real network.
+    """),
+)  # fmt: skip
+"""How to read it: a term, and what it means."""
+
+
+def build(document: Document) -> Report:
+    """The page's contents, of a document as load() returns it."""
+    facts = Facts(document)
+    scenario = facts.scenario
+    return Report(
+        title=scenario["title"] or scenario["name"],
+        subtitle=f"Result of the benchmark {scenario['name']}, {when(document)}",
+        warnings=tuple(_warnings(facts)),
+        overviews=tuple(overviews(facts)),
+        machine=tuple(_machine(document)),
+        method=tuple(_method(facts)),
+        sections=tuple(section(facts, number) for number in range(len(facts.cases))),
+        programs=tuple(_program(each) for each in document["systems"]),
+        reading=tuple(_reading(facts)),
+        settings=tuple(_settings(document["machine"])),
+        reproduce=_reproduce(scenario),
+        footer=f"Made by sockproxy {document['sockproxy']}.",
+    )
+
+
+# -- what to know first -------------------------------------------------------------------
+
+
+def _warnings(facts: Facts) -> Iterator[str]:
+    document = facts.document
+    if not document["complete"]:
+        yield "Not complete: the run was ended before its time, and what came later is missing."
+    yield from document["warnings"]
+    for system in document["systems"]:
+        if system["why_not"]:
+            yield f"{system['title']} was not accelerated: {system['why_not']}"
+    if failures := document["failures"]:
+        yield f"{len(failures)} failed: " + _places(facts, failures)
+    if skipped := document["skipped"]:
+        yield f"{len(skipped)} skipped: " + _places(facts, skipped)
+
+
+def _places(facts: Facts, entries: Sequence[Mapping[str, Any]]) -> str:
+    """Who it was, with the numbers of the cases; why stands there."""
+    numbers = {case["key"]: number + 1 for number, case in enumerate(facts.cases)}
+    found: dict[str, list[int]] = {}
+    for entry in entries:
+        name = facts.title(entry["system"]) if entry["system"] else "all systems"
+        found.setdefault(name, []).append(numbers.get(entry["case"], 0))
+    return "; ".join(
+        f"{name} in {'case' if len(at) == 1 else 'cases'} {listed([str(n) for n in at])}"
+        for name, at in found.items()
+    )  # fmt: skip
+
+
+def _machine(document: Document) -> Iterator[tuple[str, str]]:
+    machine = document["machine"]
+    yield "Kernel", f"Linux {machine['kernel']}, {machine['architecture']}"
+    cpu = f"{machine['cpu']}, " if machine["cpu"] else ""
+    yield "Processor", f"{cpu}{count(machine['cpus'] or 1, 'CPU')}"
+    yield "Virtual machine", "yes" if machine["virtual"] else "no"
+    yield "Frequency governor", machine["governor"] or "not told by the kernel"
+    versions = [f"{name}: {text}" for name, text in machine.get("versions", {}).items() if text]
+    if versions:
+        yield "Tools", "; ".join(versions)
+
+
+def _method(facts: Facts) -> Iterator[tuple[str, str]]:
+    document, scenario = facts.document, facts.scenario
+    each = f", runs of {scenario['seconds']} s" if "seconds" in scenario else ""
+    yield "Rounds", f"{scenario['rounds']}{each}, after a warm-up that does not count"
+    yield "Order", f"drawn anew in every round, with the seed {scenario['seed']}"
+    yield "Confidence", f"{facts.confidence} intervals"
+    runs = count(len(document["samples"]), "run")
+    yield "Measured", f"{runs} in {duration(document['took'])}, began {when(document)}"
+    names = [facts.title(key) for key in scenario["against"]]
+    yield "Compared with", listed(names) or "nothing"
+
+
+# -- what comes after the cases -----------------------------------------------------------
+
+
+def _program(system: Mapping[str, Any]) -> Program:
+    return Program(
+        title=system["title"],
+        about=system.get("about") or "",
+        command=command_line(system["argv"] or []),
+        version=system["version"] or "",
+        why_not=system["why_not"] or "",
+        config=system.get("config") or "",
+    )
+
+
+def _reading(facts: Facts) -> Iterator[tuple[str, str]]:
+    values = {
+        "confidence": facts.confidence,
+        "chance": round(100 - facts.scenario["confidence"] * 100),
+        "least": LEAST_PAIRS,
+    }
+    for name, text in READING:
+        yield name, " ".join(text.split()).format_map(values)
+
+
+def _settings(machine: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for part in ("sysctls", "knobs"):
+        found = machine.get(part) or {}
+        pairs = found.items() if isinstance(found, Mapping) else ((each, "") for each in found)
+        for name, value in pairs:
+            yield f"net/{name}" if part == "sysctls" else str(name), str(value)
+
+
+def _reproduce(scenario: Mapping[str, Any]) -> str:
+    words = ["sockproxy", "bench", "run", scenario["name"], "--seed", str(scenario["seed"])]
+    words += ["--rounds", str(scenario["rounds"])]
+    if "seconds" in scenario:
+        words += ["--seconds", str(scenario["seconds"])]
+    return command_line(words)

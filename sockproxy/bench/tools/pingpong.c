@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A client and a server, over TCP or AF_UNIX, that check every byte at its place.
+ *
+ *     pingpong serve WHERE
+ *     pingpong rr|stream|crr WHERE SIZE SECONDS
+ *
+ * WHERE: ADDRESS:PORT, or a path. rr: requests and answers of SIZE bytes. stream: writes of
+ * SIZE bytes one way, and then the server's word for how many came. crr: connect, one request
+ * and answer, close. One connection at a time. The client prints JSON; either ends with a line
+ * on stderr and status 1 at the first wrong byte.
+ *
+ * The byte at position p of either direction is pattern[p % PERIOD]. The pattern is random and
+ * its length a prime, so that what is lost, repeated or exchanged does not fit.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PERIOD 1048573
+#define MOST (1 << 20)
+#define BUCKETS 4096 /* 64 for each power of two of nanoseconds */
+#define STREAM 0
+
+static unsigned char pattern[PERIOD + MOST], buffer[MOST];
+static long histogram[BUCKETS];
+
+struct way {
+	int fd;
+	uint64_t sent, received;
+};
+
+static void fail(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static void make_pattern(void)
+{
+	uint64_t state = 88172645463325252ULL; /* Marsaglia, "Xorshift RNGs", 2003 */
+	size_t i;
+
+	for (i = 0; i < PERIOD; i++) {
+		state ^= state << 13;
+		state ^= state >> 7;
+		state ^= state << 17;
+		pattern[i] = state >> 24;
+	}
+	for (; i < sizeof(pattern); i++)
+		pattern[i] = pattern[i - PERIOD];
+}
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+static void give(struct way *way, size_t size)
+{
+	while (size) {
+		ssize_t put = write(way->fd, pattern + way->sent % PERIOD, size);
+
+		if (put <= 0)
+			fail("pingpong: write");
+		way->sent += put;
+		size -= put;
+	}
+}
+
+/* Up to `size` bytes, checked; how many, 0 at the end. */
+static size_t take_some(struct way *way, size_t size)
+{
+	ssize_t got = read(way->fd, buffer, size);
+
+	if (got < 0)
+		fail("pingpong: read");
+	if (memcmp(buffer, pattern + way->received % PERIOD, got)) {
+		fprintf(stderr, "pingpong: a wrong byte after %llu\n",
+			(unsigned long long)way->received);
+		exit(1);
+	}
+	way->received += got;
+	return got;
+}
+
+/* Whether all of them came; none at all is the end. */
+static int take(struct way *way, size_t size)
+{
+	size_t rest = size;
+
+	while (rest) {
+		size_t got = take_some(way, rest);
+
+		if (!got && rest == size)
+			return 0;
+		if (!got) {
+			fprintf(stderr, "pingpong: an end in the middle of a message\n");
+			exit(1);
+		}
+		rest -= got;
+	}
+	return 1;
+}
+
+/* A number, which is not part of the pattern; 0 at the end. Without MSG_WAITALL, for which a
+ * bypass would leave the connection to TCP. */
+static int read_number(int fd, void *to, size_t size)
+{
+	size_t have = 0;
+	ssize_t got;
+
+	while (have < size && (got = read(fd, (char *)to + have, size - have)) > 0)
+		have += got;
+	return have == size;
+}
+
+static socklen_t parse(const char *where, struct sockaddr_storage *to)
+{
+	struct sockaddr_in *tcp = (void *)to;
+	struct sockaddr_un *local = (void *)to;
+	const char *colon = strrchr(where, ':');
+	char address[64] = "";
+
+	memset(to, 0, sizeof(*to));
+	if (!colon || *where == '/') {
+		local->sun_family = AF_UNIX;
+		strncpy(local->sun_path, where, sizeof(local->sun_path) - 1);
+		return sizeof(*local);
+	}
+	memcpy(address, where, colon - where < 63 ? colon - where : 63);
+	tcp->sin_family = AF_INET;
+	tcp->sin_port = htons(atoi(colon + 1));
+	if (inet_pton(AF_INET, address, &tcp->sin_addr) != 1) {
+		fprintf(stderr, "pingpong: no address: %s\n", where);
+		exit(2);
+	}
+	return sizeof(*tcp);
+}
+
+static void no_delay(int fd)
+{
+	int one = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* not of AF_UNIX */
+}
+
+static void serve(const char *where)
+{
+	struct sockaddr_storage at;
+	socklen_t length = parse(where, &at);
+	int one = 1, listener = socket(at.ss_family, SOCK_STREAM, 0);
+
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(listener, (void *)&at, length) || listen(listener, 128))
+		fail("pingpong: listen");
+	for (;;) {
+		struct way way = {.fd = accept(listener, NULL, NULL)};
+		uint32_t size;
+
+		if (way.fd < 0)
+			fail("pingpong: accept");
+		no_delay(way.fd);
+		if (read_number(way.fd, &size, sizeof(size))) {
+			if (size == STREAM) {
+				while (take_some(&way, MOST))
+					;
+				if (write(way.fd, &way.received, sizeof(way.received)) < 0)
+					fail("pingpong: write");
+			} else {
+				while (take(&way, size))
+					give(&way, size);
+			}
+		}
+		close(way.fd);
+	}
+}
+
+static struct way dial(struct sockaddr_storage *to, socklen_t length, uint32_t size)
+{
+	struct way way = {.fd = socket(to->ss_family, SOCK_STREAM, 0)};
+
+	if (connect(way.fd, (void *)to, length))
+		fail("pingpong: connect");
+	no_delay(way.fd);
+	if (write(way.fd, &size, sizeof(size)) != sizeof(size))
+		fail("pingpong: write");
+	return way;
+}
+
+static void note(uint64_t spent)
+{
+	int power = spent < 64 ? 0 : 63 - __builtin_clzll(spent) - 5;
+	int bucket = power * 64 + (power ? (spent >> power) : spent);
+
+	histogram[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
+}
+
+static double percentile(long count, double share)
+{
+	long wanted = count * share, seen = 0;
+	int bucket;
+
+	for (bucket = 0; bucket < BUCKETS; bucket++) {
+		seen += histogram[bucket];
+		if (seen > wanted)
+			break;
+	}
+	return (double)((uint64_t)(bucket % 64) << (bucket / 64)) / 1e3;
+}
+
+static void finish_stream(struct way *way)
+{
+	uint64_t arrived = 0;
+
+	shutdown(way->fd, SHUT_WR);
+	if (!read_number(way->fd, &arrived, sizeof(arrived)) || arrived != way->sent) {
+		fprintf(stderr, "pingpong: %llu bytes sent, %llu arrived\n",
+			(unsigned long long)way->sent, (unsigned long long)arrived);
+		exit(1);
+	}
+}
+
+static void measure(const char *mode, const char *where, uint32_t size, double seconds)
+{
+	int crr = !strcmp(mode, "crr"), stream = !strcmp(mode, "stream");
+	struct sockaddr_storage to;
+	socklen_t length = parse(where, &to);
+	struct way way = {.fd = -1};
+	uint64_t begin, before, end, bytes = 0;
+	long done;
+
+	if (!crr)
+		way = dial(&to, length, stream ? STREAM : size);
+	begin = end = now();
+	for (done = 0; end - begin < seconds * 1e9; done++) {
+		before = end;
+		if (crr)
+			way = dial(&to, length, size);
+		give(&way, size);
+		if (!stream && !take(&way, size)) {
+			fprintf(stderr, "pingpong: an end in place of an answer\n");
+			exit(1);
+		}
+		if (crr) {
+			bytes += way.sent + way.received;
+			close(way.fd);
+		}
+		if (!stream || done % 16 == 0)
+			end = now();
+		if (!stream)
+			note(end - before);
+	}
+	if (stream)
+		finish_stream(&way);
+	end = now();
+	if (!crr)
+		bytes = way.sent + way.received;
+	printf("{\"messages\": %ld, \"bytes\": %llu, \"seconds\": %.6f, \"mean_us\": %.3f, "
+	       "\"p50_us\": %.3f, \"p99_us\": %.3f}\n",
+	       done, (unsigned long long)bytes, (end - begin) / 1e9, (end - begin) / 1e3 / done,
+	       percentile(done, 0.5), percentile(done, 0.99));
+}
+
+int main(int argc, char **argv)
+{
+	make_pattern();
+	signal(SIGPIPE, SIG_IGN);
+	if (argc == 3 && !strcmp(argv[1], "serve")) {
+		serve(argv[2]);
+	} else if (argc == 5 && strtoul(argv[3], NULL, 10) - 1 < MOST) {
+		measure(argv[1], argv[2], strtoul(argv[3], NULL, 10), atof(argv[4]));
+		return 0;
+	}
+	fprintf(stderr, "usage: pingpong serve WHERE, or rr|stream|crr WHERE SIZE SECONDS\n");
+	return 2;
+}

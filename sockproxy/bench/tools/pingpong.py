@@ -1,0 +1,59 @@
+"""pingpong: our own, which checks every byte, and runs over AF_UNIX as well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool
+from sockproxy.errors import SockproxyError
+
+__all__ = ["Pingpong"]
+
+SOURCE = Path(__file__).with_name("pingpong.c")
+
+
+class Pingpong(Tool):
+    name = "pingpong"
+    title = "pingpong"
+    programs = ("cc",)
+    install = "apt-get install gcc libc6-dev"
+    version = ("cc", "--version")
+    tests: ClassVar[Mapping[str, Test]] = {
+        "rr": Test(64, "per_s"),
+        "stream": Test(128 << 10, "gbit_per_s"),
+        "crr": Test(64, "per_s"),
+    }
+    port = 7007
+    unix = True
+
+    def serve(self, load: Load, host: Host) -> None:
+        program = _program(host.folder)
+        host.run(["cc", "-O2", "-o", program, str(SOURCE)])
+        path = self.unix_path(host)
+        host.start([program, "serve", f"{host.address}:{self.port}"], ports=[self.port])
+        host.start([program, "serve", str(path)], ready=path.exists)
+
+    def command(self, load: Load, target: Target, amount: int) -> list[str]:
+        where = str(target.path or f"{target.address}:{self.port}")
+        return [_program(target.folder), load.test, where, str(load.size), str(amount)]
+
+    def read(self, load: Load, output: str, amount: int) -> Outcome:
+        try:
+            said = json.loads(output)
+            messages, payload, seconds = said["messages"], said["bytes"], said["seconds"]
+            checks = ("every byte in its place",)
+            if load.test == "stream":
+                values = {"gbit_per_s": payload * 8 / seconds / 1e9}
+                return Outcome(values, payload, checks=checks, raw=said)
+            values = {"per_s": messages / seconds}
+            values |= {key: said[key] for key in ("mean_us", "p50_us", "p99_us")}
+        except (ValueError, KeyError, TypeError, ZeroDivisionError):
+            raise SockproxyError(f"pingpong gave no figures: {output[:200]}") from None
+        return Outcome(values, payload, messages, checks, raw=said)
+
+
+def _program(folder: Path) -> str:
+    return str(folder / "pingpong")

@@ -1,0 +1,215 @@
+"""Network namespaces of client and server, and the REDIRECT that puts proxies in between.
+
+    loopback   client and server in one namespace
+    veth       client 192.0.2.1 ---veth--- 192.0.2.2 server
+    sidecars   the same, with a proxy on both sides
+
+A client always connects to the server's own address: `nat OUTPUT` sends it to the proxy
+beside it, unless the proxy itself sends; `nat PREROUTING` sends what arrives at the server
+to the proxy beside that.
+
+The namespaces have no name: they end with the last process and descriptor inside, so that
+nothing is left even when this process is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+from sockproxy.errors import KernelError, SockproxyError
+
+__all__ = ["LOOPBACK", "PROXY_GROUP", "SERVER", "Hop", "Namespace", "Topology"]
+
+LOOPBACK, CLIENT, SERVER = "127.0.0.1", "192.0.2.1", "192.0.2.2"
+PROXY_GROUP = 64321  # the group id that proxies run under: what it sends is not redirected
+
+CLONE_NEWNET = 0x40000000
+SYSCTLS = {
+    # The one that every namespace may have. Nothing is lost on a veth, so that it acts as
+    # cubic would; under BBR, where a machine is set to that, timers set the pace.
+    "ipv4/tcp_congestion_control": "reno",
+    # Thousands of short connections between two addresses: ports and conntrack entries
+    # must not have to wait for a minute in TIME_WAIT.
+    "ipv4/tcp_tw_reuse": "1",
+    "netfilter/nf_conntrack_tcp_timeout_time_wait": "1",
+}
+RECORDED = (*SYSCTLS, "ipv4/tcp_rmem", "ipv4/tcp_wmem")
+
+_SYSCTL = Path("/proc/sys/net")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, doing: str) -> None:
+    if result != 0:
+        raise KernelError(doing, errno=ctypes.get_errno())
+
+
+def _open_current() -> int:
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+class Namespace:
+    """A new network namespace with its loopback up, held by a descriptor."""
+
+    def __init__(self) -> None:
+        home = _open_current()
+        try:
+            _check(_libc.unshare(CLONE_NEWNET), "make a network namespace")
+            try:
+                self.fd = _open_current()
+            finally:
+                _check(_libc.setns(home, CLONE_NEWNET), "return to the network namespace")
+        finally:
+            os.close(home)
+        self.configure("lo", LOOPBACK, 8)
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Put this thread, and what it starts meanwhile, into the namespace."""
+        home = _open_current()
+        try:
+            _check(_libc.setns(self.fd, CLONE_NEWNET), "enter a network namespace")
+            try:
+                yield
+            finally:
+                _check(_libc.setns(home, CLONE_NEWNET), "return to the network namespace")
+        finally:
+            os.close(home)
+
+    def configure(self, name: str, address: str, prefix: int) -> None:
+        """Set the interface up, with an IPv4 address."""
+        with self.entered(), IPRoute() as routes:
+            (index,) = routes.link_lookup(ifname=name)
+            if address != LOOPBACK:  # which the kernel brings
+                routes.addr("add", index=index, address=address, prefixlen=prefix)
+            routes.link("set", index=index, state="up")
+
+    def set(self, sysctls: Mapping[str, str]) -> None:
+        """Set parameters below net/; those that this kernel does not have are left out."""
+        with self.entered():
+            for path, value in ((_SYSCTL / name, value) for name, value in sysctls.items()):
+                if path.exists():
+                    path.write_text(value)
+
+    def sysctls(self, names: Iterable[str]) -> dict[str, str]:
+        """The values of parameters below net/, of those that this kernel has."""
+        with self.entered():
+            found = {name: _SYSCTL / name for name in names}
+            return {
+                name: " ".join(path.read_text().split())
+                for name, path in found.items()
+                if path.exists()
+            }
+
+    def close(self) -> None:
+        """Let go of the namespace."""
+        os.close(self.fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A proxy that connections to the server's port are sent to instead.
+
+    inbound: it stands beside the server, not beside the client.
+    """
+
+    port: int
+    inbound: bool = False
+
+
+class Topology:
+    """Where client and server are, and how a proxy comes in between.
+
+    client, server: namespaces; the same one for "loopback".
+    address: the server's.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.sidecars = kind == "sidecars"
+        with contextlib.ExitStack() as undo:
+            self.client = Namespace()
+            undo.callback(self.client.close)
+            if kind == "loopback":
+                self.server, self.address = self.client, LOOPBACK
+                # With nothing but 127.0.0.1, getaddrinfo(AI_ADDRCONFIG) finds no IPv4 at all.
+                self.client.configure("lo", CLIENT, 32)
+            else:
+                self.server, self.address = Namespace(), SERVER
+                undo.callback(self.server.close)
+                self._join()
+            for end in (self.client, self.server):
+                end.set(SYSCTLS)
+            self.redirect(0, [])
+            self._undo = undo.pop_all()
+
+    def _join(self) -> None:
+        with self.client.entered(), IPRoute() as routes:
+            peer = {"ifname": "eth0", "net_ns_fd": self.server.fd}
+            routes.link("add", ifname="eth0", kind="veth", peer=peer)
+        self.client.configure("eth0", CLIENT, 30)
+        self.server.configure("eth0", SERVER, 30)
+
+    def redirect(self, port: int, hops: Sequence[Hop]) -> None:
+        """Send connections to `port` of the server through these proxies, one on each side.
+
+        The tables stay without any, so that plain TCP also passes conntrack.
+        """
+        for namespace, chain, inbound in self._sides():
+            rules = [
+                f"tcp dport {port} counter redirect to :{hop.port}"
+                for hop in hops
+                if hop.inbound == inbound
+            ]
+            body = "\n".join([f"meta skgid {PROXY_GROUP} return"] * (not inbound) + rules)
+            script = (
+                f"add table ip bench_{chain}\ndelete table ip bench_{chain}\n"
+                f"table ip bench_{chain} {{ chain {chain} {{\n"
+                f"type nat hook {chain} priority -100;\n{body}\n}}\n}}\n"
+            )
+            _nft(namespace, "-f", "-", script=script)
+
+    def redirected(self) -> list[int]:
+        """Connections that each rule has redirected since it was set."""
+        counts = []
+        for namespace, chain, _ in self._sides():
+            listed = json.loads(_nft(namespace, "-j", "list", "table", "ip", f"bench_{chain}"))
+            for entry in listed["nftables"]:
+                for part in entry.get("rule", {}).get("expr", []):
+                    if "counter" in part:
+                        counts.append(part["counter"]["packets"])
+        return counts
+
+    def _sides(self) -> list[tuple[Namespace, str, bool]]:
+        """Namespace, chain, and whether that is the server's side."""
+        sides = [(self.client, "output", False)]
+        if self.server is not self.client:
+            sides.append((self.server, "prerouting", True))
+        return sides
+
+    def sysctls(self) -> dict[str, str]:
+        """The parameters that bear on the figures, as they are in the client's namespace."""
+        return self.client.sysctls(RECORDED)
+
+    def close(self) -> None:
+        """Let go of the namespaces: they end when the last process in them has."""
+        self._undo.close()
+
+
+def _nft(namespace: Namespace, *arguments: str, script: str = "") -> str:
+    with namespace.entered():
+        done = subprocess.run(["nft", *arguments], input=script, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SockproxyError(
+            f"set the redirection with nft: {' '.join(done.stderr.split())}",
+            hint="the kernel needs nf_tables with NAT and redirect",
+        )
+    return done.stdout

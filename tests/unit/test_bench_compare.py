@@ -1,0 +1,299 @@
+"""Comparing two documents: both ways, how often it is wrong, and files that are none."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import random
+from dataclasses import asdict
+
+import pytest
+from click.testing import CliRunner
+
+from sockproxy.bench.compare import compare, confidence_for, unlike
+from sockproxy.bench.document import KIND, SCHEMA
+from sockproxy.bench.metrics import METRICS
+from sockproxy.cli.bench_compare import compare as command
+from sockproxy.errors import UsageError
+
+SYSTEMS = ("plain", "bypass", "relay", "splice")
+
+
+def make(seed, rounds=10, cases=2, sigma=0.01, speed=1.0, factors=None, day=0.0, systems=SYSTEMS):
+    """A document. factors: by system, how much faster it is. day: each cell's own deviation."""
+    draw = random.Random(seed)
+    names = [f"pingpong-rr-{64 << number}b-1-loopback-together" for number in range(cases)]
+    samples = []
+    for name in names:
+        own = {key: math.exp(draw.gauss(0, day)) for key in systems}
+        for number in range(1, rounds + 1):
+            drift = speed * math.exp(draw.gauss(0, 0.05))
+            for key in draw.sample(systems, len(systems)):
+                rate = 1e5 * drift * own[key] * (factors or {}).get(key, 1)
+                rate *= math.exp(draw.gauss(0, sigma))
+                values = {
+                    "per_s": rate, "p99_us": 2e7 / rate * draw.uniform(0.9, 1.1),
+                    "cpu_us_per_transaction": 1e6 / rate * math.exp(draw.gauss(0, sigma)),
+                }  # fmt: skip
+                samples.append(
+                    {"case": name, "system": key, "round": number, "values": values,
+                     "seconds": 1.0, "cpu": {"foreign": 0.0}}
+                )  # fmt: skip
+    return {
+        "schema": SCHEMA, "kind": KIND,
+        "scenario": {"name": "quick", "rounds": rounds, "seconds": 1, "confidence": 0.95,
+                     "against": ["plain", "relay"]},
+        "machine": {"kernel": "6.1", "cpu": "some", "cpus": 2},
+        "systems": [{"key": key} for key in systems],
+        "cases": [{"key": name, "headline": "per_s", "systems": list(systems),
+                   "placement": "together"} for name in names],
+        "metrics": {key: asdict(METRICS[key])
+                    for key in ("per_s", "p99_us", "cpu_us_per_transaction")},
+        "samples": samples, "failures": [], "skipped": [], "warnings": [], "summary": [],
+    }  # fmt: skip
+
+
+def verdicts(rows):
+    return {(row.system, row.metric, str(row.verdict)) for row in rows}
+
+
+def without(document, **which):
+    """The document without the samples that have all of these."""
+    less = copy.deepcopy(document)
+    less["samples"] = [
+        sample for sample in less["samples"]
+        if any(sample[key] != value for key, value in which.items())
+    ]  # fmt: skip
+    return less
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("rounds", [6, 10])
+def test_two_documents_of_the_same_systems(absolute, rounds):
+    clean, alarms, compared = 0, 0, 0
+    for seed in range(15):
+        a, b = (make(f"{seed} {one}", rounds, cases=10, sigma=0.03, day=0.01) for one in ("a", "b"))
+        rows = compare(a, b, absolute=absolute)
+        assert len(rows) == (80 if absolute else 60)
+        wrong = sum(row.verdict != "no difference" for row in rows)
+        assert {row.baseline for row in rows} == {"" if absolute else "plain"}
+        clean += wrong == 0
+        alarms += wrong
+        compared += len(rows)
+    assert clean >= 10
+    assert alarms <= compared / 20
+
+
+def test_a_slower_day_is_a_difference_in_absolute_figures_only():
+    a, b = make("a"), make("b", speed=0.7)
+    assert {row.verdict for row in compare(a, b)} == {"no difference"}
+    rows = compare(a, b, absolute=True)
+    assert {row.verdict for row in rows} == {"worse"}
+    assert {row.system for row in rows} == set(SYSTEMS)
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.25, "better"), (0.8, "worse")])
+def test_known_changes_in_both_directions(factor, verdict):
+    """One that is faster has more transactions and less CPU time for each: both are better."""
+    a, b = make("a"), make("b", speed=0.8, factors={"bypass": factor})
+    rows = compare(a, b)
+    assert verdicts(rows) == {
+        (system, metric, verdict if system == "bypass" else "no difference")
+        for system in ("bypass", "relay", "splice")
+        for metric in ("per_s", "cpu_us_per_transaction")
+    }
+    row = rows[0]
+    assert (row.system, row.metric, row.baseline) == ("bypass", "per_s", "plain")
+    assert row.a == pytest.approx(1, rel=0.03)
+    assert row.b == pytest.approx(factor, rel=0.03)
+    assert row.change.low <= factor <= row.change.high
+
+
+def test_a_baseline_that_changed_is_told_in_absolute_mode():
+    a, b = make("a"), make("b", factors={"plain": 1.5})
+    assert {row.verdict for row in compare(a, b)} == {"worse"}
+    changed = {row.system for row in compare(a, b, absolute=True) if row.verdict == "better"}
+    assert changed == {"plain"}
+
+
+def test_tolerance():
+    a, b = make("a", sigma=0.002), make("b", sigma=0.002, factors={"bypass": 1.02})
+    by_default, strict = compare(a, b), compare(a, b, tolerance=0.0)
+    assert {row.verdict for row in by_default} == {"no difference"}
+    assert {row.verdict for row in strict if row.system == "bypass"} == {"better"}
+
+
+def test_metrics():
+    a, b = make("a"), make("b")
+    assert {row.metric for row in compare(a, b)} == {"per_s", "cpu_us_per_transaction"}
+    assert {row.metric for row in compare(a, b, metrics=["p99_us"])} == {"p99_us"}
+    with pytest.raises(UsageError, match="no metric p98_us; there are per_s, p99_us"):
+        compare(a, b, metrics=["p98_us"])
+
+
+def test_the_baseline_is_the_first_that_both_have():
+    a, b = make("a"), without(make("b"), system="plain")
+    rows = compare(a, b)
+    assert {row.baseline for row in rows} == {"relay"}
+    assert {row.system for row in rows} == {"bypass", "splice"}
+
+
+def test_rounds_are_joined_within_each_document():
+    a = make("a", rounds=12)
+    b = without(without(make("b", rounds=9), system="plain", round=3), system="bypass", round=4)
+    rows = {(row.system, row.metric): row for row in compare(a, b)}
+    assert rows["bypass", "per_s"].change.pairs == 7
+    assert rows["splice", "per_s"].change.pairs == 8
+    assert {row.verdict for row in rows.values()} == {"no difference"}
+
+
+def test_too_few_rounds_and_no_common_round():
+    a, b = make("a"), make("b", rounds=4)
+    assert {row.verdict for row in compare(a, b)} == {"too few rounds"}
+    for sample in b["samples"]:
+        sample["round"] += 10 if sample["system"] == "bypass" else 0
+    assert {row.system for row in compare(a, b)} == {"relay", "splice"}
+
+
+def test_figures_of_zero():
+    a, b = make("a"), make("b")
+    for sample in a["samples"]:
+        if sample["system"] == "plain":
+            sample["values"]["cpu_us_per_transaction"] = 0.0
+    found = {row.metric: row.verdict for row in compare(a, b)}
+    assert found == {"per_s": "no difference", "cpu_us_per_transaction": "too few rounds"}
+    assert compare(a, b, absolute=True)
+
+
+def test_nothing_in_common():
+    a, b = make("a"), make("b")
+    for case in b["cases"]:
+        case["key"] += "-other"
+    for sample in b["samples"]:
+        sample["case"] += "-other"
+    for absolute in (False, True):
+        with pytest.raises(UsageError, match="in common; run the same scenario"):
+            compare(a, b, absolute=absolute)
+
+
+def test_without_a_baseline_only_figures_can_be_compared():
+    a, b = (make(seed, systems=("bypass", "splice")) for seed in "ab")
+    with pytest.raises(UsageError, match="--absolute"):
+        compare(a, b)
+    assert len(compare(a, b, absolute=True)) == 8
+
+
+def test_confidence_grows_with_the_number_of_cells():
+    assert confidence_for(0) == confidence_for(20) == 0.99
+    assert confidence_for(200) == pytest.approx(0.999)
+
+
+def test_what_differs():
+    a, b = make("a"), make("b")
+    assert unlike(a, b) == ""
+    b["machine"].update(kernel="6.12", cpu=None)
+    b["scenario"].update(rounds=8)
+    b["cases"][0]["placement"] = "apart"
+    assert unlike(a, b) == (
+        "the two results differ in kernel (6.1 / 6.12), CPU (some / unknown), rounds (10 / 8),"
+        " placement (together / apart+together)"
+    )
+
+
+# -- the command --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(tmp_path):
+    def keep(name, document):
+        path = tmp_path / name
+        path.write_text(document if isinstance(document, str) else json.dumps(document))
+        return str(path)
+
+    return keep
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(command, arguments, standalone_mode=False)
+
+
+def test_the_table(kept):
+    a, b = kept("a.json", make("a")), kept("b.json", make("b", factors={"bypass": 0.5}))
+    done = invoke(a, b)
+    assert (done.exception, done.return_value) == (None, 0)
+    lines = done.output.splitlines()
+    assert lines[0].split()[:3] == ["CASE", "SYSTEM", "METRIC"]
+    line = next(line for line in lines if "bypass" in line)
+    assert "1000 transactions/s" in line
+    assert "plain" in line
+    assert line.endswith("WORSE")
+    assert "0 better, 4 worse, 8 no difference, 0 too few rounds" in lines
+    assert "99 % interval" in done.output
+    assert "more than 3 % from 1" in done.output
+    assert invoke(a, b, "--fail-on-worse").return_value == 1
+    assert invoke(b, a, "--fail-on-worse").return_value == 0
+
+
+def test_the_table_of_figures(kept):
+    a, b = kept("a.json", make("a")), kept("b.json", make("b", speed=0.5))
+    done = invoke(a, b, "--absolute", "--metric", "p99_us")
+    assert (done.exception, done.return_value) == (None, 0)
+    assert "plain" in done.output
+    assert "transactions" not in done.output
+    assert "0 better, 8 worse" in done.output
+    assert "8 no difference" in invoke(a, b, "--absolute", "--metric", "p99_us",
+                                       "--tolerance", "100").output  # fmt: skip
+
+
+def test_json(kept):
+    done = invoke(kept("a.json", make("a")), kept("b.json", make("b")), "--all", "--json")
+    assert done.exception is None
+    found = json.loads(done.output)
+    assert found["kind"] == "bench-compare"
+    assert found["tolerance"] == pytest.approx(0.03)
+    assert found["differs"] == ""
+    assert len(found["rows"]) == 18
+    assert found["rows"][0].keys() == {
+        "case", "system", "metric", "baseline", "a", "b", "change", "verdict",
+    }  # fmt: skip
+    assert found["rows"][0]["change"].keys() == {"ratio", "low", "high", "pairs"}
+
+
+def test_what_differs_is_told_once(kept):
+    other = make("b")
+    other["machine"]["kernel"] = "6.12"
+    done = invoke(kept("a.json", make("a")), kept("b.json", other))
+    assert done.exception is None
+    assert done.output.count("differ in kernel (6.1 / 6.12)") == 1
+
+
+def test_all_and_metric_exclude_each_other(kept):
+    a = kept("a.json", make("a"))
+    assert isinstance(invoke(a, a, "--all", "--metric", "per_s").exception, UsageError)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (json.dumps(make("b"))[:5000], "cut off"),
+        ("", "cut off"),
+        ("[]", "no result"),
+        ('{"kind": "demo", "schema": 1}', "no result"),
+        (json.dumps({**make("b"), "schema": 99}), "schema 99"),
+        (json.dumps({"kind": KIND, "schema": SCHEMA, "scenario": {}}), "lacks machine"),
+    ],
+)
+def test_files_that_are_no_results(kept, content, says):
+    good, bad = kept("good.json", make("a")), kept("bad.json", content)
+    for order in ((good, bad), (bad, good)):
+        error = invoke(*order).exception
+        assert isinstance(error, UsageError)
+        assert says in str(error)
+        assert "bad.json" in str(error)
+
+
+def test_a_file_that_is_not_there(kept, tmp_path):
+    error = invoke(kept("good.json", make("a")), str(tmp_path / "none.json")).exception
+    assert isinstance(error, UsageError)
+    assert "none.json" in str(error)
