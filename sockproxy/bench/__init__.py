@@ -2,11 +2,12 @@
 
 Layers, from the top down:
 
-    campaign     turns, warm-up, progress; what comes of it is one document
-    systems      direct TCP, AF_UNIX, bypass, and proxies that TOML files describe
-    tools/       the load: one module for each program that makes it
-    topology     network namespaces, and the REDIRECT that puts a proxy in between
-    process, accounting, machine   what runs where, what it costs, what it runs on
-    report/, compare, stats        what the document says
-    document, metrics, scenario    the shapes that all of them share
+    report/, compare, summary, stats   what a document says
+    campaign             turns, warm-up, progress; what comes of it is one document
+    stage, standing      where a case is played; a system whose proxies run
+    scenario, systems, peers   what is played: TOML files, read and checked
+    tools/               the load: one module for each program that makes it
+    topology             network namespaces, and the REDIRECT that puts a proxy in between
+    process, programs, folder, accounting, machine   what runs where, and what it costs
+    document, metrics, interrupt   what all of them share
 """

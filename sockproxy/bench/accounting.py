@@ -1,7 +1,8 @@
-"""CPU time: of each part by its cgroup, and of the kernel threads that worked for them.
+"""CPU time: of each part by its cgroups, and of the kernel threads that worked for them.
 
-Softirqs count to whom they interrupt, as the kernel has it; what they leave to ksoftirqd or to
-a workqueue counts to kernel threads, and so does everything else that these do meanwhile.
+Softirqs count to whom they interrupt; what they leave to ksoftirqd or to a workqueue counts to
+kernel threads, and so does everything else that these do meanwhile. A kernel with
+CONFIG_IRQ_TIME_ACCOUNTING takes softirqs out of all of these: there they are in `foreign`.
 """
 
 from __future__ import annotations
@@ -13,42 +14,38 @@ from pathlib import Path
 from sockproxy.bench.machine import busy_seconds
 from sockproxy.cgroup import Cgroup
 
-__all__ = ["Meter"]
+__all__ = ["ALONE", "Meter"]
 
 KTHREADD = 2
+ALONE = ("foreign", "softirq")
+"""Entries that are not part of what the systems under test have spent."""
 
 
 class Meter:
-    """Measures from one call of start() to the next of stop()."""
+    """Measures from the moment that it is made. groups: the cgroups of each part."""
 
-    def __init__(self, groups: Mapping[str, Cgroup]) -> None:
+    def __init__(self, groups: Mapping[str, Sequence[Cgroup]]) -> None:
         self._groups = groups
-
-    def start(self, more: Mapping[str, Sequence[Cgroup]]) -> None:
-        """Remember where all clocks stand. more: groups that count to a part as well."""
-        self._more = more
         self._threads = _kernel_threads()
         self._used = self._usage()
         self._busy = busy_seconds()
 
-    def stop(self) -> dict[str, float]:
-        """CPU seconds since start(): one entry a group, `kernel_threads` and `foreign`.
+    def read(self) -> dict[str, float]:
+        """CPU seconds so far: one entry a part, `kernel_threads`, `foreign` and `softirq`.
 
-        foreign: what the whole machine did besides; its resolution is a clock tick.
+        foreign: what the whole machine did besides. softirq: of the whole machine, wherever it
+        was counted. The resolution of both is a clock tick.
         """
-        busy = busy_seconds() - self._busy
+        busy, softirq = (now - then for now, then in zip(busy_seconds(), self._busy, strict=True))
         spent = {part: now - self._used[part] for part, now in self._usage().items()}
-        before = self._threads
-        threads = {pid: now - before.get(pid, 0.0) for pid, now in _kernel_threads().items()}
+        threads = {pid: now - self._threads.get(pid, 0.0) for pid, now in _kernel_threads().items()}
         spent["kernel_threads"] = sum(each for each in threads.values() if each > 0)
         spent["foreign"] = max(0.0, busy - sum(spent.values()))
+        spent["softirq"] = softirq
         return spent
 
     def _usage(self) -> dict[str, float]:
-        return {
-            part: sum(_usage(each) for each in (group, *self._more.get(part, ())))
-            for part, group in self._groups.items()
-        }
+        return {part: sum(map(_usage, groups)) for part, groups in self._groups.items()}
 
 
 def _usage(group: Cgroup) -> float:

@@ -8,57 +8,41 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import sockproxy
-from sockproxy.bench import machine
-from sockproxy.bench.accounting import Meter
+from sockproxy.bench import interrupt, machine
 from sockproxy.bench.document import KIND, SCHEMA, Document
-from sockproxy.bench.folder import own_folder, sweep_folders
+from sockproxy.bench.folder import sweep_folders
+from sockproxy.bench.interrupt import Undo
 from sockproxy.bench.metrics import METRICS
 from sockproxy.bench.peers import Peer
-from sockproxy.bench.process import Place, find_program, run_client
+from sockproxy.bench.programs import find_program, version
 from sockproxy.bench.scenario import RUN_OVERHEAD, Case, Scenario
+from sockproxy.bench.stage import Stage, staged
+from sockproxy.bench.standing import Under, end_bypass
 from sockproxy.bench.summary import noise, summarize
-from sockproxy.bench.systems import System, Under, resolve, standing, why_not
-from sockproxy.bench.tools import TOOLS, Host, Outcome, Target, Tool
-from sockproxy.bench.topology import PROXY_GROUP, Topology
-from sockproxy.cgroup import Cgroup, create_owned, sweep
+from sockproxy.bench.systems import System, resolve
+from sockproxy.bench.tools import TOOLS, Tool
+from sockproxy.cgroup import Cgroup, create_owned, orphans, sweep
 from sockproxy.controller.bypass import detach, is_orphaned, names
 from sockproxy.errors import SockproxyError, Unsupported
 
-__all__ = ["Campaign", "Interrupted"]
+__all__ = ["Campaign"]
 
 MOST_COUNTED = 2_000_000  # transactions
+GRACE = 1.0  # seconds that what is left in a cgroup has to end
 DRAIN = 5.0  # seconds
 CONFIDENCE = 0.95
 Progress = Callable[[str], None]
 
 
-class Interrupted(Exception):
-    """A signal asked us to end; its number is the only argument."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """Where one case is played."""
-
-    case: Case
-    tool: Tool
-    topology: Topology
-    host: Host
-    client: Place
-    group: Cgroup
-    meter: Meter
-
-
 class Campaign:
-    """One run of a scenario. progress: receives a line for each step.
+    """One run of a scenario.
 
     slack: seconds that a client may take beyond twice the length of a run.
-
+    progress: receives a line for each step.
     document: what was found so far; whole after run(), and good to be kept after any error.
     """
 
@@ -77,7 +61,7 @@ class Campaign:
         self._progress = progress
         self._began = time.monotonic()
         self._runs = 0
-        self._total = scenario.runs
+        self._left = scenario.runs
         self._systems = {
             key: resolve(key, peers)
             for key in dict.fromkeys(
@@ -105,28 +89,34 @@ class Campaign:
             raise Unsupported("find nft", hint="apt-get install nftables")
         _collect_orphans()
         try:
-            busy = machine.busy_share(0.5)
-            if busy > machine.BUSY:
-                self.document["warnings"].append(
-                    f"{busy:.0%} of the CPUs were busy with other things before it began"
-                )
-            with contextlib.ExitStack() as undo:
+            self._look_at_the_machine()
+            with Undo() as undo:
                 group = create_owned("bench")
                 undo.callback(group.remove)
-                undo.callback(group.end_all, 1.0)
+                undo.callback(end_bypass)
+                undo.callback(group.end_all, GRACE)
                 self._describe_systems()
                 for case in self._scenario.cases:
                     self._play(case, group)
             self.document["complete"] = True
         finally:
-            self.document["took"] = round(time.monotonic() - self._began, 1)
-            self.document["summary"] = summarize(self.document)
-            self.document["warnings"] += noise(self.document)
+            with interrupt.held():
+                self.document["took"] = round(time.monotonic() - self._began, 1)
+                self.document["summary"] = summarize(self.document)
+                self.document["warnings"] += noise(self.document)
+
+    def _look_at_the_machine(self) -> None:
+        busy = machine.busy_share(0.5)
+        if busy > machine.BUSY:
+            self.document["warnings"].append(
+                f"{busy:.0%} of the CPUs were busy with other things before it began"
+            )
 
     def _describe_systems(self) -> None:
         versions = self.document["machine"]["versions"]
         for name in dict.fromkeys(case.tool for case in self._scenario.cases):
-            versions[name] = machine.version(TOOLS[name].version)
+            for program, argv in TOOLS[name].versions.items():
+                versions[program] = version(argv)
         for system in self._systems.values():
             peer = system.peer
             self.document["systems"].append(
@@ -134,7 +124,7 @@ class Campaign:
                     "key": system.key, "title": system.title, "about": system.about,
                     "argv": list(peer.argv) if peer else None,
                     "config": peer.config[1] if peer and peer.config else None,
-                    "version": machine.version(peer.version_command()) if peer else None,
+                    "version": version(peer.version_command()) if peer else None,
                     "why_not": "",
                 }
             )  # fmt: skip
@@ -143,24 +133,27 @@ class Campaign:
 
     def _play(self, case: Case, group: Cgroup) -> None:
         tool = TOOLS[case.tool]
-        self._skips = 0
+        after = self._left - len(case.systems) * (self._scenario.rounds + 1)
         systems = self._able(case, tool)
         self.document["cases"].append(_describe_case(case, systems))
-        if not systems:
-            return
         try:
-            with _plain_errors(), self._stage(case, tool, group) as stage:
-                places = _proxy_places(stage)
-                with standing(systems, stage.topology, tool.port, places) as up:
-                    self._rounds(stage, up)
+            if systems:
+                self._progress(f"{case.title}: starting {tool.programs[-1]}")
+                with _ours(), staged(case, group) as stage, Undo() as undo:
+                    self.document["machine"]["sysctls"] = stage.topology.sysctls()
+                    self._rounds(stage, self._start(stage, systems, undo))
         except SockproxyError as error:
-            self._failed(case, "", 0, error)
+            self._fail(case, "", 0, str(error))
+        interrupt.check()
+        self._left = after
 
     def _able(self, case: Case, tool: Tool) -> list[System]:
         """Those that can play here; the others are noted as skipped."""
         if missing := tool.missing():
-            why = f"no {', '.join(missing)}: {tool.install}"
-            self._skip(case, "", why, len(case.systems))
+            self._skip(case, "", f"no {', '.join(missing)}: {tool.install}")
+            return []
+        if case.placement == "apart" and len(set(machine.choose_cpus())) < 2:
+            self._skip(case, "", "there is only one CPU")
             return []
         able = []
         for system in (self._systems[key] for key in case.systems):
@@ -175,154 +168,113 @@ class Campaign:
                 able.append(system)
         return able
 
-    def _skip(self, case: Case, system: str, why: str, many: int = 1) -> None:
-        self._total -= many * (self._scenario.rounds + 1)
-        self.document["skipped"].append({"case": case.key, "system": system, "why": why})
-        self._progress(f"skipped: {case.title}{': ' if system else ''}{system}: {why}")
+    def _start(self, stage: Stage, systems: Sequence[System], undo: Undo) -> dict[str, Under]:
+        """Those systems that could be started and went through a warm-up.
 
-    def _failed(self, case: Case, system: str, number: int, error: SockproxyError) -> None:
-        entry = {"case": case.key, "system": system, "round": number, "why": str(error)}
-        self.document["failures"].append(entry)
-        self._progress(f"failed: {case.title}{': ' if system else ''}{system}: {error}")
-
-    @contextlib.contextmanager
-    def _stage(self, case: Case, tool: Tool, group: Cgroup) -> Iterator[_Stage]:
-        """Namespaces, cgroups and the tool's server, for the length of a `with`."""
-        with contextlib.ExitStack() as undo:
-            topology = Topology(case.topology)
-            undo.callback(topology.close)
-            folder = undo.enter_context(own_folder())
-            groups = {}
-            for part in ("client", "server", "proxy"):
-                groups[part] = group.child(part).create()
-                undo.callback(groups[part].remove)
-                undo.callback(groups[part].end_all, 1.0)
-            near, far = _cpus(case.placement)
-            host = Host(Place(topology.server, groups["server"], far), topology.address, folder)
-            undo.callback(host.close)
-            self.document["machine"]["sysctls"] = topology.sysctls()
-            self._progress(f"{case.title}: starting {tool.programs[-1]}")
-            tool.serve(case, host)
-            yield _Stage(
-                case, tool, topology, host,
-                Place(topology.client, groups["client"], near), group, Meter(groups),
-            )  # fmt: skip
-
-    def _rounds(self, stage: _Stage, up: Mapping[str, Under | SockproxyError]) -> None:
-        case = stage.case
-        amounts: dict[str, int] = {}
-        ready: dict[str, Under] = {}
-        for key, under in up.items():
+        They stay for the whole case: an idle proxy costs the others nothing, and none is
+        measured cold.
+        """
+        ready = {}
+        for number, system in enumerate(systems):
             try:
-                if isinstance(under, SockproxyError):
-                    raise under
-                self._note_why_not(under)
-                amounts[key] = self._warm_up(stage, under)
-                ready[key] = under
+                with _ours():
+                    under = stage.raise_up(system, number)
+                    undo.callback(under.close)
+                    self._note_why_not(under)
+                ready[system.key] = under
             except SockproxyError as error:
-                self._recover(stage)
-                self._drop(case, key, 0, error)
+                self._left -= 1  # the warm-up that it does not have
+                self._drop(stage.case, system.key, 0, str(error))
+        return ready
+
+    def _rounds(self, stage: Stage, ready: dict[str, Under]) -> None:
+        amounts: dict[str, int] = {}
+        for key in list(ready):
+            first = self._turn(stage, ready, key, 0, stage.tool.warm_up(stage.case))
+            if first is not None:
+                amounts[key] = _amount(stage, first["values"])
         for number in range(1, self._scenario.rounds + 1):
             for order, key in enumerate(self._random.sample(list(ready), len(ready))):
-                try:
-                    sample = self._take(stage, ready[key], amounts[key])
-                except SockproxyError as error:
-                    self._recover(stage)
-                    del ready[key]
-                    self._drop(case, key, number, error)
-                    continue
-                self.document["samples"].append(
-                    {"case": case.key, "system": key, "round": number, "order": order, **sample}
-                )
-                self._tell(case, ready[key].system, sample["values"])
+                sample = self._turn(stage, ready, key, number, amounts[key])
+                if sample is not None:
+                    place = {"case": stage.case.key, "system": key, "round": number}
+                    self.document["samples"].append({**place, "order": order, **sample})
+                    self._tell(stage.case, self._systems[key], sample["values"])
 
-    def _recover(self, stage: _Stage) -> None:
-        """After a failure: a server may wait for a client that is gone. Start it anew.
+    def _turn(
+        self, stage: Stage, ready: dict[str, Under], key: str, number: int, amount: int
+    ) -> dict[str, Any] | None:
+        """One run, or none: then the system has no more turns in this case."""
+        interrupt.check()
+        self._runs += 1
+        self._left -= 1
+        try:
+            with _ours():
+                return stage.take(ready[key], amount, self._slack)
+        except SockproxyError as error:
+            interrupt.check()
+            why = str(error)
+            try:
+                ready.pop(key).close()
+                words = stage.recover()
+                why = f"{why}; {words}" if words else why
+            finally:
+                self._drop(stage.case, key, number, why)
+            return None
 
-        Raises SockproxyError when it has died: without a server nobody can go on.
-        """
-        stage.host.check()
-        stage.host.clear()
-        stage.tool.serve(stage.case, stage.host)
+    def _drop(self, case: Case, key: str, number: int, why: str) -> None:
+        self._left -= self._scenario.rounds - number
+        self._fail(case, key, number, why)
 
-    def _drop(self, case: Case, key: str, number: int, error: SockproxyError) -> None:
-        """It has no more turns in this case."""
-        self._total -= self._scenario.rounds - max(0, number - 1) + (number == 0)
-        self._failed(case, key, number, error)
+    def _fail(self, case: Case, key: str, number: int, why: str) -> None:
+        entry = {"case": case.key, "system": key, "round": number, "why": why}
+        self.document["failures"].append(entry)
+        self._progress(f"failed: {case.title}{': ' if key else ''}{key}: {why}")
+
+    def _skip(self, case: Case, key: str, why: str) -> None:
+        many = 1 if key else len(case.systems)
+        self._left -= many * (self._scenario.rounds + 1)
+        self.document["skipped"].append({"case": case.key, "system": key, "why": why})
+        self._progress(f"skipped: {case.title}{': ' if key else ''}{key}: {why}")
 
     def _note_why_not(self, under: Under) -> None:
-        if reason := why_not(under):
+        if reason := under.why_not():
             for entry in self.document["systems"]:
                 if entry["key"] == under.system.key:
                     entry["why_not"] = reason
-
-    def _warm_up(self, stage: _Stage, under: Under) -> int:
-        """One turn that does not count; how much its turns have to do from now on."""
-        case, tool = stage.case, stage.tool
-        sample = self._take(stage, under, tool.warm_up(case))
-        if not tool.tests[case.test].counted:
-            return case.seconds
-        rate = float(sample["values"]["per_s"])
-        return max(1, case.connections, min(MOST_COUNTED, int(rate * case.seconds)))
-
-    def _take(self, stage: _Stage, under: Under, amount: int) -> dict[str, Any]:
-        """One run of the client."""
-        case, tool, system = stage.case, stage.tool, under.system
-        self._runs += 1
-        path = tool.unix_path(stage.host) if system.unix else None
-        argv = tool.command(case, Target(stage.topology.address, stage.host.folder, path), amount)
-        with under.switched_on(stage.topology, tool.port, stage.group):
-            began = time.monotonic()
-            stage.meter.start({"proxy": under.own_groups(stage.group)})
-            output = run_client(stage.client, argv, case.seconds * 2 + self._slack)
-            spent = stage.meter.stop()
-            seconds = time.monotonic() - began
-            outcome = tool.read(case, output, amount)
-            if not outcome.values[tool.tests[case.test].headline] > 0:
-                raise SockproxyError(f"{tool.title}: nothing was moved")
-            carried = under.carried(stage.topology, outcome.payload)
-        return {
-            "argv": [Path(argv[0]).name, *argv[1:]],
-            "seconds": round(seconds, 6),
-            "values": {**outcome.values, **_cost(outcome, spent)},
-            "cpu": {part: round(each, 6) for part, each in spent.items()},
-            "carried": carried,
-            "checks": list(outcome.checks),
-            "raw": outcome.raw,
-        }
 
     def _tell(self, case: Case, system: System, values: Mapping[str, float]) -> None:
         metric = METRICS[TOOLS[case.tool].tests[case.test].headline]
         figure = f"{metric.show(values[metric.key])} {metric.title}"
         spent = time.monotonic() - self._began
         each = spent / self._runs if self._runs > 3 else case.seconds + RUN_OVERHEAD
-        left = max(0.0, (self._total - self._runs) * each)
+        left = int(max(0, self._left) * each)
         self._progress(
-            f"{self._runs}/{self._total}, {_clock(left)} left: {TOOLS[case.tool].title}"
-            f" {case.test}, {system.title}: {figure}"
+            f"{self._runs}/{self._runs + max(0, self._left)}, {left // 60}m{left % 60:02}s left:"
+            f" {TOOLS[case.tool].title} {case.test}, {system.title}: {figure}"
         )
 
 
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}m{int(seconds) % 60:02}s"
-
-
-def _cost(outcome: Outcome, spent: Mapping[str, float]) -> dict[str, float]:
-    """CPU of everybody but `foreign`, for what was done."""
-    ours = sum(each for part, each in spent.items() if part != "foreign")
-    if outcome.transactions:
-        return {"cpu_us_per_transaction": ours * 1e6 / outcome.transactions}
-    return {"cpu_s_per_gb": ours * 1e9 / outcome.payload} if outcome.payload else {}
-
-
 @contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """What the system refuses, as an error of ours: a full disk, too many files."""
+def _ours() -> Iterator[None]:
+    """Whatever goes wrong, as an error of ours: a full disk, output that nobody expects."""
     try:
         yield
+    except SockproxyError:
+        raise
     except OSError as error:
         doing = f"use {error.filename}" if error.filename else "run it"
         raise SockproxyError(doing, errno=error.errno) from error
+    except Exception as error:
+        raise SockproxyError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def _amount(stage: Stage, values: Mapping[str, float]) -> int:
+    """How much a run has to do so as to take its time, after what the warm-up did."""
+    case = stage.case
+    if not stage.tool.tests[case.test].counted:
+        return case.seconds
+    return max(case.connections, int(min(MOST_COUNTED, values["per_s"] * case.seconds)))
 
 
 def _describe_case(case: Case, systems: Sequence[System]) -> dict[str, Any]:
@@ -335,25 +287,11 @@ def _describe_case(case: Case, systems: Sequence[System]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cpus(placement: str) -> tuple[frozenset[int], frozenset[int]]:
-    """The CPUs of the client and its proxy, and those of the server and its proxy."""
-    first, second = machine.choose_cpus()
-    if placement == "free":
-        return frozenset(), frozenset()
-    return frozenset({first}), frozenset({first if placement == "together" else second})
-
-
-def _proxy_places(stage: _Stage) -> dict[str, Place]:
-    group = stage.group.child("proxy")
-    server = stage.host.place
-    return {
-        "proxy": Place(stage.client.namespace, group, stage.client.cpus, PROXY_GROUP),
-        "inbound": Place(server.namespace, group, server.cpus, PROXY_GROUP),
-    }
-
-
 def _collect_orphans() -> None:
-    """What a run that was killed has left: its cgroups, its folders and its bypass."""
+    """What a run that was killed has left: its processes, cgroups, folders and its bypass."""
+    for group in orphans():
+        if group.path.name.startswith("bench."):
+            group.end_all(GRACE)
     sweep()
     sweep_folders()
     for name in names():

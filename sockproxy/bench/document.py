@@ -26,14 +26,16 @@ confidence interval; `verdict` is "better", "worse", "no difference" or "too few
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from sockproxy.errors import SockproxyError, UsageError
 
-__all__ = ["KIND", "SCHEMA", "Document", "latest", "load", "results_folder", "save",
+__all__ = ["KIND", "SCHEMA", "Document", "check_place", "latest", "load", "results_folder", "save",
            "write_whole"]  # fmt: skip
 
 SCHEMA = 1
@@ -85,6 +87,20 @@ def save(document: Document, path: Path) -> None:
     write_whole(path, (json.dumps(document, indent=1) + "\n").encode())
 
 
+def check_place(path: Path) -> None:
+    """Raise SockproxyError now rather than at the end of a long run, when it cannot be written."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return  # /dev/stdout, a pipe
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all. Raises SockproxyError when the disk is full, for one."""
     try:
@@ -102,6 +118,10 @@ def write_whole(path: Path, content: bytes) -> None:
     except BrokenPipeError:
         raise  # the reader of our output has gone: main() knows
     except OSError as error:
-        raise SockproxyError(
-            f"write {path}", errno=error.errno, hint="give another place with --output"
-        ) from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> SockproxyError:
+    return SockproxyError(
+        f"write {path}", errno=error.errno, hint="give another place with --output"
+    )

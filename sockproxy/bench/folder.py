@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sockproxy.cgroup import start_time
@@ -34,5 +34,6 @@ def sweep_folders() -> None:
         found = _OURS.fullmatch(path.name)
         if found is None or start_time(int(found[1])) == int(found[2]):
             continue
-        if path.lstat().st_uid == os.geteuid():
-            shutil.rmtree(path, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another run was first
+            if path.lstat().st_uid == os.geteuid():
+                shutil.rmtree(path, ignore_errors=True)

@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from sockproxy.bench.process import find_program
 
 __all__ = [
     "BUSY",
@@ -20,7 +16,6 @@ __all__ = [
     "choose_cpus",
     "describe",
     "headline",
-    "version",
 ]
 
 BUSY = 0.1  # share of all CPUs that may be taken by others before figures become doubtful
@@ -36,19 +31,22 @@ KNOBS = (
 # Columns of /proc/stat's first line. Left out: idle (3), iowait (4) and steal (7), which is
 # other machines' time; guest (8, 9) is part of user.
 WORK_COLUMNS = (0, 1, 2, 5, 6)  # user, nice, system, irq, softirq
+SOFTIRQ_COLUMN = 6
 
 
-def busy_seconds() -> float:
-    """CPU time that the whole machine has spent since boot: processes, kworkers, softirqs."""
-    first = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-    return sum(int(first[column]) for column in WORK_COLUMNS) / os.sysconf("SC_CLK_TCK")
+def busy_seconds() -> tuple[float, float]:
+    """CPU time that the whole machine has spent since boot, and softirqs' part of it."""
+    first = [int(each) for each in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    tick = os.sysconf("SC_CLK_TCK")
+    return sum(first[column] for column in WORK_COLUMNS) / tick, first[SOFTIRQ_COLUMN] / tick
 
 
 def busy_share(seconds: float) -> float:
     """How much of all CPUs is in use now, 0 to 1, observed for so long."""
-    before = busy_seconds()
+    before, _ = busy_seconds()
     time.sleep(seconds)
-    return (busy_seconds() - before) / seconds / (os.cpu_count() or 1)
+    now, _ = busy_seconds()
+    return (now - before) / seconds / (os.cpu_count() or 1)
 
 
 def choose_cpus() -> tuple[int, int]:
@@ -96,18 +94,3 @@ def headline(about: dict[str, Any]) -> str:
     kind = "virtual machine" if about["virtual"] else "no virtual machine"
     cpu = about["cpu"] or about["architecture"]
     return f"Linux {about['kernel']}, {about['cpus']} CPUs ({cpu}), {kind}"
-
-
-def version(argv: Sequence[str]) -> str | None:
-    """The first line that a program says of itself; None when it is not there or fails."""
-    program = find_program(argv[0])
-    if program is None:
-        return None
-    try:
-        done = subprocess.run(
-            [program, *argv[1:]], capture_output=True, text=True, errors="replace", timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    lines = (done.stdout or done.stderr).strip().splitlines()
-    return lines[0].strip() if lines else None

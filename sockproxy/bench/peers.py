@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from sockproxy.bench.data import data_folder
-from sockproxy.bench.process import find_program
+from sockproxy.bench.programs import find_program
 from sockproxy.errors import UsageError
 
 __all__ = ["Peer", "find_peers"]
@@ -50,6 +50,11 @@ class Peer:
     config: tuple[str, str] | None
     counts: bool
 
+    @property
+    def relays(self) -> bool:
+        """One of ours, told to stay in user space."""
+        return self.counts and "--relay" in self.argv
+
     def is_missing(self) -> bool:
         """Whether its program is not installed."""
         return find_program(self.program) is None
@@ -67,8 +72,8 @@ class Peer:
         try:
             if self.config is not None:
                 name, text = self.config
-                values["config"] = folder / name
-                (folder / name).write_text(string.Template(text).substitute(values))
+                values["config"] = folder / Path(name).name
+                (folder / Path(name).name).write_text(string.Template(text).substitute(values))
             return [string.Template(word).substitute(values) for word in self.argv]
         except KeyError as error:
             raise UsageError(f"{self.file}: there is no ${error.args[0]}") from None

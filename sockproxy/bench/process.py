@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
-import shutil
+import resource
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from sockproxy.bench.programs import find_program
 from sockproxy.bench.topology import Namespace
 from sockproxy.cgroup import Cgroup, current
 from sockproxy.errors import SockproxyError
 
-__all__ = ["Place", "Server", "find_program", "run", "run_client"]
+__all__ = ["Place", "Server", "run", "run_client"]
 
-PATIENCE = 15.0  # seconds for a server to listen, and then to end
+PATIENCE = 15.0  # seconds for a server to listen
+GRACE = 2.0  # seconds for one to end
+MOST_WRITTEN = 64 << 20  # bytes of each file of who is limited: logs, what a client prints
 TAIL = 400  # characters of what a program said that are shown
 MOST_OUTPUT = 16 << 20  # bytes of what a client may print
 TCP_LISTEN = "0A"
@@ -29,26 +32,18 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def find_program(name: str) -> str | None:
-    """Where a program is: on the PATH, beside this Python, or where Debian hides it."""
-    beside = os.path.dirname(sys.executable)
-    hidden = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
-    places = [os.environ.get("PATH", os.defpath), beside, "/usr/sbin", "/sbin", *hidden]
-    return shutil.which(name, path=os.pathsep.join(places))
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a process runs. cpus: those it may use; all, when empty.
 
-    group: its group id, by which the REDIRECT knows a proxy.
+    group: its group id, by which the REDIRECT knows a proxy. limited: in what it writes.
     """
 
     namespace: Namespace
     cgroup: Cgroup
     cpus: frozenset[int] = frozenset()
     group: int = 0
-    environment: Mapping[str, str] = field(default_factory=dict)
+    limited: bool = True
 
     def spawn(
         self,
@@ -64,11 +59,17 @@ class Place:
         if program is None:
             raise SockproxyError(f"find {argv[0]}")
 
+        parent = os.getpid()
+
         def enter() -> None:  # in the child, before it becomes the program
             self.cgroup.enter()
             if self.cpus:
                 os.sched_setaffinity(0, self.cpus)
+            if self.limited:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_WRITTEN, MOST_WRITTEN))
             _libc.prctl(PR_SET_PDEATHSIG, orphaned)
+            if os.getppid() != parent:  # it died before we asked to be told
+                os._exit(1)
 
         with self.namespace.entered():
             return subprocess.Popen(
@@ -77,7 +78,6 @@ class Place:
                 stdout=stdout,
                 stderr=stderr,
                 cwd=folder,
-                env={**os.environ, **self.environment},
                 group=self.group or None,
                 start_new_session=True,  # Ctrl-C is for us, who end it in order
                 preexec_fn=enter,
@@ -152,7 +152,7 @@ class Server:
         """End it; by force, when asking does not help in time."""
         self._process.send_signal(self._end_signal)
         try:
-            self._process.wait(PATIENCE)
+            self._process.wait(GRACE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -195,4 +195,8 @@ def run_client(place: Place, argv: Sequence[str], timeout: float) -> str:
 
 
 def _exit(code: int) -> str:
-    return f"exit {code}" if code >= 0 else signal.Signals(-code).name
+    if code >= 0:
+        return f"exit {code}"
+    with contextlib.suppress(ValueError):  # real-time signals have no name
+        return signal.Signals(-code).name
+    return f"signal {-code}"

@@ -114,7 +114,11 @@ class Scenario:
         Raises UsageError when nothing is left.
         """
         seconds = seconds or self.seconds
-        kept = [each for each in self.cases if not only or any(word in each.key for word in only)]
+        kept = [
+            each
+            for each in self.cases
+            if not only or any(word.lower() in each.key for word in only)
+        ]
         wanted = {*systems, *self.against}
         cases = [
             replace(
@@ -190,6 +194,10 @@ def _cases(table: _Table, seconds: int) -> list[Case]:
             raise table.wrong("systems", f"{system!r} is no system")
     sizes = [table.size(size) for size in table.words("size", [str(tool.tests[test].size)])]
     connections = table.numbers("connections", 1, MOST_CONNECTIONS)
+    if not tool.tests[test].many and connections != [1]:
+        raise table.wrong("connections", f"{name} {test} has one")
+    if not tool.tests[test].sized and table.has("size"):
+        raise table.wrong("size", f"that of {name} {test} cannot be chosen")
     topologies = table.words("topology", ["loopback"], among=list(TOPOLOGIES))
     placements = table.words("placement", ["together"], among=list(PLACEMENTS))
     return [
@@ -220,6 +228,9 @@ class _Table:
         if found is None:
             raise self.wrong(key, "missing")
         return found
+
+    def has(self, key: str) -> bool:
+        return key in self._content
 
     def text(self, key: str) -> str:
         found = self._get(key, None)

@@ -25,6 +25,8 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
+from sockproxy.bench.interrupt import Undo
+from sockproxy.bench.programs import find_program
 from sockproxy.errors import KernelError, SockproxyError
 
 __all__ = ["LOOPBACK", "PROXY_GROUP", "SERVER", "Hop", "Namespace", "Topology"]
@@ -32,6 +34,7 @@ __all__ = ["LOOPBACK", "PROXY_GROUP", "SERVER", "Hop", "Namespace", "Topology"]
 LOOPBACK, CLIENT, SERVER = "127.0.0.1", "192.0.2.1", "192.0.2.2"
 PROXY_GROUP = 64321  # the group id that proxies run under: what it sends is not redirected
 
+NFT_TIME = 10.0  # seconds
 CLONE_NEWNET = 0x40000000
 SYSCTLS = {
     # The one that every namespace may have. Nothing is lost on a veth, so that it acts as
@@ -135,7 +138,7 @@ class Topology:
 
     def __init__(self, kind: str) -> None:
         self.sidecars = kind == "sidecars"
-        with contextlib.ExitStack() as undo:
+        with Undo() as undo:
             self.client = Namespace()
             undo.callback(self.client.close)
             if kind == "loopback":
@@ -146,9 +149,9 @@ class Topology:
                 self.server, self.address = Namespace(), SERVER
                 undo.callback(self.server.close)
                 self._join()
+            self.redirect(0, [])  # first, as it brings conntrack, and that its parameters
             for end in (self.client, self.server):
                 end.set(SYSCTLS)
-            self.redirect(0, [])
             self._undo = undo.pop_all()
 
     def _join(self) -> None:
@@ -206,7 +209,13 @@ class Topology:
 
 def _nft(namespace: Namespace, *arguments: str, script: str = "") -> str:
     with namespace.entered():
-        done = subprocess.run(["nft", *arguments], input=script, capture_output=True, text=True)
+        try:
+            done = subprocess.run(
+                [find_program("nft") or "nft", *arguments],
+                input=script, capture_output=True, text=True, timeout=NFT_TIME,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise SockproxyError(f"nft: no end after {NFT_TIME:g} s") from None
     if done.returncode != 0:
         raise SockproxyError(
             f"set the redirection with nft: {' '.join(done.stderr.split())}",

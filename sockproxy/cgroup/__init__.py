@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sockproxy.cgroup.group import Cgroup, current, find_by_id
 from sockproxy.cgroup.mount import find_mount, mount_points
-from sockproxy.cgroup.owned import create_owned, start_time, sweep
+from sockproxy.cgroup.owned import create_owned, orphans, start_time, sweep
 
 __all__ = [
     "Cgroup",
@@ -13,6 +13,7 @@ __all__ = [
     "find_by_id",
     "find_mount",
     "mount_points",
+    "orphans",
     "start_time",
     "sweep",
 ]

@@ -16,6 +16,7 @@ from sockproxy.errors import CgroupError, PermissionDenied, SockproxyError, Unsu
 
 __all__ = ["Cgroup", "current", "find_by_id"]
 
+UNKILLABLE = 20.0  # seconds that SIGKILL may take: a process in a system call on a bad disk
 PATIENCE = 2.0  # seconds that a process which has just ended may still count as inside
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")
 
@@ -65,10 +66,17 @@ class Cgroup:
         return [pid for folder in folders for pid in Cgroup(folder).processes()]
 
     def end_all(self, grace: float) -> None:
-        """End every process inside and below: SIGTERM, and SIGKILL after `grace` seconds."""
+        """End every process inside and below: SIGTERM, and SIGKILL after `grace` seconds.
+
+        Raises CgroupError, naming them, when they do not end even so.
+        """
         deadline = time.monotonic() + grace
         number = signal.SIGTERM
         while pids := self.all_processes():
+            if time.monotonic() > deadline + UNKILLABLE:
+                raise CgroupError(
+                    f"end the processes of {self.path}", hint=f"these do not end: {pids}"
+                )
             if time.monotonic() > deadline:
                 number = signal.SIGKILL
             for pid in pids:

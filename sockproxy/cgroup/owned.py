@@ -16,7 +16,7 @@ from sockproxy.cgroup.group import Cgroup, current, leave_to
 from sockproxy.cgroup.mount import find_mount
 from sockproxy.errors import CgroupError, SockproxyError
 
-__all__ = ["OwnedCgroup", "create_owned", "start_time", "sweep"]
+__all__ = ["OwnedCgroup", "create_owned", "orphans", "start_time", "sweep"]
 
 PARENT = "sockproxy"
 TRIES = 10
@@ -71,20 +71,27 @@ def create_owned(name: str) -> OwnedCgroup:
     raise CgroupError(f"create the cgroup {path}", hint="other processes keep removing its parent")
 
 
+def orphans() -> list[Cgroup]:
+    """The groups of processes that are dead."""
+    parent = Cgroup(find_mount()).child(PARENT)
+    found = []
+    for path in sorted(parent.path.glob("*")):
+        name = _OWNED.fullmatch(path.name)
+        if name is not None and path.is_dir() and start_time(int(name[1])) != int(name[2]):
+            found.append(Cgroup(path))
+    return found
+
+
 def sweep() -> list[Path]:
     """Remove the groups of processes that are dead, if nothing is inside; which those were."""
-    parent = Cgroup(find_mount()).child(PARENT)
     swept = []
-    for path in sorted(parent.path.glob("*")):
-        found = _OWNED.fullmatch(path.name)
-        if found is None or not path.is_dir() or start_time(int(found[1])) == int(found[2]):
-            continue
-        if Cgroup(path).all_processes():
+    for group in orphans():
+        if group.all_processes():
             continue  # its owner is dead, but somebody lives there
         with contextlib.suppress(SockproxyError):
-            Cgroup(path).remove()
-            swept.append(path)
-    _remove_parent(parent.path)
+            group.remove()
+            swept.append(group.path)
+    _remove_parent(find_mount() / PARENT)
     return swept
 
 

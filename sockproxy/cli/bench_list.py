@@ -43,7 +43,9 @@ def list_all(folder: Path | None, as_json: bool) -> int:
         [(each["key"], _here(each["missing"]), f"{each['title']}: {each['about']}")
          for each in systems],
     )  # fmt: skip
-    click.echo("Each proxy also with '+bypass': sockproxy attach on its cgroup and its peers'.\n")
+    click.echo(
+        "Proxies of others, and relay, also as NAME+bypass: with client and server in a bypass.\n"
+    )
     table(
         ("TOOL", "HERE", "TESTS"),
         [(each["name"], _here(each["missing"]), " ".join(each["tests"])) for each in tools],

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
 import random
-import signal
+import tempfile
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import click
 
-from sockproxy.bench.campaign import Campaign, Interrupted
-from sockproxy.bench.document import Document, results_folder, save
+from sockproxy.bench.campaign import Campaign
+from sockproxy.bench.document import Document, check_place, results_folder, save
+from sockproxy.bench.interrupt import Interrupted, held, watching
 from sockproxy.bench.peers import find_peers
 from sockproxy.bench.report.text import render
 from sockproxy.bench.scenario import Scenario, find_scenario
@@ -24,7 +24,6 @@ from sockproxy.errors import PermissionDenied, SockproxyError
 __all__ = ["run"]
 
 FAILED = 1
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EPILOG = """\b
 Examples:
   sockproxy bench run quick
@@ -33,7 +32,8 @@ Examples:
 
 \b
 Exit status: 0 all was measured; 1 something failed, the rest was kept; 2 usage;
-3 not root; 128 + N ended by signal N, with what was measured kept.
+3 not root; 4 no cgroup v2, nft or BPF; 128 + N ended by signal N, with what was
+measured kept.
 """
 
 
@@ -73,31 +73,47 @@ def run(
     system has its turn in every round, in random order. Ctrl-C keeps what was measured.
     """
     chosen = find_scenario(scenario).narrowed(rounds, seconds, only, systems)
-    peers = find_peers(folder)
-    seed = random.randrange(1 << 32) if seed is None else seed
-    campaign = Campaign(chosen, peers, seed=seed, slack=slack, progress=_silent if quiet else _say)
+    campaign = Campaign(
+        chosen,
+        find_peers(folder),
+        seed=random.randrange(1 << 32) if seed is None else seed,
+        slack=slack,
+        progress=_silent if quiet else _say,
+    )
     if os.geteuid() != 0:
         raise PermissionDenied("make network namespaces", hint="run 'sockproxy bench' as root")
     path = output or _default_path(chosen)
-    before = {number: signal.signal(number, _interrupt) for number in ENDING}
-    code = 0
-    try:
-        campaign.run()
-    except Interrupted as error:
-        code = 128 + int(error.args[0])
+    check_place(path)
+    code, kept = 0, False
+    with watching():
+        try:
+            campaign.run()
+        except Interrupted as error:
+            code = 128 + error.number
+        finally:
+            with held():  # before anything else, as there may be nobody to show it to
+                kept = _keep(campaign.document, path)
+    if code:
         _say("interrupted: everything is undone; what was measured is kept")
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    _show(campaign.document, as_json)
-    if campaign.document["samples"]:
-        save(campaign.document, path)
-        _say(f"kept in {path}; 'sockproxy bench report' makes a page of it")
-    return code or _failures(campaign.document)
+    click.echo(json.dumps(campaign.document, indent=1) if as_json else render(campaign.document))
+    return code or _failures(campaign.document) or (0 if kept else FAILED)
 
 
-def _show(document: Document, as_json: bool) -> None:
-    click.echo(json.dumps(document, indent=1) if as_json else render(document))
+def _keep(document: Document, path: Path) -> bool:
+    """Write it where it was asked for, or else where there is room. Whether the first."""
+    if not document["samples"]:
+        return True
+    try:
+        save(document, path)
+        _say(f"kept in {path}; 'sockproxy bench report {path}' makes a page of it")
+        return True
+    except SockproxyError as error:
+        other = Path(tempfile.gettempdir()) / path.name
+        with contextlib.suppress(SockproxyError):
+            save(document, other)
+            _say(f"kept in {other}")
+        _say(f"failed: {error}")
+        return False
 
 
 def _failures(document: Document) -> int:
@@ -114,15 +130,9 @@ def _default_path(scenario: Scenario) -> Path:
 
 
 def _say(line: str) -> None:
-    click.echo(f"bench: {line}", err=True)
+    with contextlib.suppress(OSError):  # nobody listens any more: no reason to lose what follows
+        click.echo(f"bench: {line}", err=True)
 
 
 def _silent(line: str) -> None:
     del line
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    # What is undone from here on takes seconds at most: a second Ctrl-C must not cut it.
-    for each in ENDING:
-        signal.signal(each, signal.SIG_IGN)
-    raise Interrupted(number)

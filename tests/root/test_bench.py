@@ -215,7 +215,10 @@ def test_a_server_that_is_killed(tmp_path):
     document = json.loads(output)
     (failure,) = document["failures"]
     assert "SIGKILL" in failure["why"]
-    assert document["samples"]
+    # It was started anew for the others.
+    (other,) = {"plain", "relay"} - {failure["system"]}
+    (case,) = document["cases"]
+    assert len(samples(document, case["key"], other)) == 5
     assert "Traceback" not in errors
 
 
@@ -231,6 +234,9 @@ def test_a_full_disk_loses_only_the_file(tmp_path):
         subprocess.run(["umount", full], check=True)
     assert done.returncode == 1
     assert "No space left on device (ENOSPC)" in done.stderr.splitlines()[-1]
+    (kept,) = Path(tempfile.gettempdir()).glob("result.json")
+    assert str(kept) in done.stderr
+    kept.unlink()
     assert "pingpong rr" in done.stdout  # the table is there
 
 
@@ -253,6 +259,36 @@ def test_a_signal_keeps_what_was_measured(tmp_path, number):
     document = json.loads(output.read_text())
     assert not document["complete"]
     assert document["samples"]
+
+
+def test_nobody_listens_to_what_it_says(tmp_path):
+    """Its output goes into pipes that nobody reads: the result is kept all the same."""
+    output = tmp_path / "result.json"
+    scenario = mini(tmp_path, systems=["plain"])
+    with start_bench("run", scenario, "--output", output) as process:
+        process.stdout.close()
+        process.stderr.close()
+        process.wait(60)
+    assert json.loads(output.read_text())["complete"]
+
+
+def test_a_place_that_cannot_be_written_is_told_before(tmp_path):
+    done = bench("run", mini(tmp_path, systems=["plain"]), "--output", "/proc/none/x.json")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.tools("socat")
+def test_the_next_run_ends_what_a_peer_of_a_killed_one_left(tmp_path):
+    """A process that does not end with its parent."""
+    peer(tmp_path, "slow", f"{SOCAT.removeprefix('exec ')},fork {UPSTREAM}; true")
+    scenario = mini(tmp_path, systems=["slow"], rounds=20)
+    with start_bench("run", scenario, "--peers", tmp_path / "peers") as process:
+        for line in process.stderr:
+            if " left: " in line:
+                break
+        process.kill()
+    assert bench("run", mini(tmp_path, systems=["plain"])).returncode == 0
 
 
 def test_the_next_run_collects_what_a_killed_one_left(tmp_path):
@@ -285,6 +321,7 @@ def test_the_next_run_collects_what_a_killed_one_left(tmp_path):
         (PLAIN_LINE + "size = '0'", "size: must be from 1 byte"),
         (PLAIN_LINE + "size = 'big'", "size 'big'"),
         (PLAIN_LINE + "connections = 0", "whole number from 1"),
+        (PLAIN_LINE + "connections = 2", "pingpong rr has one"),
         (PLAIN_LINE + "topology = 'ring'", "'ring' is none of loopback"),
         (PLAIN_LINE.replace("plain", "pla in"), "is no system"),
         (PLAIN_LINE.replace("plain", "ngnix"), "no system ngnix"),

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from sockproxy.bench.process import Place, Server, find_program, run
+from sockproxy.bench.process import Place, Server, run
+from sockproxy.bench.programs import find_program
 
 __all__ = ["Host", "Load", "Outcome", "Target", "Test", "Tool"]
 
@@ -35,6 +36,7 @@ class Load(Protocol):
 class Test:
     """One test of a tool. size: of a message, unless the scenario says another.
 
+    sized, many: whether a scenario may choose the size, and more than one connection.
     headline: the figure that matters most, by its key in metrics.METRICS.
     counted: runs for a number of transactions, not for a time.
     """
@@ -42,6 +44,8 @@ class Test:
     size: int
     headline: str
     counted: bool = False
+    sized: bool = True
+    many: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,8 @@ class Tool(ABC):
     """All that must be on the PATH."""
     install: ClassVar[str]
     """How to get them."""
-    version: ClassVar[tuple[str, ...]]
+    versions: ClassVar[Mapping[str, Sequence[str]]]
+    """What prints the version of each."""
     tests: ClassVar[Mapping[str, Test]]
     port: ClassVar[int]
     """Of the connections that are measured: those that a proxy is put into."""

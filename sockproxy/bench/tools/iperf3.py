@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool
@@ -21,7 +21,7 @@ class Iperf3(Tool):
     title = "iperf3"
     programs = ("iperf3",)
     install = "apt-get install iperf3"
-    version = ("iperf3", "--version")
+    versions: ClassVar[Mapping[str, Sequence[str]]] = {"iperf3": ("iperf3", "--version")}
     tests: ClassVar[Mapping[str, Test]] = {
         "stream": Test(128 << 10, "gbit_per_s"),
         "reverse": Test(128 << 10, "gbit_per_s"),
@@ -57,10 +57,11 @@ class Iperf3(Tool):
                 ways.append(end["sum_received_bidir_reverse"])
             rate = sum(way["bits_per_second"] for way in ways)
             payload = sum(int(way["bytes"]) for way in ways)
+            checks = _checks(end)
         except (ValueError, KeyError, TypeError):
             words = " ".join(output.split())[:200]
             raise SockproxyError(f"iperf3 gave no figures: {words or 'nothing'}") from None
-        return Outcome({"gbit_per_s": rate / 1e9}, payload, checks=_checks(end), raw=end)
+        return Outcome({"gbit_per_s": rate / 1e9}, payload, checks=checks, raw=end)
 
 
 def _checks(end: dict[str, Any]) -> tuple[str, ...]:

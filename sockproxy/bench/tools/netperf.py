@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool
@@ -27,13 +27,13 @@ class Netperf(Tool):
     title = "netperf"
     programs = ("netperf", "netserver")
     install = "tools/setup-debian, or apt-get install netperf from Debian's component non-free"
-    version = ("netperf", "-V")
+    versions: ClassVar[Mapping[str, Sequence[str]]] = {"netperf": ("netperf", "-V")}
     tests: ClassVar[Mapping[str, Test]] = {
-        "TCP_STREAM": Test(128 << 10, "gbit_per_s"),
-        "TCP_MAERTS": Test(128 << 10, "gbit_per_s"),
-        "TCP_RR": Test(64, "per_s"),
+        "TCP_STREAM": Test(128 << 10, "gbit_per_s", many=False),
+        "TCP_MAERTS": Test(128 << 10, "gbit_per_s", many=False),
+        "TCP_RR": Test(64, "per_s", many=False),
         # Told a time, netserver sits in accept() for four seconds after the end.
-        "TCP_CRR": Test(64, "per_s", counted=True),
+        "TCP_CRR": Test(64, "per_s", counted=True, many=False),
     }
     port = 12866  # of the data connection, which alone goes through a proxy
 

@@ -6,11 +6,11 @@ import pwd
 import re
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from sockproxy.bench.process import find_program
+from sockproxy.bench.programs import find_program
 from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool
 from sockproxy.errors import SockproxyError
 
@@ -29,9 +29,15 @@ class Pgbench(Tool):
     title = "pgbench"
     programs = ("pgbench", "initdb", "postgres", "setpriv")
     install = "apt-get install postgresql postgresql-contrib"
-    version = ("postgres", "--version")
+    versions: ClassVar[Mapping[str, Sequence[str]]] = {
+        "pgbench": ("pgbench", "--version"),
+        "postgres": ("postgres", "--version"),
+    }
     # The size is that of an answer, roughly; it cannot be chosen.
-    tests: ClassVar[Mapping[str, Test]] = {"select": Test(100, "per_s"), "tpcb": Test(100, "per_s")}
+    tests: ClassVar[Mapping[str, Test]] = {
+        "select": Test(100, "per_s", sized=False),
+        "tpcb": Test(100, "per_s", sized=False),
+    }
     port = 5432
     unix = True
 

@@ -7,8 +7,8 @@
  *
  * WHERE: ADDRESS:PORT, or a path. rr: requests and answers of SIZE bytes. stream: writes of
  * SIZE bytes one way, and then the server's word for how many came. crr: connect, one request
- * and answer, close. One connection at a time. The client prints JSON; either ends with a line
- * on stderr and status 1 at the first wrong byte.
+ * and answer, close. One connection at a time. The client prints JSON; the client ends
+ * with a line on stderr and status 1 at the first wrong byte, the server closes the connection.
  *
  * The byte at position p of either direction is pattern[p % PERIOD]. The pattern is random and
  * its length a prime, so that what is lost, repeated or exchanged does not fit.
@@ -16,6 +16,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -39,10 +40,21 @@ struct way {
 	uint64_t sent, received;
 };
 
+static jmp_buf next_connection;
+static int serving;
+
+/* A client ends. A server is there for the next one: it is not its fault. */
+static void give_up(void)
+{
+	if (serving)
+		longjmp(next_connection, 1);
+	exit(1);
+}
+
 static void fail(const char *what)
 {
 	perror(what);
-	exit(1);
+	give_up();
 }
 
 static void make_pattern(void)
@@ -90,7 +102,7 @@ static size_t take_some(struct way *way, size_t size)
 	if (memcmp(buffer, pattern + way->received % PERIOD, got)) {
 		fprintf(stderr, "pingpong: a wrong byte after %llu\n",
 			(unsigned long long)way->received);
-		exit(1);
+		give_up();
 	}
 	way->received += got;
 	return got;
@@ -108,7 +120,7 @@ static int take(struct way *way, size_t size)
 			return 0;
 		if (!got) {
 			fprintf(stderr, "pingpong: an end in the middle of a message\n");
-			exit(1);
+			give_up();
 		}
 		rest -= got;
 	}
@@ -166,12 +178,18 @@ static void serve(const char *where)
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(listener, (void *)&at, length) || listen(listener, 128))
 		fail("pingpong: listen");
+	serving = 1;
 	for (;;) {
-		struct way way = {.fd = accept(listener, NULL, NULL)};
+		static struct way way; /* not lost by longjmp() */
 		uint32_t size;
 
-		if (way.fd < 0)
-			fail("pingpong: accept");
+		if (setjmp(next_connection))
+			close(way.fd);
+		way = (struct way){.fd = accept(listener, NULL, NULL)};
+		if (way.fd < 0) {
+			perror("pingpong: accept");
+			exit(1);
+		}
 		no_delay(way.fd);
 		if (read_number(way.fd, &size, sizeof(size))) {
 			if (size == STREAM) {

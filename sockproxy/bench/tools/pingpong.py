@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,11 +20,11 @@ class Pingpong(Tool):
     title = "pingpong"
     programs = ("cc",)
     install = "apt-get install gcc libc6-dev"
-    version = ("cc", "--version")
+    versions: ClassVar[Mapping[str, Sequence[str]]] = {"cc": ("cc", "--version")}
     tests: ClassVar[Mapping[str, Test]] = {
-        "rr": Test(64, "per_s"),
-        "stream": Test(128 << 10, "gbit_per_s"),
-        "crr": Test(64, "per_s"),
+        "rr": Test(64, "per_s", many=False),
+        "stream": Test(128 << 10, "gbit_per_s", many=False),
+        "crr": Test(64, "per_s", many=False),
     }
     port = 7007
     unix = True

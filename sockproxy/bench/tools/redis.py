@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool
@@ -17,7 +17,7 @@ class Redis(Tool):
     title = "redis-benchmark"
     programs = ("redis-server", "redis-benchmark")
     install = "apt-get install redis-server redis-tools"
-    version = ("redis-server", "--version")
+    versions: ClassVar[Mapping[str, Sequence[str]]] = {"redis": ("redis-server", "--version")}
     tests: ClassVar[Mapping[str, Test]] = {
         "GET": Test(64, "per_s", counted=True),
         "SET": Test(64, "per_s", counted=True),

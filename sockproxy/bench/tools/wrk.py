@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool
@@ -36,7 +36,10 @@ class Wrk(Tool):
     title = "wrk to nginx"
     programs = ("wrk", "nginx")
     install = "apt-get install wrk nginx"
-    version = ("nginx", "-v")
+    versions: ClassVar[Mapping[str, Sequence[str]]] = {
+        "wrk": ("wrk", "-v"),
+        "nginx": ("nginx", "-v"),
+    }
     tests: ClassVar[Mapping[str, Test]] = {"GET": Test(1 << 10, "per_s")}
     port = 8080
 
@@ -72,7 +75,9 @@ class Wrk(Tool):
             "p50_us": _microseconds(percentiles["50"]),
             "p99_us": _microseconds(percentiles["99"]),
         }
-        return Outcome(values, read, done, ("no error, and every answer whole",), raw=output)
+        return Outcome(
+            values, done * load.size, done, ("no error, and every answer whole",), raw=output
+        )
 
 
 def _microseconds(text: str) -> float:
