@@ -32,4 +32,5 @@ def version(argv: Sequence[str]) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     lines = (done.stdout or done.stderr).strip().splitlines()
-    return lines[0].strip() if lines else None
+    # Some begin with the path that they were called by.
+    return lines[0].replace(program, argv[0]).strip() if lines else None
