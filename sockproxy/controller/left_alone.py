@@ -13,7 +13,7 @@ from sockproxy.cgroup import Cgroup, find_mount
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel.fionread import counts_tcp
 
-__all__ = ["listening", "must_be_left_alone"]
+__all__ = ["FIONREAD_USERS", "listening", "must_be_left_alone"]
 
 # Names of processes. These are known to ask FIONREAD before they read; see kernel/fionread.py.
 FIONREAD_USERS = ("nginx", "java", "dotnet")

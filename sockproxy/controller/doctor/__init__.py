@@ -1,0 +1,13 @@
+"""What this machine can do, and which of the kernel's bugs it has: each probe tries it.
+
+A probe is one module of probes/: plain data and a function. It runs in a process of its own, so
+that one which hangs or crashes has failed, and nothing else.
+"""
+
+from __future__ import annotations
+
+from sockproxy.controller.doctor.examine import Verdict, examine, verdicts
+from sockproxy.controller.doctor.probe import MECHANISMS, SPLICE, Finding, Probe
+from sockproxy.controller.doctor.probes import PROBES
+
+__all__ = ["MECHANISMS", "PROBES", "SPLICE", "Finding", "Probe", "Verdict", "examine", "verdicts"]

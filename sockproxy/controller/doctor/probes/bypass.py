@@ -1,0 +1,31 @@
+"""Messages between two sockets of a cgroup skip TCP, and none is left behind by detach."""
+
+from __future__ import annotations
+
+from sockproxy.controller.doctor.probe import BYPASS, Kind, Probe
+from sockproxy.controller.doctor.sockets import PATIENCE, bypassed, converse, tcp_pair
+from sockproxy.errors import SockproxyError
+
+__all__ = ["PROBE"]
+
+
+def run() -> str:
+    with bypassed() as messages:
+        one, other = tcp_pair()
+        one.settimeout(PATIENCE)
+        converse(one, other)
+        one.close()
+        other.close()
+        past = messages()
+    if not past:
+        raise SockproxyError("no message was bypassed")
+    return f"{past} of 8 messages skipped TCP"
+
+
+PROBE = Probe(
+    "bypass",
+    run,
+    "use 'attach --observe', or only 'proxy', on this kernel",
+    Kind.DOES,
+    (BYPASS,),
+)

@@ -1,0 +1,30 @@
+"""Bytes go from socket to socket in the kernel, and so does the end of the stream."""
+
+from __future__ import annotations
+
+import socket
+
+from sockproxy.controller.doctor.probe import KERNEL, SPLICE, Kind, Probe
+from sockproxy.controller.doctor.sockets import spliced_pair
+from sockproxy.controller.splicer import Splicer
+from sockproxy.errors import SockproxyError
+
+__all__ = ["PROBE"]
+
+
+def run() -> str:
+    with Splicer(pairs=2, eager=True) as splicer:
+        client, server, splice = spliced_pair(splicer)
+        client.sendall(b"request")
+        echoed = server.recv(100)
+        moved = splice.stats().forward.redirected
+        client.shutdown(socket.SHUT_WR)
+        end = server.recv(1)
+        client.close()
+        server.close()
+    if (echoed, moved, end) != (b"request", 7, b""):
+        raise SockproxyError(f"sent 7 bytes, received {len(echoed)}, {moved} by the kernel")
+    return "7 bytes and an end of stream"
+
+
+PROBE = Probe("redirect", run, KERNEL, Kind.DOES, (SPLICE,))

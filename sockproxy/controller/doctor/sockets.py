@@ -1,0 +1,67 @@
+"""Sockets for probes: pairs on loopback, spliced ones, and some inside of a bypass."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sockproxy.cgroup import create_owned, sweep
+from sockproxy.controller.bypass import BypassOptions, attach, detach
+from sockproxy.controller.bypass_view import bypass_status
+from sockproxy.controller.splicer import Splicer
+from sockproxy.errors import SockproxyError, Unsupported
+
+__all__ = ["PATIENCE", "bypassed", "converse", "spliced_pair", "tcp_pair"]
+
+PATIENCE = 4.0  # seconds for a few bytes on loopback
+DRAIN = 2.0  # seconds
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets on loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname(), timeout=PATIENCE)
+        server, _ = listener.accept()
+    server.settimeout(PATIENCE)
+    return client, server
+
+
+def spliced_pair(splicer: Splicer) -> tuple[socket.socket, socket.socket, Any]:
+    """Two far ends, and the splice between them."""
+    if not splicer.accelerated:
+        raise Unsupported("not tried: the programs do not load", hint="see 'programs load'")
+    client, near = tcp_pair()
+    server, far = tcp_pair()
+    return client, server, splicer.splice(near, far)
+
+
+@contextlib.contextmanager
+def bypassed() -> Iterator[Callable[[], int]]:
+    """This process in a cgroup with a bypass; a function that tells how many messages skipped
+    TCP so far."""
+    sweep()
+    name = f"doctor-{os.getpid()}"
+    group = create_owned("doctor")
+    try:
+        attach(name, group.path, BypassOptions(connections=8))
+        try:
+            with group.entered():
+                yield lambda: int(bypass_status(name)["bypassed_messages"])
+        finally:
+            detach(name, DRAIN)
+    finally:
+        group.remove()
+
+
+def converse(one: socket.socket, other: socket.socket, turns: int = 4) -> None:
+    """Requests of one byte and their answers, each looked at."""
+    for number in range(turns):
+        message = bytes([number])
+        one.sendall(message)
+        got = other.recv(2)
+        other.sendall(got)
+        if got != message or one.recv(2) != message:
+            raise SockproxyError(f"message {number} came as another")
