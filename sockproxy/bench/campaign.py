@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import random
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -21,19 +20,17 @@ from sockproxy.bench.peers import Peer
 from sockproxy.bench.programs import find_program, version
 from sockproxy.bench.scenario import RUN_OVERHEAD, Case, Scenario
 from sockproxy.bench.stage import Stage, staged
-from sockproxy.bench.standing import Under, end_bypass
+from sockproxy.bench.standing import Under, end_bypass, sweep_bypasses
 from sockproxy.bench.summary import noise, summarize
 from sockproxy.bench.systems import System, resolve
 from sockproxy.bench.tools import TOOLS, Tool
 from sockproxy.cgroup import Cgroup, create_owned, orphans, sweep
-from sockproxy.controller.bypass import detach, is_orphaned, names
 from sockproxy.errors import SockproxyError, Unsupported
 
 __all__ = ["Campaign"]
 
 MOST_COUNTED = 2_000_000  # transactions
 GRACE = 1.0  # seconds that what is left in a cgroup has to end
-DRAIN = 5.0  # seconds
 CONFIDENCE = 0.95
 Progress = Callable[[str], None]
 
@@ -294,6 +291,4 @@ def _collect_orphans() -> None:
             group.end_all(GRACE)
     sweep()
     sweep_folders()
-    for name in names():
-        if re.fullmatch(r"bench-\d+", name) and is_orphaned(name):
-            detach(name, DRAIN)
+    sweep_bypasses()

@@ -26,7 +26,6 @@ confidence interval; `verdict` is "better", "worse", "no difference" or "too few
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import tempfile
@@ -89,11 +88,9 @@ def save(document: Document, path: Path) -> None:
 
 def check_place(path: Path) -> None:
     """Raise SockproxyError now rather than at the end of a long run, when it cannot be written."""
-    if path.exists() and not path.is_file() and not path.is_dir():
-        return  # /dev/stdout, a pipe
+    if _is_device(path):
+        return
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "")
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
@@ -104,8 +101,8 @@ def check_place(path: Path) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all. Raises SockproxyError when the disk is full, for one."""
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)  # /dev/stdout, a pipe: not to be put something else in place
+        if _is_device(path):
+            path.write_bytes(content)
             return
         target = path.resolve()  # through a symbolic link to the file itself
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +116,11 @@ def write_whole(path: Path, content: bytes) -> None:
         raise  # the reader of our output has gone: main() knows
     except OSError as error:
         raise _unwritable(path, error) from None
+
+
+def _is_device(path: Path) -> bool:
+    """/dev/stdout, a pipe: not to be put something else in place. No command takes a folder."""
+    return path.exists() and not path.is_file()
 
 
 def _unwritable(path: Path, error: OSError) -> SockproxyError:

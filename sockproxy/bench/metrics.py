@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["METRICS", "Metric"]
+__all__ = ["METRICS", "Metric", "recorded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +37,11 @@ METRICS = {
     )
 }
 """By key. A case has some of them; its headline is "gbit_per_s" or "per_s"."""
+
+
+def recorded(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
+    """Those of a document, which may be another version's: its part `metrics`."""
+    return {
+        key: Metric(key, it["title"], it["more_is_better"], it["digits"], it["scale"])
+        for key, it in metrics.items()
+    }

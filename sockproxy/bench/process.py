@@ -18,6 +18,7 @@ from sockproxy.bench.programs import find_program
 from sockproxy.bench.topology import Namespace
 from sockproxy.cgroup import Cgroup, current
 from sockproxy.errors import SockproxyError
+from sockproxy.net.listeners import listeners
 
 __all__ = ["Place", "Server", "run", "run_client"]
 
@@ -26,7 +27,6 @@ GRACE = 2.0  # seconds for one to end
 MOST_WRITTEN = 64 << 20  # bytes of each file of who is limited: logs, what a client prints
 TAIL = 400  # characters of what a program said that are shown
 MOST_OUTPUT = 16 << 20  # bytes of what a client may print
-TCP_LISTEN = "0A"
 PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -121,13 +121,7 @@ class Server:
 
     def listens(self, port: int) -> bool:
         """Whether something in its namespace listens on the port; asked without connecting."""
-        for name in ("tcp", "tcp6"):
-            table = Path(f"/proc/{self._process.pid}/net/{name}")
-            for line in table.read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == TCP_LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                    return True
-        return False
+        return any(port == each for each, _ in listeners(self._process.pid))
 
     def wait_for(self, ready: Callable[[], bool]) -> None:
         """Return when it is ready. Raises SockproxyError when it ends, or takes too long."""

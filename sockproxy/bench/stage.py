@@ -40,12 +40,11 @@ class Stage:
 
     def raise_up(self, system: System, number: int) -> Under:
         """Start a system's proxies, which must be closed. Raises SockproxyError."""
-        under = Under(system, self.topology, self.tool.port, self.group.child(f"proxy-{number}"))
-        server = self.host.place
-        # Their cgroup is the system's own.
+        group = self.group.child(f"proxy-{number}")
+        under = Under(system, self.topology, self.tool.port, group)
+        beside = {"outbound": self.client, "inbound": self.host.place}
         places = {
-            "outbound": Place(self.client.namespace, self.group, self.client.cpus, PROXY_GROUP),
-            "inbound": Place(server.namespace, self.group, server.cpus, PROXY_GROUP),
+            side: Place(end.namespace, group, end.cpus, PROXY_GROUP) for side, end in beside.items()
         }
         try:
             under.start(places, number)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sockproxy.bench.folder import own_folder
@@ -15,15 +16,16 @@ from sockproxy.bench.process import Place, Server
 from sockproxy.bench.systems import System
 from sockproxy.bench.topology import LOOPBACK, Hop, Topology
 from sockproxy.cgroup import Cgroup
-from sockproxy.controller.bypass import BypassOptions, attach, detach, names
+from sockproxy.controller.bypass import BypassOptions, attach, detach, is_orphaned, names
 from sockproxy.controller.bypass_view import bypass_status
 from sockproxy.controller.runtime import ask
 from sockproxy.errors import SockproxyError
 
-__all__ = ["Under", "end_bypass"]
+__all__ = ["Under", "end_bypass", "sweep_bypasses"]
 
 # Ports of the proxies, below those that netperf takes for itself.
 OUTBOUND, INBOUND = 4100, 4300
+BYPASS_PREFIX = "bench-"
 DRAIN = 5.0  # seconds
 GRACE = 1.0  # seconds that what a proxy started has to end
 
@@ -48,7 +50,7 @@ class Under:
     def start(self, places: Mapping[str, Place], number: int) -> None:
         """Start its proxies, on ports of that number. After an error close() is due as well.
 
-        places: "outbound", beside the client, and "inbound", beside the server.
+        places: "outbound", beside the client, and "inbound", beside the server; in its cgroup.
         """
         self.cgroup.create()
         self._undo.callback(self.cgroup.remove)
@@ -71,7 +73,7 @@ class Under:
         }  # fmt: skip
         os.mkdir(folder, mode=0o755)
         argv = peer.command(folder, values)
-        server = Server(replace(place, cgroup=self.cgroup), argv, folder=folder)
+        server = Server(place, argv, folder=folder)
         self._undo.callback(server.close)
         server.wait_for(functools.partial(server.listens, hop.port))
         self._servers.append(server)
@@ -111,11 +113,8 @@ class Under:
 
     def groups(self) -> list[Cgroup]:
         """Where its processes are: sockproxy's own proxy makes a cgroup for itself."""
-        return list({each.path: each for each in (self.cgroup, *self._cgroups())}.values())
-
-    def _cgroups(self) -> Iterator[Cgroup]:
-        for server in self._servers:
-            yield server.cgroup
+        found = [self.cgroup, *(server.cgroup for server in self._servers)]
+        return list({each.path: each for each in found}.values())
 
     def carried(self, payload: int) -> dict[str, int]:
         """Bytes by way since it was switched on; asked while it still is.
@@ -154,7 +153,14 @@ class Under:
 
 
 def _bypass_name() -> str:
-    return f"bench-{os.getpid()}"
+    return f"{BYPASS_PREFIX}{os.getpid()}"
+
+
+def sweep_bypasses() -> None:
+    """Detach the bypasses of runs that were killed, once their cgroups are removed."""
+    for name in names():
+        if re.fullmatch(BYPASS_PREFIX + r"\d+", name) and is_orphaned(name):
+            detach(name, DRAIN)
 
 
 def end_bypass() -> None:

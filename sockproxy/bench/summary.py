@@ -82,13 +82,8 @@ def _unsteady(document: Document) -> str:
         for (case, metric, system), rounds in figures(document).items()
         if headlines[case] == metric
     }
-    far = [cell for cell, spread in spreads.items() if spread > SPREAD]
-    if not far:
-        return ""
-    worst = max(far, key=lambda cell: spreads[cell])
-    return (
-        f"{len(far)} of {len(spreads)} headline figures spread over more than {SPREAD:.0%} of"
-        f" their median, worst {worst[1]} in {worst[0]} with {spreads[worst]:.0%}: {ADVICE}"
+    return _beyond(
+        spreads, SPREAD, f"{{}} headline figures spread over more than {SPREAD:.0%} of their median"
     )
 
 
@@ -105,11 +100,18 @@ def _disturbed(document: Document) -> str:
         share = sample["cpu"].get("foreign", 0.0) / time if time > 0 else 0.0
         shares.setdefault((sample["case"], sample["system"]), []).append(share)
     typical = {cell: median(each) for cell, each in shares.items()}
-    far = [cell for cell, share in typical.items() if share > FOREIGN]
+    return _beyond(
+        typical,
+        FOREIGN,
+        f"others took more than {FOREIGN:.0%} of the CPUs during {{}} measurements",
+    )
+
+
+def _beyond(shares: Mapping[tuple[str, str], float], limit: float, trouble: str) -> str:
+    """The trouble, how many cells have it, and which most; empty where none is over the limit."""
+    far = [cell for cell, share in shares.items() if share > limit]
     if not far:
         return ""
-    worst = max(far, key=lambda cell: typical[cell])
-    return (
-        f"others took more than {FOREIGN:.0%} of the CPUs during {len(far)} of {len(typical)}"
-        f" measurements, worst {worst[1]} in {worst[0]} with {typical[worst]:.0%}: {ADVICE}"
-    )
+    case, system = worst = max(far, key=lambda cell: shares[cell])
+    told = trouble.format(f"{len(far)} of {len(shares)}")
+    return f"{told}, worst {system} in {case} with {shares[worst]:.0%}: {ADVICE}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sockproxy.cgroup.group import Cgroup, current, find_by_id
 from sockproxy.cgroup.mount import find_mount, mount_points
-from sockproxy.cgroup.owned import create_owned, orphans, start_time, sweep
+from sockproxy.cgroup.owned import create_owned, is_owner_dead, orphans, owner_mark, sweep
 
 __all__ = [
     "Cgroup",
@@ -12,8 +12,9 @@ __all__ = [
     "current",
     "find_by_id",
     "find_mount",
+    "is_owner_dead",
     "mount_points",
     "orphans",
-    "start_time",
+    "owner_mark",
     "sweep",
 ]

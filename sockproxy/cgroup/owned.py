@@ -16,7 +16,8 @@ from sockproxy.cgroup.group import Cgroup, current, leave_to
 from sockproxy.cgroup.mount import find_mount
 from sockproxy.errors import CgroupError, SockproxyError
 
-__all__ = ["OwnedCgroup", "create_owned", "orphans", "start_time", "sweep"]
+__all__ = ["OwnedCgroup", "create_owned", "is_owner_dead", "orphans", "owner_mark", "start_time",
+           "sweep"]  # fmt: skip
 
 PARENT = "sockproxy"
 TRIES = 10
@@ -52,11 +53,22 @@ def start_time(pid: int) -> int | None:
     return int(stat.rpartition(")")[2].split()[19])
 
 
+def owner_mark() -> str:
+    """What names a thing as this process's: a pid alone may be another process by now."""
+    pid = os.getpid()
+    return f"{pid}.{start_time(pid)}"
+
+
+def is_owner_dead(name: str) -> bool:
+    """Whether a name has a mark, and that is of a process which is no more."""
+    found = _OWNED.fullmatch(name)
+    return found is not None and start_time(int(found[1])) != int(found[2])
+
+
 def create_owned(name: str) -> OwnedCgroup:
     """A new group for this process. Raises CgroupError and its kin."""
     parent = Cgroup(find_mount()).child(PARENT)
-    pid = os.getpid()
-    path = parent.child(f"{name}.{pid}.{start_time(pid)}").path
+    path = parent.child(f"{name}.{owner_mark()}").path
     for _ in range(TRIES):
         with contextlib.suppress(CgroupError):  # it exists: another process was first
             parent.create()
@@ -74,12 +86,8 @@ def create_owned(name: str) -> OwnedCgroup:
 def orphans() -> list[Cgroup]:
     """The groups of processes that are dead."""
     parent = Cgroup(find_mount()).child(PARENT)
-    found = []
-    for path in sorted(parent.path.glob("*")):
-        name = _OWNED.fullmatch(path.name)
-        if name is not None and path.is_dir() and start_time(int(name[1])) != int(name[2]):
-            found.append(Cgroup(path))
-    return found
+    paths = sorted(parent.path.glob("*"))
+    return [Cgroup(path) for path in paths if path.is_dir() and is_owner_dead(path.name)]
 
 
 def sweep() -> list[Path]:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-import click
+from importlib import import_module
 
-from sockproxy.cli.bench_compare import compare
-from sockproxy.cli.bench_list import list_all
-from sockproxy.cli.bench_report import report
-from sockproxy.cli.bench_run import run
+import click
 
 __all__ = ["bench"]
 
+COMMANDS = {
+    "list": "bench_list.list_all",
+    "run": "bench_run.run",
+    "compare": "bench_compare.compare",
+    "report": "bench_report.report",
+}
 
-@click.group(name="bench")
+
+class OnDemand(click.Group):
+    """Imports a command when it is asked for: what a benchmark needs takes longer to import
+    than all other commands together."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(".")
+        found = getattr(import_module(f"sockproxy.cli.{module}"), name)
+        assert isinstance(found, click.Command)
+        return found
+
+
+@click.group(name="bench", cls=OnDemand)
 def bench() -> None:
     """Measure plain TCP, sockproxy and other proxies side by side, with real tools."""
-
-
-for _command in (list_all, run, compare, report):
-    bench.add_command(_command)

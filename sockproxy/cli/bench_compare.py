@@ -11,7 +11,7 @@ import click
 from sockproxy.bench.compare import TOLERANCE, Row, confidence_for, unlike
 from sockproxy.bench.compare import compare as compare_documents
 from sockproxy.bench.document import Document, load
-from sockproxy.bench.metrics import Metric
+from sockproxy.bench.metrics import Metric, recorded
 from sockproxy.bench.stats import Verdict
 from sockproxy.cli.output import show_json, table
 from sockproxy.errors import UsageError
@@ -84,9 +84,10 @@ def compare(
 
 
 def _show(document: Document, rows: list[Row], tolerance: float) -> None:
+    metrics = recorded(document["metrics"])
     table(
         ("CASE", "SYSTEM", "METRIC", "AGAINST", "A", "B", "B / A", "VERDICT"),
-        [_cells(document, row) for row in rows],
+        [_cells(metrics[row.metric], row) for row in rows],
     )
     counts = Counter(row.verdict for row in rows)
     percent = confidence_for(len(rows)) * 100
@@ -97,11 +98,7 @@ def _show(document: Document, rows: list[Row], tolerance: float) -> None:
     )
 
 
-def _cells(document: Document, row: Row) -> tuple[str, ...]:
-    about = document["metrics"][row.metric]
-    metric = Metric(
-        row.metric, about["title"], about["more_is_better"], about["digits"], about["scale"]
-    )
+def _cells(metric: Metric, row: Row) -> tuple[str, ...]:
     a, b = (f"{each:.2f}x" if row.baseline else metric.show(each) for each in (row.a, row.b))
     change = f"{row.change.ratio:.2f}x ({row.change.low:.2f}-{row.change.high:.2f})"
     verdict = row.verdict.upper() if row.verdict is Verdict.WORSE else str(row.verdict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
@@ -12,6 +12,7 @@ import psutil
 from sockproxy.cgroup import Cgroup, find_mount
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel.fionread import counts_tcp
+from sockproxy.net.listeners import listeners
 
 __all__ = ["FIONREAD_USERS", "listening", "must_be_left_alone"]
 
@@ -20,7 +21,6 @@ FIONREAD_USERS = ("nginx", "java", "dotnet")
 # These read by recv and go on by splice(2), which does not see what was bypassed: a short
 # answer in two parts stalls between them.
 SPLICE_USERS = ("haproxy",)
-LISTEN = "0A"
 
 
 def must_be_left_alone() -> tuple[str, ...]:
@@ -42,17 +42,10 @@ def listening(programs: Collection[str]) -> set[tuple[int, int]]:
             folder = Path(f"/proc/{process.pid}")
             netns = (folder / "ns/net").stat().st_ino
             sockets = {os.readlink(each) for each in (folder / "fd").iterdir()}
-            found |= {(netns, port) for port, inode in _listeners(folder) if inode in sockets}
+            # psutil would look into our own namespace.
+            found |= {
+                (netns, port)
+                for port, inode in listeners(process.pid)
+                if f"socket:[{inode}]" in sockets
+            }
     return found
-
-
-def _listeners(folder: Path) -> Iterator[tuple[int, str]]:
-    """Port, and socket as /proc/PID/fd calls it, of all listeners in a process's namespace.
-
-    psutil would look into our own.
-    """
-    for table in ("tcp", "tcp6"):
-        for line in (folder / "net" / table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == LISTEN:
-                yield int(fields[1].rpartition(":")[2], 16), f"socket:[{fields[9]}]"

@@ -16,6 +16,7 @@ from functools import cache
 
 from sockproxy.errors import SockproxyError
 from sockproxy.libbpf import Map, check, ffi, load_library
+from sockproxy.net.tcp import loopback_pair
 
 __all__ = ["counts_tcp"]
 
@@ -40,11 +41,8 @@ def _try_it() -> bool:
     made = lib.bpf_map_create(BPF_MAP_TYPE_SOCKMAP, b"probe", 4, 8, 1, ffi.NULL)
     sockmap = Map("probe", check(made, "create a sockmap"))
     try:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            one = socket.create_connection(listener.getsockname(), PATIENCE)
-            other, _ = listener.accept()
+        one, other = loopback_pair(PATIENCE)
         with one, other:
-            other.settimeout(PATIENCE)
             sockmap.update(ffi.new("uint32_t *", 0), ffi.new("uint64_t *", other.fileno()))
             one.sendall(b"count me")
             other.recv(1, socket.MSG_PEEK)

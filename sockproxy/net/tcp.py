@@ -9,6 +9,7 @@ __all__ = [
     "close_with_reset",
     "fence",
     "kick",
+    "loopback_pair",
     "set_keepalive",
     "socket_cookie",
     "spare_pacing",
@@ -35,6 +36,15 @@ def kick(sock: socket.socket) -> None:
     tcp_set_rcvlowat() calls data_ready, which wakes the strparser.
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+
+
+def loopback_pair(timeout: float) -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets on loopback, client and server, which wait so many seconds at most."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname(), timeout)
+        server, _ = listener.accept()
+    server.settimeout(timeout)
+    return client, server
 
 
 def fence(sock: socket.socket) -> int:

@@ -42,6 +42,14 @@ def bypassed_messages(request):
 
 
 @pytest.fixture
+def inside():
+    """A network namespace whose settings may be changed."""
+    made = Namespace(NAME)
+    yield made
+    made.remove()
+
+
+@pytest.fixture
 def two_namespaces():
     """Two namespaces with a veth between them: 10.99.0.1 and 10.99.0.2."""
     pair = [Namespace(f"{NAME}-{number}") for number in (1, 2)]

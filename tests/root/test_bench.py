@@ -302,7 +302,7 @@ def test_the_next_run_collects_what_a_killed_one_left(tmp_path):
     assert process.returncode == -signal.SIGKILL
     time.sleep(1)  # the kernel ends its children
     assert bench("run", scenario, "--rounds", 1).returncode == 0
-    assert not list(Path(tempfile.gettempdir()).glob(f"sockproxy-bench-{process.pid}.*"))
+    assert not list(Path(tempfile.gettempdir()).glob(f"sockproxy-bench-*.{process.pid}.*"))
 
 
 # -- what it refuses ----------------------------------------------------------------------

@@ -13,7 +13,6 @@ import pytest
 
 from sockproxy.controller.left_alone import listening
 from tests.support.bypass import NAME, connections, converse, sockproxy, status
-from tests.support.namespace import Namespace
 from tests.support.sockets import receive, tcp_pair
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -40,13 +39,6 @@ def named(name):
         yield
     finally:
         COMM.write_text(before)
-
-
-@pytest.fixture
-def inside():
-    made = Namespace(f"{NAME}-in")
-    yield made
-    made.remove()
 
 
 @contextlib.contextmanager

@@ -21,14 +21,6 @@ ROUNDS = 50
 WAIT = 20
 
 
-@pytest.fixture
-def inside():
-    """A network namespace whose settings may be changed."""
-    made = Namespace(NAME)
-    yield made
-    made.remove()
-
-
 def tune(namespace, **settings):
     """Set net.ipv4 settings of the namespace."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -126,3 +127,11 @@ def test_imports_from_outside_are_declared():
         for name in imported((PACKAGE / path).read_text(), package_of(path))
     }
     assert found <= allowed
+
+
+def test_no_command_pays_for_the_benchmarks():
+    """Their libraries take longer to import than all that the other commands need."""
+    code = "import sockproxy.cli.main, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert not {"pyroute2", "sockproxy.bench"} & set(loaded)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sockproxy.bench.document import Document
-from sockproxy.bench.metrics import Metric
+from sockproxy.bench.metrics import Metric, recorded
 from sockproxy.bench.report.parts import Comparison
 from sockproxy.bench.report.words import NONE, SPACE
 
@@ -25,10 +25,7 @@ class Facts:
 
     def __post_init__(self) -> None:
         self.titles = {each["key"]: each["title"] for each in self.document["systems"]}
-        self.metrics = {
-            key: Metric(key, it["title"], it["more_is_better"], it["digits"], it["scale"])
-            for key, it in self.document["metrics"].items()
-        }
+        self.metrics = recorded(self.document["metrics"])
         self.cells = {
             (each["case"], each["metric"], each["system"]): each
             for each in self.document["summary"]

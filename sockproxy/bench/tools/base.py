@@ -13,9 +13,11 @@ from typing import Any, ClassVar, Protocol
 
 from sockproxy.bench.process import Place, Server, run
 from sockproxy.bench.programs import find_program
+from sockproxy.errors import SockproxyError
 
-__all__ = ["Host", "Load", "Outcome", "Target", "Test", "Tool"]
+__all__ = ["TOLD", "Host", "Load", "Outcome", "Target", "Test", "Tool", "no_figures", "same_bytes"]
 
+TOLD = 300  # characters of a tool's output, in an error
 GRACE = 2.0  # seconds that what a server started has to end
 
 
@@ -126,6 +128,17 @@ class Host:
         self._servers.clear()
         self._undo.close()
         self.place.cgroup.end_all(GRACE)
+
+
+def no_figures(program: str, output: str) -> SockproxyError:
+    """What to raise for output that has no figures, or that is cut off."""
+    words = " ".join(output.split())[:TOLD]
+    return SockproxyError(f"{program} gave no figures: {words or 'nothing'}")
+
+
+def same_bytes(sent: int, received: int) -> tuple[str, ...]:
+    """The check that every byte which was sent was received too, where that holds."""
+    return ("as many bytes received as sent",) if sent == received else ()
 
 
 class Tool(ABC):

@@ -5,9 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool
+from sockproxy.bench.tools.base import (
+    Host,
+    Load,
+    Outcome,
+    Target,
+    Test,
+    Tool,
+    no_figures,
+    same_bytes,
+)
 from sockproxy.errors import SockproxyError
 
 __all__ = ["Iperf3"]
@@ -57,13 +66,7 @@ class Iperf3(Tool):
                 ways.append(end["sum_received_bidir_reverse"])
             rate = sum(way["bits_per_second"] for way in ways)
             payload = sum(int(way["bytes"]) for way in ways)
-            checks = _checks(end)
+            checks = same_bytes(end["sum_sent"]["bytes"], end["sum_received"]["bytes"])
         except (ValueError, KeyError, TypeError):
-            words = " ".join(output.split())[:200]
-            raise SockproxyError(f"iperf3 gave no figures: {words or 'nothing'}") from None
+            raise no_figures("iperf3", output) from None
         return Outcome({"gbit_per_s": rate / 1e9}, payload, checks=checks, raw=end)
-
-
-def _checks(end: dict[str, Any]) -> tuple[str, ...]:
-    sent, received = end["sum_sent"]["bytes"], end["sum_received"]["bytes"]
-    return ("as many bytes received as sent",) if sent == received else ()

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool
-from sockproxy.errors import SockproxyError
+from sockproxy.bench.tools.base import (
+    TOLD,
+    Host,
+    Load,
+    Outcome,
+    Target,
+    Test,
+    Tool,
+    no_figures,
+    same_bytes,
+)
 
 __all__ = ["Netperf"]
 
@@ -64,19 +73,14 @@ class Netperf(Tool):
             )
             if not load.test.endswith("RR"):
                 values = {"gbit_per_s": rate / 1e3}  # netperf's unit is 10^6 bits
-                return Outcome(values, received, checks=_checks(sent, received), raw=said)
+                return Outcome(values, received, checks=same_bytes(sent, received), raw=said)
             values = {"per_s": rate}
             for key in ("MEAN", "P50", "P99"):
                 values[f"{key.lower()}_us"] = float(said[f"{key}_LATENCY"])
         except (KeyError, ValueError):
-            words = " ".join(output.split())[-300:]
-            raise SockproxyError(f"netperf gave no figures: {words or 'nothing'}") from None
+            raise no_figures("netperf", output[-TOLD:]) from None
         if self.tests[load.test].counted:
             return Outcome(values, amount * 2 * load.size, amount, raw=said)
         # Its rate times its time misses the first and the last transaction.
         done = int(said["LOCAL_BYTES_RECVD"]) // load.size
         return Outcome(values, done * 2 * load.size, done, raw=said)
-
-
-def _checks(sent: int, received: int) -> tuple[str, ...]:
-    return ("as many bytes received as sent",) if sent == received else ()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from sockproxy.bench.programs import find_program
-from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool
+from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool, no_figures
 from sockproxy.errors import SockproxyError
 
 __all__ = ["Pgbench"]
@@ -72,8 +72,7 @@ class Pgbench(Tool):
     def read(self, load: Load, output: str, amount: int) -> Outcome:
         rate, mean, done = (each.search(output) for each in (RATE, LATENCY, DONE))
         if rate is None or mean is None or done is None:
-            words = " ".join(output.split())[:200]
-            raise SockproxyError(f"pgbench gave no figures: {words or 'nothing'}")
+            raise no_figures("pgbench", output)
         failed = FAILED.search(output)
         if failed is not None and int(failed[1]):
             raise SockproxyError(f"pgbench: {failed[0]}")

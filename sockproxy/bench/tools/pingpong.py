@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool
-from sockproxy.errors import SockproxyError
+from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool, no_figures
 
 __all__ = ["Pingpong"]
 
@@ -51,7 +50,7 @@ class Pingpong(Tool):
             values = {"per_s": messages / seconds}
             values |= {key: said[key] for key in ("mean_us", "p50_us", "p99_us")}
         except (ValueError, KeyError, TypeError, ZeroDivisionError):
-            raise SockproxyError(f"pingpong gave no figures: {output[:200]}") from None
+            raise no_figures("pingpong", output) from None
         return Outcome(values, payload, messages, checks, raw=said)
 
 

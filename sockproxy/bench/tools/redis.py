@@ -6,8 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool
-from sockproxy.errors import SockproxyError
+from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool, no_figures
 
 __all__ = ["Redis"]
 
@@ -55,6 +54,5 @@ class Redis(Tool):
                 "p99_us": float(row["p99_latency_ms"]) * 1e3,
             }
         except (KeyError, TypeError, ValueError):
-            words = " ".join(output.split())[:200]
-            raise SockproxyError(f"redis-benchmark gave no figures: {words or 'nothing'}") from None
+            raise no_figures("redis-benchmark", output) from None
         return Outcome(values, amount * load.size, amount, raw=rows)

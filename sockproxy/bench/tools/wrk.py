@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool
+from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool, no_figures
 from sockproxy.errors import SockproxyError
 from sockproxy.units import parse_duration, parse_size
 
@@ -64,8 +64,7 @@ class Wrk(Tool):
         rate, mean, totals = (each.search(output) for each in (RATE, LATENCY, TOTALS))
         percentiles = {each[1]: each[2] + each[3] for each in PERCENTILE.finditer(output)}
         if rate is None or mean is None or totals is None or len(percentiles) < 2:
-            words = " ".join(output.split())[:200]
-            raise SockproxyError(f"wrk gave no figures: {words or 'nothing'}")
+            raise no_figures("wrk", output)
         done, read = int(totals[1]), parse_size(totals[2])
         if read < done * load.size * (1 - ROUNDING):
             raise SockproxyError(f"wrk: {done} answers of {load.size} bytes, but {read} bytes read")

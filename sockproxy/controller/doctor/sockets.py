@@ -13,6 +13,7 @@ from sockproxy.controller.bypass import BypassOptions, attach, detach
 from sockproxy.controller.bypass_view import bypass_status
 from sockproxy.controller.splicer import Splicer
 from sockproxy.errors import SockproxyError, Unsupported
+from sockproxy.net.tcp import loopback_pair
 
 __all__ = ["PATIENCE", "bypassed", "converse", "spliced_pair", "tcp_pair"]
 
@@ -22,11 +23,7 @@ DRAIN = 2.0  # seconds
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
     """Two connected sockets on loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = socket.create_connection(listener.getsockname(), timeout=PATIENCE)
-        server, _ = listener.accept()
-    server.settimeout(PATIENCE)
-    return client, server
+    return loopback_pair(PATIENCE)
 
 
 def spliced_pair(splicer: Splicer) -> tuple[socket.socket, socket.socket, Any]:
