@@ -125,16 +125,25 @@ static __always_inline void note_overhead(struct direction *dir, struct __sk_buf
 		dir->overhead = truesize - ctx->len;
 }
 
+/* Before 7303524e04af (5.16, 5.15.3), which came with struct sk_skb_cb, sk_psock_backlog()
+ * sent an skb from its first byte, wherever the message in it began. */
+static __always_inline int is_offset_lost(__u32 offset)
+{
+	return offset && !bpf_core_type_exists(struct sk_skb_cb);
+}
+
 /* Parser: how many bytes of this skb are taken, all of them or none. */
 static __always_inline int take_or_hold(struct __sk_buff *skb)
 {
+	__u32 slot = 0, offset = message_offset(skb);
 	struct backlog backlog = {};
 	struct direction *dir;
-	__u32 slot = 0;
 
 	dir = find_direction(skb, &slot);
 	if (!dir)
 		return -EAGAIN;
+	if (is_offset_lost(offset))
+		return hold(dir, slot, HELD_PART_READ);
 	switch (dir->action) {
 	case ACTION_HOLD:
 		return hold(dir, slot, HELD_ON_REQUEST);
@@ -144,7 +153,7 @@ static __always_inline int take_or_hold(struct __sk_buff *skb)
 		if (backlog_memory(dir, &backlog) >= dir->budget)
 			return hold(dir, slot, HELD_BUDGET);
 	}
-	return skb->len - message_offset(skb);
+	return skb->len - offset;
 }
 
 /* Verdict: redirect, pass or drop, and count. */

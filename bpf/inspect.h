@@ -13,9 +13,19 @@
 
 #define WORK_STRUCT_PENDING 1
 
+static __always_inline struct strparser *find_strparser(struct sk_psock *psock)
+{
+	struct sk_psock___with_parser *older = (void *)psock;
+
+	if (bpf_core_field_exists(psock->strp))
+		return (void *)psock + bpf_core_field_offset(psock->strp);
+	return (void *)older + bpf_core_field_offset(older->parser.strp);
+}
+
 static __always_inline void inspect_psock(struct inspection *seen, struct tcp_sock *tp)
 {
 	struct sk_psock *psock = find_psock(tp);
+	struct strparser *strp;
 
 	seen->backlog_skbs = 0;
 	seen->parser_used = 0;
@@ -23,8 +33,9 @@ static __always_inline void inspect_psock(struct inspection *seen, struct tcp_so
 	if (!psock)
 		return;
 	seen->backlog_skbs = BPF_CORE_READ(psock, ingress_skb.qlen);
-	seen->parser_used = BPF_CORE_READ(psock, strp.sk) != 0;
-	seen->parser_working = BPF_CORE_READ(psock, strp.work.data.counter) & WORK_STRUCT_PENDING;
+	strp = find_strparser(psock);
+	seen->parser_used = BPF_CORE_READ(strp, sk) != 0;
+	seen->parser_working = BPF_CORE_READ(strp, work.data.counter) & WORK_STRUCT_PENDING;
 }
 
 static __always_inline void inspect(void)

@@ -224,6 +224,15 @@ struct strparser {
 	struct work_struct work;
 };
 
+/* Before 5.13 (5a685cd94b21) the strparser lay one struct deeper. */
+struct sk_psock_parser {
+	struct strparser strp;
+};
+
+struct sk_psock___with_parser {
+	struct sk_psock_parser parser;
+};
+
 struct sk_psock {
 	struct strparser strp;
 	struct sk_buff_head ingress_skb;

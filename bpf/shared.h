@@ -25,6 +25,7 @@ enum hold_reason {
 	HELD_BUDGET = 1,
 	HELD_ON_REQUEST = 2,
 	HELD_TARGET_GONE = 3,
+	HELD_PART_READ = 4,
 };
 
 /* One direction of a pair, at the slot of the socket that the bytes come from.
