@@ -109,7 +109,8 @@ class Splicer:
     eager: True to redirect from the first byte, for measurements; by default a direction
         is redirected once it has carried a few small bursts, as a conversation does.
     parser: False for the verdict-only path, for measurements: it is neither exact nor
-        bounded (docs/decisions/0002-parser-path.md).
+        bounded (docs/decisions/0002-parser-path.md), and so takes force.
+    force: True to use what loads even where `sockproxy doctor` found it off.
 
     Where the machine cannot accelerate, pairs are relayed and `why_not` says why.
     """
@@ -122,6 +123,7 @@ class Splicer:
         relay: bool = False,
         eager: bool = False,
         parser: bool = True,
+        force: bool = False,
     ) -> None:
         if pairs < 1 or budget < 4096:
             raise UsageError("a splicer needs at least 1 pair and a budget of 4096 bytes")

@@ -25,6 +25,7 @@ class Held(IntEnum):
     BUDGET = 1
     ON_REQUEST = 2
     TARGET_GONE = 3
+    PART_READ = 4
 
 
 class Plain(IntEnum):
