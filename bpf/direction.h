@@ -125,11 +125,13 @@ static __always_inline void note_overhead(struct direction *dir, struct __sk_buf
 		dir->overhead = truesize - ctx->len;
 }
 
-/* Before 7303524e04af (5.16, 5.15.3), which came with struct sk_skb_cb, sk_psock_backlog()
- * sent an skb from its first byte, wherever the message in it began. */
+/* Before 7303524e04af (5.16, 5.15.3) sk_psock_backlog() sent an skb from its first byte,
+ * wherever the message in it began. That mends with _sk_redir, of 5.13, and came together
+ * with struct sk_skb_cb, which 5.10.80 has too. */
 static __always_inline int is_offset_lost(__u32 offset)
 {
-	return offset && !bpf_core_type_exists(struct sk_skb_cb);
+	return offset && !(bpf_core_type_exists(struct sk_skb_cb) &&
+			   bpf_core_field_exists(((struct sk_buff *)0)->_sk_redir));
 }
 
 /* Parser: how many bytes of this skb are taken, all of them or none. */

@@ -49,6 +49,9 @@ static __always_inline void inspect(void)
 	if (!seen)
 		return;
 	seen->found = 0;
+	/* Since 29173d07f798 (6.4, 6.1.32) sk_psock_backlog() comes back after EAGAIN: its work
+	 * is a delayed one. Before, nobody calls it again unless the socket's parser runs. */
+	seen->retries = bpf_core_field_exists(((struct sk_psock *)0)->work.timer);
 	slot = seen->slot;
 	sk = bpf_map_lookup_elem(&targets, &slot);
 	if (!sk)

@@ -219,6 +219,15 @@ struct work_struct {
 	atomic_long_t data;
 };
 
+struct timer_list {
+	unsigned long expires;
+};
+
+struct delayed_work {
+	struct work_struct work;
+	struct timer_list timer;
+};
+
 struct strparser {
 	struct sock *sk;
 	struct work_struct work;
@@ -239,9 +248,11 @@ struct sk_psock {
 	struct list_head ingress_msg;
 	__u32 msg_tot_len;
 	void *saved_data_ready;
+	struct delayed_work work;
 };
 
 struct sk_buff {
+	unsigned long _sk_redir;
 	char cb[48];
 	unsigned int truesize;
 };

@@ -69,6 +69,7 @@ struct inspection {
 	uint32_t rcv_nxt;
 	uint32_t copied_seq;
 	uint32_t backlog_skbs;	 /* skbs redirected to it and not yet sent */
+	uint32_t retries;	 /* this kernel tries again to send a backlog */
 	uint32_t parser_used;	 /* its psock has had a stream parser before */
 	uint32_t parser_working; /* the parser's work item is queued */
 };

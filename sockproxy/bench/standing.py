@@ -106,8 +106,11 @@ class Under:
         with Undo() as undo:
             if self.system.bypassed:
                 undo.callback(end_bypass)
-                if attach(_bypass_name(), group.path, BypassOptions()) != "attached":
+                done = attach(_bypass_name(), group.path, BypassOptions())
+                if done.changed:
                     raise SockproxyError("a bypass of an earlier turn is there still")
+                if done.why_not:
+                    raise SockproxyError(done.why_not)
             self._before = self._counters()
             yield
 

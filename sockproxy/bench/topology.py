@@ -14,12 +14,9 @@ nothing is left even when this process is killed.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
-import os
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,15 +24,15 @@ from pyroute2 import IPRoute
 
 from sockproxy.bench.interrupt import Undo
 from sockproxy.bench.programs import find_program
-from sockproxy.errors import KernelError, SockproxyError
+from sockproxy.errors import SockproxyError
+from sockproxy.net.namespace import Namespace
 
-__all__ = ["LOOPBACK", "PROXY_GROUP", "SERVER", "Hop", "Namespace", "Topology"]
+__all__ = ["LOOPBACK", "PROXY_GROUP", "SERVER", "Hop", "Host", "Topology"]
 
 LOOPBACK, CLIENT, SERVER = "127.0.0.1", "192.0.2.1", "192.0.2.2"
 PROXY_GROUP = 64321  # the group id that proxies run under: what it sends is not redirected
 
 NFT_TIME = 10.0  # seconds
-CLONE_NEWNET = 0x40000000
 SYSCTLS = {
     # The one that every namespace may have. Nothing is lost on a veth, so that it acts as
     # cubic would; under BBR, where a machine is set to that, timers set the pace.
@@ -48,52 +45,16 @@ SYSCTLS = {
 RECORDED = (*SYSCTLS, "ipv4/tcp_rmem", "ipv4/tcp_wmem")
 
 _SYSCTL = Path("/proc/sys/net")
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _check(result: int, doing: str) -> None:
-    if result != 0:
-        raise KernelError(doing, errno=ctypes.get_errno())
-
-
-def _open_current() -> int:
-    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-
-
-class Namespace:
-    """A new network namespace with its loopback up, held by a descriptor."""
-
-    def __init__(self) -> None:
-        home = _open_current()
-        try:
-            _check(_libc.unshare(CLONE_NEWNET), "make a network namespace")
-            try:
-                self.fd = _open_current()
-            finally:
-                _check(_libc.setns(home, CLONE_NEWNET), "return to the network namespace")
-        finally:
-            os.close(home)
-        self.configure("lo", LOOPBACK, 8)
-
-    @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
-        """Put this thread, and what it starts meanwhile, into the namespace."""
-        home = _open_current()
-        try:
-            _check(_libc.setns(self.fd, CLONE_NEWNET), "enter a network namespace")
-            try:
-                yield
-            finally:
-                _check(_libc.setns(home, CLONE_NEWNET), "return to the network namespace")
-        finally:
-            os.close(home)
+class Host(Namespace):
+    """A namespace that stands for a host."""
 
     def configure(self, name: str, address: str, prefix: int) -> None:
         """Set the interface up, with an IPv4 address."""
         with self.entered(), IPRoute() as routes:
             (index,) = routes.link_lookup(ifname=name)
-            if address != LOOPBACK:  # which the kernel brings
-                routes.addr("add", index=index, address=address, prefixlen=prefix)
+            routes.addr("add", index=index, address=address, prefixlen=prefix)
             routes.link("set", index=index, state="up")
 
     def set(self, sysctls: Mapping[str, str]) -> None:
@@ -112,10 +73,6 @@ class Namespace:
                 for name, path in found.items()
                 if path.exists()
             }
-
-    def close(self) -> None:
-        """Let go of the namespace."""
-        os.close(self.fd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +96,14 @@ class Topology:
     def __init__(self, kind: str) -> None:
         self.sidecars = kind == "sidecars"
         with Undo() as undo:
-            self.client = Namespace()
+            self.client = Host()
             undo.callback(self.client.close)
             if kind == "loopback":
                 self.server, self.address = self.client, LOOPBACK
                 # With nothing but 127.0.0.1, getaddrinfo(AI_ADDRCONFIG) finds no IPv4 at all.
                 self.client.configure("lo", CLIENT, 32)
             else:
-                self.server, self.address = Namespace(), SERVER
+                self.server, self.address = Host(), SERVER
                 undo.callback(self.server.close)
                 self._join()
             self.redirect(0, [])  # first, as it brings conntrack, and that its parameters
@@ -191,7 +148,7 @@ class Topology:
                         counts.append(part["counter"]["packets"])
         return counts
 
-    def _sides(self) -> list[tuple[Namespace, str, bool]]:
+    def _sides(self) -> list[tuple[Host, str, bool]]:
         """Namespace, chain, and whether that is the server's side."""
         sides = [(self.client, "output", False)]
         if self.server is not self.client:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from sockproxy.cgroup.group import Cgroup, current, find_by_id
 from sockproxy.cgroup.mount import find_mount, mount_points
-from sockproxy.cgroup.owned import create_owned, is_owner_dead, orphans, owner_mark, sweep
+from sockproxy.cgroup.owned import (
+    create_owned,
+    is_owner_dead,
+    orphans,
+    owner_mark,
+    start_time,
+    sweep,
+)
 
 __all__ = [
     "Cgroup",
@@ -16,5 +23,6 @@ __all__ = [
     "mount_points",
     "orphans",
     "owner_mark",
+    "start_time",
     "sweep",
 ]

@@ -43,6 +43,8 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option("--allow", multiple=True, metavar="PORTS|CIDR", help="May be repeated."),
         click.option("--except", "programs", multiple=True, metavar="PROGRAM",
                      help="Leave this program's connections plain; may be repeated."),
+        click.option("--force", is_flag=True,
+                     help="Bypass even where 'sockproxy doctor' finds it off."),
         click.option("--max-connections", type=click.IntRange(1, 1 << 20), default=65536,
                      show_default=True, help="More than these stay plain TCP."),
     ):  # fmt: skip
@@ -57,11 +59,12 @@ def read_options(
     observe: bool,
     max_connections: int,
     programs: tuple[str, ...],
+    force: bool,
 ) -> BypassOptions:
     """Raises UsageError for a rule that is none."""
     rules = [parse_rule(each, deny=True) for each in deny]
     rules += [parse_rule(each, deny=False) for each in allow]
-    return BypassOptions(rules, observe, budget, max_connections, programs)
+    return BypassOptions(rules, observe, budget, max_connections, programs, force)
 
 
 @click.command(epilog=EPILOG)
@@ -75,22 +78,30 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
 
     NAME that is attached already gets the options given now, without a gap; only
     --max-connections stays. Connections that were established before are not seen.
+
+    Where 'sockproxy doctor' finds the bypass off on this kernel, NAME only observes, and
+    this says why; where not even that is to be had the exit status is 4.
     """
     if (cgroup is None) == (unit is None):
         raise UsageError("attach needs --cgroup or --unit", hint="give one of them")
     options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
     where = cgroup.absolute() if cgroup is not None else bypass.unit_cgroup(unit or "")
     done = bypass.attach(name, where, options)
+    result = "changed" if done.changed else "attached"
+    mode = "observing" if done.observes else "bypassing"
     if as_json:
-        show_json("attach", name=name, cgroup=str(where), result=done)
+        show_json("attach", name=name, cgroup=str(where), result=result, mode=mode,
+                  why_not=done.why_not or None)  # fmt: skip
     else:
-        click.echo(f"{name}: {done}, {'observing' if options.observe else 'bypassing'} {where}")
-        if names := must_be_left_alone():
-            click.echo(
-                f"sockproxy: left alone, as they could stall: {', '.join(names)}"
-                " (docs/compatibility.md); --except adds others",
-                err=True,
-            )
+        click.echo(f"{name}: {result}, {mode} {where}")
+    if done.why_not:
+        click.echo(f"sockproxy: {done.why_not}; connections stay plain TCP", err=True)
+    elif not as_json and (names := must_be_left_alone()):
+        click.echo(
+            f"sockproxy: left alone, as they could stall: {', '.join(names)}"
+            " (docs/compatibility.md); --except adds others",
+            err=True,
+        )
     return 0
 
 

@@ -7,7 +7,10 @@ import os
 import click
 
 from sockproxy.cli.output import show_json
-from sockproxy.controller.doctor import PROBES, SPLICE, Finding, Verdict, examine, verdicts
+from sockproxy.cli.types import DURATION
+from sockproxy.controller.doctor import PATIENCE, PROBES, Finding, Kind, examine, verdicts
+from sockproxy.controller.mechanisms import SPLICE, VERDICT_ONLY
+from sockproxy.controller.verdicts import Verdict, keep
 from sockproxy.errors import UsageError
 
 __all__ = ["doctor"]
@@ -25,32 +28,41 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--explain", metavar="PROBE", help="What that probe tries, and why; tries nothing.")
+@click.option("--patience", type=DURATION, default=f"{PATIENCE:g}s", show_default=True,
+              help="For each probe: more on a machine that is slow, or emulated.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Show the verifier's log of a refused program.")
-def doctor(as_json: bool, explain: str | None, verbose: bool) -> int:
+def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -> int:
     """Try what sockproxy needs of this machine, and which known bugs its kernel has.
 
-    Nothing is left behind. A mechanism is on, on with limits, or off.
+    A mechanism is on, on with limits, or off. Each probe works in a cgroup and a network
+    namespace of its own, and leaves nothing behind. The verdicts are kept until the next
+    boot, for 'attach', 'run' and 'proxy', which do not use what is off.
 
     \b
-    Exit status: 0 all is there; 1 some mechanism is off; 2 nothing can be
-    accelerated, and the proxy relays in user space.
+    Exit status: 0 all is on, but for the verdict without a parser, which is
+    exact nowhere; 1 some mechanism is off; 2 the proxy cannot accelerate, and
+    relays in user space.
     """
     if explain is not None:
         return _explain(explain)
     findings = []
-    for finding in examine():
+    for finding in examine(seconds=patience):
         findings.append(finding)
         if not as_json:
             _show(finding, verbose)
     mechanisms = verdicts(findings)
+    # What the machine lacks may be there a minute later; the kernel stays until the boot.
+    lasts = all(each.ok for each in findings if each.probe.kind is Kind.HAS)
+    kept = keep(mechanisms) if lasts else None
     if as_json:
         checks = [
-            {"name": each.probe.name, "ok": each.ok, "found": each.found,
-             "hint": each.advice}
+            {"name": each.probe.name, "kind": each.probe.kind.name.lower(), "ok": each.ok,
+             "found": each.found, "hint": each.advice, "avoided": each.probe.avoided or None}
             for each in findings
         ]  # fmt: skip
-        show_json("doctor", kernel=os.uname().release, checks=checks, mechanisms={
-            name: {"on": each.on, "failed": each.failed, "limits": each.limits}
+        show_json("doctor", kernel=os.uname().release, kernel_version=os.uname().version,
+                  checks=checks, kept=str(kept) if kept else None, mechanisms={
+            name: {"on": each.on, "failed": list(each.failed), "limits": each.limits}
             for name, each in mechanisms.items()
         })  # fmt: skip
     else:
@@ -58,15 +70,20 @@ def doctor(as_json: bool, explain: str | None, verbose: bool) -> int:
         for name, each in mechanisms.items():
             click.echo(f"{name}: {_told(each)}")
         click.echo("relay in user space: on")
+        if kept:
+            click.echo(f"kept until the next boot: {kept}", err=True)
     if not mechanisms[SPLICE].on:
         return UNUSABLE
-    return ALL if all(each.on for each in mechanisms.values()) else SOME_OFF
+    all_on = all(each.on for name, each in mechanisms.items() if name != VERDICT_ONLY)
+    return ALL if all_on else SOME_OFF
 
 
 def _explain(name: str) -> int:
     for probe in PROBES:
         if probe.name == name:
             click.echo(f"{probe.about}\n\nWhere it fails: {probe.hint}.")
+            if probe.avoided:
+                click.echo(f"No mechanism suffers from it: {probe.avoided}.")
             if probe.needed_by:
                 click.echo(f"Off without it: {', '.join(probe.needed_by)}.")
             for mechanism, limit in probe.limits.items():
@@ -84,9 +101,12 @@ def _told(verdict: Verdict) -> str:
 
 
 def _show(finding: Finding, verbose: bool) -> None:
-    mark = "ok " if finding.ok else "off" if finding.probe.needed_by else "bug"
-    click.echo(f"{mark}  {finding.probe.name:<{WIDTH}}  {finding.found}")
+    probe = finding.probe
+    mark = (
+        "ok  " if finding.ok else "off " if probe.needed_by else "note" if probe.avoided else "bug "
+    )
+    click.echo(f"{mark}  {probe.name:<{WIDTH}}  {finding.found}")
     if not finding.ok:
-        click.echo(f"     {'':<{WIDTH}}  {finding.advice}")
+        click.echo(f"      {'':<{WIDTH}}  {probe.avoided or finding.advice}")
         if verbose and finding.log:
             click.echo(finding.log, err=True)

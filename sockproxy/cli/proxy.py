@@ -62,7 +62,9 @@ def _upstreams(texts: tuple[str, ...]) -> tuple[Address, ...]:
 @click.option("--eager", is_flag=True,
               help="For measurements: redirect from the first byte, streams too.")  # fmt: skip
 @click.option("--verdict-only", is_flag=True,
-              help="For measurements: no parser. Neither exact nor bounded.")  # fmt: skip
+              help="For measurements, with --force: no parser, not exact or bounded.")  # fmt: skip
+@click.option("--force", is_flag=True,
+              help="Accelerate even where 'sockproxy doctor' finds it off.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="One line for each connection.")
 def proxy(
     listen: tuple[Address, ...],
@@ -78,18 +80,25 @@ def proxy(
     relay: bool,
     eager: bool,
     verdict_only: bool,
+    force: bool,
     verbose: bool,
 ) -> int:
     """Run a TCP proxy whose bytes stay in the kernel.
 
     SIGTERM or Ctrl-C stops accepting and lets connections finish within --grace; a
     second one ends them now. What cannot be accelerated is relayed with splice(2), and
-    'sockproxy connections' says why.
+    'sockproxy connections' says why; so is all, on a kernel where 'sockproxy doctor' finds
+    the splice off.
     """
     if budget < 4096 or budget > 1 << 30:
         raise UsageError("--budget", hint="choose from 4KiB to 1GiB")
-    if relay and (verdict_only or eager):
-        raise UsageError("--relay excludes --eager and --verdict-only")
+    if relay and (verdict_only or eager or force):
+        raise UsageError("--relay excludes --eager, --force and --verdict-only")
+    if verdict_only and not force:
+        raise UsageError(
+            "--verdict-only loses the promise: bytes may come twice, and nothing bounds memory",
+            hint="add --force to measure it all the same",
+        )
     options = ProxyOptions(
         listen=listen,
         upstreams=_upstreams(upstream),
@@ -101,6 +110,7 @@ def proxy(
         relay=relay,
         eager=eager,
         parser=not verdict_only,
+        force=force,
         nodelay=nodelay,
         keepalive=keepalive,
         grace=grace,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -39,19 +41,26 @@ def run(words: tuple[str, ...], quiet: bool, **given: object) -> int:
     """Run CMD in a cgroup of its own, where TCP connections between its processes skip TCP.
 
     When CMD ends, what it left running is ended too, and nothing is left behind. The exit
-    status is that of CMD. NAME is that of 'status' and 'connections' [default: run-PID].
+    status is that of CMD, which is run by plain TCP where 'sockproxy doctor' finds the bypass
+    off. NAME is that of 'status' and 'connections' [default: run-PID].
     """
     name, argv = _split(words)
     options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
-    code, done = run_command(name, options, argv)
+    ran = run_command(name, options, argv)
     if not quiet:
-        click.echo(
-            f"sockproxy: {name}: {done['paired']} connections paired; past TCP"
-            f" {done['bypassed_messages']} messages, {format_size(done['bypassed_bytes'])};"
-            f" by TCP {done['passed_messages']}, {format_size(done['passed_bytes'])}",
-            err=True,
-        )
-    return code
+        if ran.why_not:
+            click.echo(f"sockproxy: {name}: by plain TCP: {ran.why_not}", err=True)
+        if ran.did is not None:
+            click.echo(f"sockproxy: {name}: {_told(ran.did)}", err=True)
+    return ran.code
+
+
+def _told(did: Mapping[str, Any]) -> str:
+    return (
+        f"{did['paired']} connections paired; past TCP {did['bypassed_messages']} messages,"
+        f" {format_size(did['bypassed_bytes'])}; by TCP {did['passed_messages']},"
+        f" {format_size(did['passed_bytes'])}"
+    )
 
 
 def _split(words: tuple[str, ...]) -> tuple[str, list[str]]:

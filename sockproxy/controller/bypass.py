@@ -11,14 +11,17 @@ from pathlib import Path
 
 from sockproxy.cgroup import Cgroup, find_by_id, find_mount
 from sockproxy.controller.left_alone import listening, must_be_left_alone
-from sockproxy.errors import SockproxyError, UsageError
+from sockproxy.controller.mechanisms import BYPASS, OBSERVE
+from sockproxy.controller.verdicts import why_off
+from sockproxy.errors import SockproxyError, Unsupported, UsageError
 from sockproxy.kernel import pins
 from sockproxy.kernel.attach import CONNECTIONS, create
 from sockproxy.kernel.bypass import MOST_RULES, Bypass, Connection, Settings
 from sockproxy.kernel.layout import Mode
 from sockproxy.net.rules import Rule
 
-__all__ = ["BypassOptions", "Detached", "attach", "detach", "is_orphaned", "names", "unit_cgroup"]
+__all__ = ["Attached", "BypassOptions", "Detached", "attach", "detach", "is_orphaned", "names",
+           "unit_cgroup"]  # fmt: skip
 
 SYSTEMD_TIME = 10.0  # seconds that systemd has to answer
 POLL = 0.01  # seconds between two looks at what drains
@@ -33,6 +36,7 @@ class BypassOptions:
 
     connections: pairs of sockets at once; fixed when NAME is attached.
     programs: names of processes whose sockets stay plain.
+    force: bypass even where doctor found that it is not exact.
     """
 
     rules: Sequence[Rule] = ()
@@ -40,6 +44,20 @@ class BypassOptions:
     budget: int = 256 << 10
     connections: int = CONNECTIONS
     programs: Sequence[str] = ()
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What came of an attach.
+
+    changed: NAME was attached, and has other options now. observes: nothing is bypassed.
+    why_not: why not, where a bypass was asked for.
+    """
+
+    changed: bool
+    observes: bool
+    why_not: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +69,11 @@ class Detached:
     drained: bool = True
 
 
-def attach(name: str, cgroup: Path, options: BypassOptions) -> str:
+def attach(name: str, cgroup: Path, options: BypassOptions) -> Attached:
     """Attach NAME to a cgroup, or give the NAME that is attached there other options.
 
-    Returns "attached" or "changed". Raises UsageError and its kin; nothing is left
-    behind then.
+    Where doctor finds the bypass off, it only observes. Raises UsageError and its kin, and
+    Unsupported where not even that is to be had; nothing is left behind then.
     """
     pins.check_name(name)
     if len(options.rules) > MOST_RULES:
@@ -65,7 +83,7 @@ def attach(name: str, cgroup: Path, options: BypassOptions) -> str:
     group = Cgroup(cgroup)
     if find_mount() not in (cgroup, *cgroup.parents) or not cgroup.is_dir():
         raise UsageError(f"cgroup {cgroup}", hint=f"name a directory of {find_mount()}")
-    mode = Mode.OBSERVE if options.observe else Mode.BYPASS
+    mode, why_not = _allowed_mode(options)
     rules = tuple(options.rules)
     programs = tuple(sorted({*options.programs, *must_be_left_alone()}))
     with pins.locked() as place:
@@ -80,14 +98,31 @@ def attach(name: str, cgroup: Path, options: BypassOptions) -> str:
                 bypass.change(
                     Settings(now.since, now.cgroup, rules, mode, options.budget, programs)
                 )
-            return "changed"
+            return Attached(True, mode is Mode.OBSERVE, why_not)
         fd = group.open()
         try:
             settings = Settings(time.monotonic(), group.id, rules, mode, options.budget, programs)
             create(name, place, fd, settings, options.connections, listening(programs))
         finally:
             os.close(fd)
-    return "attached"
+    return Attached(False, mode is Mode.OBSERVE, why_not)
+
+
+def _allowed_mode(options: BypassOptions) -> tuple[Mode, str]:
+    """What this kernel may be asked for, and why not for what was."""
+    asked = Mode.OBSERVE if options.observe else Mode.BYPASS
+    if options.force:
+        return asked, ""
+    why_not = "" if options.observe else why_off(BYPASS)
+    if asked is Mode.BYPASS and not why_not:
+        return asked, ""
+    if why_none := why_off(OBSERVE):
+        raise Unsupported(
+            f"attach a bypass: {why_not or why_none}",
+            hint="connections stay plain TCP; 'sockproxy doctor' tells more, and --force tries it"
+            " all the same",
+        )
+    return Mode.OBSERVE, why_not
 
 
 def detach(name: str, timeout: float) -> Detached:

@@ -6,7 +6,7 @@ import socket
 
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import SpliceKernel
-from sockproxy.net.tcp import close_with_reset, socket_cookie
+from sockproxy.net.tcp import close_with_reset, socket_cookie, upper_protocol
 
 __all__ = ["End"]
 
@@ -40,6 +40,10 @@ class End:
 
     def enrol(self, kernel: SpliceKernel) -> None:
         """Have a slot; on refusal note the reason."""
+        if protocol := upper_protocol(self.sock):
+            # Kernels before 54a3ecaeeeae crash on TLS in a sockmap; not all refuse it.
+            self.why_not = f"the kernel speaks {protocol} on it"
+            return
         self._kernel = kernel
         self.cookie = socket_cookie(self.sock)
         try:

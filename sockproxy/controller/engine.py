@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 
 from sockproxy.controller.loop import EventLoop
+from sockproxy.controller.mechanisms import SPLICE, VERDICT_ONLY
 from sockproxy.controller.pair import Pair
 from sockproxy.controller.pump import Pipes
+from sockproxy.controller.verdicts import why_off
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import SockmapKernel, SpliceKernel
 
@@ -20,9 +22,16 @@ MIB = 1 << 20
 SWEEP = 0.5  # seconds between looks at idle pairs
 
 
-def open_kernel(pairs: int, *, parser: bool = True) -> tuple[SpliceKernel | None, str]:
-    """A kernel for so many pairs; or none, and why this machine cannot have one."""
+def open_kernel(
+    pairs: int, *, parser: bool = True, force: bool = False
+) -> tuple[SpliceKernel | None, str]:
+    """A kernel for so many pairs; or none, and why this machine cannot have one.
+
+    force: take one even where doctor found that it is not exact.
+    """
     try:
+        if not force and (why := why_off(SPLICE if parser else VERDICT_ONLY)):
+            return None, why
         return SockmapKernel(2 * pairs, parser=parser), ""
     except SockproxyError as error:
         return None, str(error)

@@ -17,8 +17,10 @@ from sockproxy.cgroup import Cgroup, create_owned, sweep
 from sockproxy.controller.connect import Connector
 from sockproxy.controller.engine import MIB, Engine, open_kernel
 from sockproxy.controller.loop import Timer
+from sockproxy.controller.mechanisms import ENROL
 from sockproxy.controller.pair import Pair
-from sockproxy.errors import SockproxyError
+from sockproxy.controller.verdicts import why_off
+from sockproxy.errors import SockproxyError, Unsupported
 from sockproxy.net.address import Address, format_address, original_destination
 from sockproxy.net.tcp import close_with_reset, set_keepalive, spare_pacing
 
@@ -36,6 +38,7 @@ class ProxyOptions:
     """What a proxy is to do. Times are in seconds, sizes in bytes.
 
     upstreams: taken in turn; empty for the original destination of a REDIRECT.
+    force: accelerate even where doctor found that it is not exact.
     keepalive: seconds of silence before a probe; None to leave the system's default.
     grace: how long running pairs may take to finish after the first stop().
     """
@@ -50,6 +53,7 @@ class ProxyOptions:
     relay: bool = False
     eager: bool = False
     parser: bool = True
+    force: bool = False
     nodelay: bool = True
     keepalive: int | None = None
     grace: float = 10.0
@@ -104,7 +108,9 @@ class Proxy:
         kernel, why_not = None, "relay asked for"
         if not options.relay:
             # Sockets that wait to be accepted have a slot as well.
-            kernel, why_not = open_kernel(options.max_connections + BACKLOG, parser=options.parser)
+            kernel, why_not = open_kernel(
+                options.max_connections + BACKLOG, parser=options.parser, force=options.force
+            )
             if kernel is None:
                 self._log(f"relaying in user space: {why_not}")
         self.engine = Engine(
@@ -117,6 +123,8 @@ class Proxy:
         self._opened = True
         if kernel is not None:
             try:
+                if not options.force and (why := why_off(ENROL)):
+                    raise Unsupported(why)
                 self._enter_cgroup()
             except SockproxyError as error:
                 # Sockets are then enrolled one by one, when they are paired.

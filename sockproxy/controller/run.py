@@ -6,27 +6,40 @@ import contextlib
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from sockproxy.cgroup import Cgroup, create_owned, sweep
 from sockproxy.controller.bypass import BypassOptions, attach, detach, is_orphaned, names
 from sockproxy.controller.bypass_view import bypass_status
-from sockproxy.errors import UsageError
+from sockproxy.errors import Unsupported, UsageError
 
-__all__ = ["run"]
+__all__ = ["Ran", "run"]
 
 GRACE = 5.0  # seconds that what the command leaves behind has to end, after SIGTERM
 DRAIN = 5.0  # seconds; by then all of its processes have ended
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 
 
-def run(name: str, options: BypassOptions, argv: Sequence[str]) -> tuple[int, dict[str, Any]]:
-    """Run `argv`, and end what it leaves running.
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What came of a command.
 
-    Returns its exit status (128 and the signal's number if one ended it), and what the
-    bypass did, as bypass_status() tells. Raises UsageError when NAME is attached already
-    or there is no such command.
+    code: its exit status; 128 and the signal's number if one ended it. did: what the bypass
+    did, as bypass_status() tells; None when none could be attached. why_not: why nothing was
+    bypassed, where that was asked for.
+    """
+
+    code: int
+    did: dict[str, Any] | None
+    why_not: str = ""
+
+
+def run(name: str, options: BypassOptions, argv: Sequence[str]) -> Ran:
+    """Run `argv`, and end what it leaves running; by plain TCP where no bypass is to be had.
+
+    Raises UsageError when NAME is attached already or there is no such command.
     """
     sweep()
     if name in names():
@@ -37,16 +50,25 @@ def run(name: str, options: BypassOptions, argv: Sequence[str]) -> tuple[int, di
         detach(name, DRAIN)  # a run that was killed left it
     group = create_owned(f"run-{name}")
     try:
-        attach(name, group.path, options)
         try:
-            code = _run_inside(group, argv)
-            group.end_all(GRACE)
-            return code, bypass_status(name)
+            why_not = attach(name, group.path, options).why_not
+        except Unsupported as error:
+            if options.force:
+                raise
+            return Ran(_run_and_end(group, argv), None, error.failure)
+        try:
+            return Ran(_run_and_end(group, argv), bypass_status(name), why_not)
         finally:
-            group.end_all(GRACE)
             detach(name, DRAIN)
     finally:
         group.remove()
+
+
+def _run_and_end(group: Cgroup, argv: Sequence[str]) -> int:
+    try:
+        return _run_inside(group, argv)
+    finally:
+        group.end_all(GRACE)
 
 
 def _run_inside(group: Cgroup, argv: Sequence[str]) -> int:

@@ -128,7 +128,7 @@ class Splicer:
         if pairs < 1 or budget < 4096:
             raise UsageError("a splicer needs at least 1 pair and a budget of 4096 bytes")
         kernel, self.why_not = (
-            (None, "relay asked for") if relay else open_kernel(pairs, parser=parser)
+            (None, "relay asked for") if relay else open_kernel(pairs, parser=parser, force=force)
         )
         self._engine = Engine(kernel, why_not=self.why_not, budget=budget, eager=eager)
         self._thread = threading.Thread(target=self._engine.loop.run, name="splicer", daemon=True)

@@ -76,7 +76,7 @@ class Mode(IntEnum):
 SIZES = {
     "direction": 112,
     "hold_event": 8,
-    "inspection": 40,
+    "inspection": 44,
     "enrolment": 32,
     "handshake": 8,
     "opener": 32,

@@ -173,6 +173,12 @@ class SockmapKernel:
             parser_working=bool(seen.parser_working),
         )
 
+    def retries(self) -> bool:
+        """Whether the kernel tries again to send what a full socket did not take."""
+        self._inspections[0].slot = 0
+        self._inspect()
+        return bool(self._inspections[0].retries)
+
     def hold_events(self) -> int:
         assert self._ring is not None
         return self._ring.fileno()

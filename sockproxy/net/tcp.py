@@ -14,10 +14,12 @@ __all__ = [
     "socket_cookie",
     "spare_pacing",
     "take_error",
+    "upper_protocol",
 ]
 
 SO_COOKIE = 57
 TCP_CONGESTION = 13
+TCP_ULP = 31
 _COOKIE = struct.Struct("=Q")
 _NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -72,6 +74,14 @@ def take_error(sock: socket.socket, *, sending: bool) -> int:
     except OSError as error:
         return error.errno or 0
     return 0
+
+
+def upper_protocol(sock: socket.socket) -> str:
+    """The protocol that sits upon TCP inside of the kernel, such as "tls"; "" for none."""
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, TCP_ULP, 16).rstrip(b"\0").decode()
+    except OSError:
+        return ""  # a kernel that knows none
 
 
 def spare_pacing(sock: socket.socket) -> None:

@@ -336,7 +336,7 @@ def test_what_is_no_connected_tcp_socket_is_refused(splicer):
 
 def test_verdict_only_moves_bytes_for_measurements():
     with (
-        sockproxy.Splicer(pairs=4, eager=True, parser=False) as splicer,
+        sockproxy.Splicer(pairs=4, eager=True, parser=False, force=True) as splicer,
         spliced(splicer) as (client, server, splice),
     ):
         for _ in range(20):

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from sockproxy.controller.doctor import PROBES, Probe, examine, verdicts
-from sockproxy.controller.doctor.probe import BYPASS, ENROL, SPLICE, Kind
+from sockproxy.controller.doctor import PROBES, Kind, Probe, examine, verdicts
+from sockproxy.controller.doctor.versions import parse, within
+from sockproxy.controller.mechanisms import BYPASS, ENROL, SPLICE
 from sockproxy.errors import SockproxyError
 
 
@@ -42,15 +43,62 @@ def test_each_way_to_fail_is_a_finding():
         "", "do this", "hint", "hint", "hint", "do this",
     ]  # fmt: skip
     found = verdicts(findings)
-    assert {name: each.failed for name, each in found.items() if each.failed} == {
+    assert {name: list(each.failed) for name, each in found.items() if each.failed} == {
         BYPASS: ["failing"], ENROL: ["broken", "hanging", "crashing"],
     }  # fmt: skip
+    assert found[BYPASS].why_off == "failing: it is not there"
+    assert found[ENROL].why_off.endswith("(and 2 more)")
     assert found[SPLICE].on
-    assert found[SPLICE].limits == ["slow"]
+    assert found[SPLICE].limits == ("slow",)
+
+
+def test_what_a_gate_switches_off_is_not_tried():
+    gate = Probe("gate", fail, "update", Kind.GATE, (SPLICE,))
+    crash = probe("crash", lambda: os._exit(9), SPLICE)
+    other = probe("other", lambda: "found", SPLICE, BYPASS)
+    findings = list(examine([gate, crash, other]))
+    assert [each.found for each in findings] == ["it is not there", "not tried: gate", "found"]
+    found = verdicts(findings)
+    assert list(found[SPLICE].failed) == ["gate", "crash"]
+    assert found[BYPASS].on
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
 def test_every_probe_explains_itself_and_has_a_consequence(probe):
     assert len(probe.about) > 40
     assert probe.hint
-    assert probe.needed_by or probe.limits
+    assert probe.needed_by or probe.limits or probe.avoided
+
+
+def test_gates_come_before_what_they_keep_from_being_tried():
+    kinds = [probe.kind for probe in PROBES]
+    assert kinds == sorted(kinds)
+    assert Kind.GATE < Kind.LOADS
+
+
+@pytest.mark.parametrize(
+    ("release", "version", "signature", "found"),
+    [
+        ("6.18.44", "#1 SMP PREEMPT_DYNAMIC Mon Nov 2 2026", "", (6, 18, 44)),
+        ("6.1.0-56-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-11-01)", "", (6, 1, 192)),
+        ("5.10.0-46-amd64", "#1 SMP Debian 5.10.262-1 (2026-10-01)", "", (5, 10, 262)),
+        ("6.8.0-57-generic", "#59-Ubuntu SMP", "Ubuntu 6.8.0-57.59-generic 6.8.12", (6, 8, 12)),
+        ("5.14.0-503.el9.x86_64", "#1 SMP", "", (5, 14, 0)),
+        ("6.6.87.2-microsoft-standard-WSL2", "#1 SMP", "", (6, 6, 87)),
+        ("7.2-rc3", "#1 SMP", "", (7, 2, 0)),
+    ],
+)
+def test_kernel_orgs_number_is_found(release, version, signature, found):
+    assert parse(release, version, signature) == found
+
+
+def test_a_release_without_a_number_is_told():
+    with pytest.raises(SockproxyError):
+        parse("custom")
+
+
+def test_a_range_ends_before_the_release_that_mends_it():
+    ranges = [("6.1.95", "6.1.142"), ("6.13", "6.15.3")]
+    inside = {"6.1.95", "6.1.141", "6.13.0", "6.15.2"}
+    outside = {"6.1.94", "6.1.142", "6.12.99", "6.15.3", "7.2.1"}
+    assert {each for each in inside | outside if within(parse(each), ranges)} == inside

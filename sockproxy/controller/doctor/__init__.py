@@ -6,8 +6,8 @@ that one which hangs or crashes has failed, and nothing else.
 
 from __future__ import annotations
 
-from sockproxy.controller.doctor.examine import Verdict, examine, verdicts
-from sockproxy.controller.doctor.probe import MECHANISMS, SPLICE, Finding, Probe
+from sockproxy.controller.doctor.examine import PATIENCE, examine, verdicts
+from sockproxy.controller.doctor.probe import Finding, Kind, Probe
 from sockproxy.controller.doctor.probes import PROBES
 
-__all__ = ["MECHANISMS", "PROBES", "SPLICE", "Finding", "Probe", "Verdict", "examine", "verdicts"]
+__all__ = ["PATIENCE", "PROBES", "Finding", "Kind", "Probe", "examine", "verdicts"]

@@ -2,75 +2,97 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from sockproxy.controller.doctor.probe import MECHANISMS, Finding, Probe
+from sockproxy.controller.doctor.probe import Finding, Kind, Probe
 from sockproxy.controller.doctor.probes import PROBES
-from sockproxy.errors import SockproxyError
+from sockproxy.controller.doctor.sockets import tidy
+from sockproxy.controller.mechanisms import MECHANISMS
+from sockproxy.controller.verdicts import Verdict
+from sockproxy.errors import PermissionDenied, SockproxyError
 
-__all__ = ["Verdict", "examine", "verdicts"]
+__all__ = ["PATIENCE", "examine", "verdicts"]
 
-SECONDS = 8.0  # that a probe may take; one that takes longer counts as failed
-
-
-@dataclass(slots=True)
-class Verdict:
-    """Of one mechanism: the failed probes that it needs, and what it does not do here."""
-
-    failed: list[str] = field(default_factory=list)
-    limits: list[str] = field(default_factory=list)
-
-    @property
-    def on(self) -> bool:
-        """Whether it can be used, with its limits if it has any."""
-        return not self.failed
+PATIENCE = 5.0  # seconds that a probe may take; one that takes longer counts as failed
 
 
-def examine(probes: Sequence[Probe] = PROBES, seconds: float = SECONDS) -> Iterator[Finding]:
-    """Try each: one that hangs or crashes has failed."""
+def examine(probes: Sequence[Probe] = PROBES, seconds: float = PATIENCE) -> Iterator[Finding]:
+    """Try each: one that hangs or crashes has failed.
+
+    What would need a mechanism that a gate has switched off is not tried: it could crash
+    the kernel.
+    """
+    gates: dict[str, str] = {}
+    try:
+        for probe in probes:
+            concerned = {*probe.needed_by, *probe.limits}
+            if probe.kind > Kind.GATE and concerned and concerned <= gates.keys():
+                why = ", ".join(dict.fromkeys(gates[each] for each in concerned))
+                yield Finding(probe, False, f"not tried: {why}", hint=f"see '{why}'")
+                continue
+            finding = _try(probe, seconds)
+            if probe.kind is Kind.GATE and not finding.ok:
+                gates |= dict.fromkeys(probe.needed_by, probe.name)
+            yield finding
+    finally:
+        tidy()
+
+
+def _try(probe: Probe, seconds: float) -> Finding:
     context = multiprocessing.get_context("fork")
-    for probe in probes:
-        receiver, sender = context.Pipe(duplex=False)
-        child = context.Process(target=_attempt, args=(probe, sender))
-        child.start()
-        sender.close()
-        try:
-            if receiver.poll(seconds):
-                yield Finding(probe, *receiver.recv())
-            else:
-                yield Finding(probe, False, f"no result in {seconds:g} s")
-        except EOFError:
-            child.join()
-            yield Finding(probe, False, f"the probe crashed ({child.exitcode})")
-        finally:
-            if child.is_alive():
-                child.join(0.5)
-                child.kill()
-            child.join()
-            receiver.close()
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_attempt, args=(probe, sender))
+    child.start()
+    sender.close()
+    try:
+        if receiver.poll(seconds):
+            return Finding(probe, *receiver.recv())
+        return Finding(probe, False, f"no result in {seconds:g} s")
+    except EOFError:
+        child.join()
+        return Finding(probe, False, f"the probe crashed ({child.exitcode})")
+    finally:
+        if child.is_alive():
+            child.join(0.5)
+            child.kill()
+        child.join()
+        receiver.close()
 
 
 def _attempt(probe: Probe, pipe: Any) -> None:
     """In a process of its own: try, and send (ok, found, hint, log)."""
     try:
-        pipe.send((True, probe.run(), None, None))
+        with _apart() if probe.kind > Kind.GATE else contextlib.nullcontext():
+            found = probe.run()
+        pipe.send((True, found, None, None))
     except SockproxyError as error:
         pipe.send((False, error.failure, error.hint, error.log))
     except Exception as error:  # whatever breaks is a finding, not a crash of doctor
         pipe.send((False, str(error) or type(error).__name__, None, None))
 
 
+def _apart() -> contextlib.AbstractContextManager[None]:
+    """A network namespace of its own, where the machine's firewall and ports do not matter."""
+    from sockproxy.net.namespace import Namespace  # its library takes long to import
+
+    try:
+        return Namespace().entered()
+    except PermissionDenied:
+        return contextlib.nullcontext()  # 'capabilities' tells it
+
+
 def verdicts(findings: Iterable[Finding]) -> dict[str, Verdict]:
     """What follows for each mechanism."""
-    found = {mechanism: Verdict() for mechanism in MECHANISMS}
-    for finding in findings:
-        if finding.ok:
-            continue
-        for mechanism in finding.probe.needed_by:
-            found[mechanism].failed.append(finding.probe.name)
-        for mechanism, limit in finding.probe.limits.items():
-            found[mechanism].limits.append(limit)
-    return found
+    failed = [finding for finding in findings if not finding.ok]
+    return {name: _verdict(name, failed) for name in MECHANISMS}
+
+
+def _verdict(mechanism: str, failed: Sequence[Finding]) -> Verdict:
+    probes = [each.probe for each in failed if mechanism in each.probe.limits]
+    return Verdict(
+        {each.probe.name: each.found for each in failed if mechanism in each.probe.needed_by},
+        tuple(probe.limits[mechanism] for probe in probes),
+    )

@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from importlib import import_module
 
-__all__ = ["BYPASS", "ENROL", "KERNEL", "MECHANISMS", "SPLICE", "VERDICT_ONLY", "Finding",
-           "Kind", "Probe"]  # fmt: skip
+__all__ = ["KERNEL", "Finding", "Kind", "Probe"]
 
-SPLICE, ENROL, VERDICT_ONLY = "splice", "sock_ops enrolment", "splice, verdict only"
-BYPASS = "bypass"
-MECHANISMS = (SPLICE, ENROL, BYPASS, VERDICT_ONLY)
 KERNEL = "use a kernel with CONFIG_BPF_STREAM_PARSER, CONFIG_CGROUP_BPF and CONFIG_DEBUG_INFO_BTF"
 
 
@@ -20,9 +16,10 @@ class Kind(IntEnum):
     """In the order of their turns."""
 
     HAS = 1
-    LOADS = 2
-    DOES = 3
-    BUG = 4
+    GATE = 2
+    LOADS = 3
+    DOES = 4
+    BUG = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +29,10 @@ class Probe:
     run: returns what was found, or raises when it does not hold.
     needed_by: the mechanisms that are off without it.
     limits: mechanisms that are on without it, and what they then do not do.
+    avoided: how every mechanism stays clear of the bug, where its failure has no consequence.
     hint: what the user can do about a failure.
-    kind: when its turn is: what the machine has, what loads, what it does, bugs it may have.
+    kind: when its turn is: what the machine has; bugs told by the kernel's version, as to try
+        them out could crash it; what loads; what works; bugs that can be tried.
     """
 
     name: str
@@ -42,6 +41,7 @@ class Probe:
     kind: Kind
     needed_by: tuple[str, ...] = ()
     limits: Mapping[str, str] = field(default_factory=dict)
+    avoided: str = ""
 
     @property
     def about(self) -> str:

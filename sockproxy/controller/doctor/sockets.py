@@ -8,16 +8,17 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sockproxy.cgroup import create_owned, sweep
-from sockproxy.controller.bypass import BypassOptions, attach, detach
+from sockproxy.cgroup import create_owned, start_time, sweep
+from sockproxy.controller.bypass import BypassOptions, attach, detach, names
 from sockproxy.controller.bypass_view import bypass_status
 from sockproxy.controller.splicer import Splicer
 from sockproxy.errors import SockproxyError, Unsupported
 from sockproxy.net.tcp import loopback_pair
 
-__all__ = ["PATIENCE", "bypassed", "converse", "spliced_pair", "tcp_pair"]
+__all__ = ["PATIENCE", "bypassed", "converse", "spliced_pair", "tcp_pair", "tidy"]
 
-PATIENCE = 4.0  # seconds for a few bytes on loopback
+NAME = "doctor-"
+PATIENCE = 2.0  # seconds for a few bytes on loopback
 DRAIN = 2.0  # seconds
 
 
@@ -36,21 +37,30 @@ def spliced_pair(splicer: Splicer) -> tuple[socket.socket, socket.socket, Any]:
 
 
 @contextlib.contextmanager
-def bypassed() -> Iterator[Callable[[], int]]:
-    """This process in a cgroup with a bypass; a function that tells how many messages skipped
-    TCP so far."""
-    sweep()
-    name = f"doctor-{os.getpid()}"
+def bypassed(*, observe: bool = False) -> Iterator[Callable[[str], int]]:
+    """This process in a cgroup with a bypass; a function that tells a figure of its status,
+    such as "bypassed_messages"."""
+    name = f"{NAME}{os.getpid()}"
     group = create_owned("doctor")
     try:
-        attach(name, group.path, BypassOptions(connections=8))
+        attach(name, group.path, BypassOptions(observe=observe, connections=8, force=True))
         try:
             with group.entered():
-                yield lambda: int(bypass_status(name)["bypassed_messages"])
+                yield lambda figure: int(bypass_status(name)[figure])
         finally:
             detach(name, DRAIN)
     finally:
         group.remove()
+
+
+def tidy() -> None:
+    """Remove what probes that were killed have left: their bypasses and their cgroups."""
+    with contextlib.suppress(SockproxyError):  # no right to, and so nothing was made
+        for name in names():
+            pid = name.removeprefix(NAME)
+            if pid != name and pid.isdigit() and start_time(int(pid)) is None:
+                detach(name, DRAIN)
+        sweep()
 
 
 def converse(one: socket.socket, other: socket.socket, turns: int = 4) -> None:

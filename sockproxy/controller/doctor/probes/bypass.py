@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from sockproxy.controller.doctor.probe import BYPASS, Kind, Probe
+from sockproxy.controller.doctor.probe import Kind, Probe
 from sockproxy.controller.doctor.sockets import PATIENCE, bypassed, converse, tcp_pair
+from sockproxy.controller.mechanisms import BYPASS
 from sockproxy.errors import SockproxyError
 
 __all__ = ["PROBE"]
 
 
 def run() -> str:
-    with bypassed() as messages:
+    with bypassed() as seen:
         one, other = tcp_pair()
         one.settimeout(PATIENCE)
         converse(one, other)
         one.close()
         other.close()
-        past = messages()
+        past = seen("bypassed_messages")
     if not past:
         raise SockproxyError("no message was bypassed")
     return f"{past} of 8 messages skipped TCP"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sockproxy.controller.doctor.probe import MECHANISMS, Kind, Probe
+from sockproxy.controller.doctor.probe import Kind, Probe
+from sockproxy.controller.mechanisms import MECHANISMS
 from sockproxy.errors import SockproxyError
 
 __all__ = ["PROBE"]

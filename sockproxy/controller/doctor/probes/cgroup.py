@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sockproxy.cgroup import find_mount
-from sockproxy.controller.doctor.probe import BYPASS, ENROL, Kind, Probe
+from sockproxy.controller.doctor.probe import Kind, Probe
+from sockproxy.controller.mechanisms import BYPASS, ENROL, OBSERVE
 
 __all__ = ["PROBE"]
 
@@ -13,5 +14,9 @@ def run() -> str:
 
 
 PROBE = Probe(
-    "cgroup v2", run, "mount -t cgroup2 none /sys/fs/cgroup/unified", Kind.HAS, (ENROL, BYPASS)
+    "cgroup v2",
+    run,
+    "mount -t cgroup2 none /sys/fs/cgroup/unified",
+    Kind.HAS,
+    (ENROL, BYPASS, OBSERVE),
 )

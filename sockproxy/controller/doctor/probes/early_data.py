@@ -6,8 +6,9 @@ holds something: the stream then stalls, or repeats.
 
 from __future__ import annotations
 
-from sockproxy.controller.doctor.probe import SPLICE, Kind, Probe
+from sockproxy.controller.doctor.probe import Kind, Probe
 from sockproxy.controller.doctor.sockets import tcp_pair
+from sockproxy.controller.mechanisms import SPLICE
 from sockproxy.controller.splicer import Splicer
 from sockproxy.errors import SockproxyError, Unsupported
 
@@ -17,7 +18,7 @@ ROUNDS = 10
 
 
 def run() -> str:
-    with Splicer(pairs=2, eager=True) as splicer:
+    with Splicer(pairs=2, eager=True, force=True) as splicer:
         if not splicer.accelerated:
             raise Unsupported("not tried: the programs do not load", hint="see 'programs load'")
         for number in range(ROUNDS):

@@ -7,8 +7,9 @@ alone by `attach`, by name.
 
 from __future__ import annotations
 
-from sockproxy.controller.doctor.probe import BYPASS, Kind, Probe
+from sockproxy.controller.doctor.probe import Kind, Probe
 from sockproxy.controller.left_alone import FIONREAD_USERS
+from sockproxy.controller.mechanisms import BYPASS
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel.fionread import counts_tcp
 

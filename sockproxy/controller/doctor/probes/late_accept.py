@@ -9,8 +9,9 @@ from __future__ import annotations
 import select
 import socket
 
-from sockproxy.controller.doctor.probe import BYPASS, Kind, Probe
+from sockproxy.controller.doctor.probe import Kind, Probe
 from sockproxy.controller.doctor.sockets import PATIENCE, bypassed
+from sockproxy.controller.mechanisms import BYPASS
 from sockproxy.errors import SockproxyError
 
 __all__ = ["PROBE"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sockproxy.controller.doctor.probe import MECHANISMS, Kind, Probe
+from sockproxy.controller.doctor.probe import Kind, Probe
+from sockproxy.controller.mechanisms import MECHANISMS
 from sockproxy.libbpf import load_library, version
 
 __all__ = ["PROBE"]

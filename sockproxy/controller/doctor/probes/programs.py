@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sockproxy.controller.doctor.probe import ENROL, KERNEL, SPLICE, Kind, Probe
+from sockproxy.controller.doctor.probe import KERNEL, Kind, Probe
+from sockproxy.controller.mechanisms import ENROL, SPLICE
 from sockproxy.kernel import SockmapKernel
 
 __all__ = ["PROBE"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 
-from sockproxy.controller.doctor.probe import KERNEL, SPLICE, Kind, Probe
+from sockproxy.controller.doctor.probe import KERNEL, Kind, Probe
 from sockproxy.controller.doctor.sockets import spliced_pair
+from sockproxy.controller.mechanisms import SPLICE
 from sockproxy.controller.splicer import Splicer
 from sockproxy.errors import SockproxyError
 
@@ -13,7 +14,7 @@ __all__ = ["PROBE"]
 
 
 def run() -> str:
-    with Splicer(pairs=2, eager=True) as splicer:
+    with Splicer(pairs=2, eager=True, force=True) as splicer:
         client, server, splice = spliced_pair(splicer)
         client.sendall(b"request")
         echoed = server.recv(100)

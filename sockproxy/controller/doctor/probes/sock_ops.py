@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from sockproxy.cgroup import create_owned, sweep
-from sockproxy.controller.doctor.probe import ENROL, KERNEL, Kind, Probe
+from sockproxy.cgroup import create_owned
+from sockproxy.controller.doctor.probe import KERNEL, Kind, Probe
 from sockproxy.controller.doctor.sockets import tcp_pair
+from sockproxy.controller.mechanisms import ENROL
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import SockmapKernel
 
@@ -14,7 +15,6 @@ __all__ = ["PROBE"]
 
 
 def run() -> str:
-    sweep()
     group = create_owned("doctor")
     kernel = None
     try:

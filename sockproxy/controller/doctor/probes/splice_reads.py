@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 
-from sockproxy.controller.doctor.probe import BYPASS, Kind, Probe
+from sockproxy.controller.doctor.probe import Kind, Probe
 from sockproxy.controller.doctor.sockets import PATIENCE, bypassed, converse, tcp_pair
+from sockproxy.controller.mechanisms import BYPASS
 from sockproxy.errors import SockproxyError
 
 __all__ = ["PROBE"]
@@ -18,13 +19,13 @@ __all__ = ["PROBE"]
 
 def run() -> str:
     source, sink = os.pipe()
-    with bypassed() as messages:
+    with bypassed() as seen:
         one, other = tcp_pair()
         one.settimeout(PATIENCE)
         converse(one, other)
-        before = messages()
+        before = seen("bypassed_messages")
         one.sendall(b"!")
-        if messages() == before:
+        if seen("bypassed_messages") == before:
             raise SockproxyError("not tried: the message was not bypassed")
         try:
             moved = os.splice(other.fileno(), sink, 1, flags=os.SPLICE_F_NONBLOCK)

@@ -6,7 +6,8 @@ overlaps what was read can come twice, and nothing bounds what waits.
 
 from __future__ import annotations
 
-from sockproxy.controller.doctor.probe import KERNEL, VERDICT_ONLY, Kind, Probe
+from sockproxy.controller.doctor.probe import KERNEL, Kind, Probe
+from sockproxy.controller.mechanisms import VERDICT_ONLY
 from sockproxy.kernel import SockmapKernel
 
 __all__ = ["PROBE"]

@@ -1,0 +1,52 @@
+"""Which kernel runs, by the number of kernel.org: for the gates.
+
+A distribution's own number says little: Debian's 6.1.0-56-amd64 is 6.1.192.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from sockproxy.errors import SockproxyError
+
+__all__ = ["Version", "must_not_be", "parse", "upstream", "within"]
+
+Version = tuple[int, int, int]
+SIGNATURE = Path("/proc/version_signature")  # Ubuntu's
+_NUMBER = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+
+
+def upstream() -> Version:
+    """Of the running kernel, such as (6, 1, 192)."""
+    signature = SIGNATURE.read_text() if SIGNATURE.exists() else ""
+    return parse(os.uname().release, os.uname().version, signature)
+
+
+def parse(release: str, version: str = "", signature: str = "") -> Version:
+    """From uname's two fields, and Ubuntu's signature where there is one.
+
+    Raises SockproxyError for what has no number.
+    """
+    # "Ubuntu 6.8.0-57.59-generic 6.8.12", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-11-01)"
+    debian = version.partition("Debian ")[2]
+    for text in (signature.rpartition(" ")[2], debian, release):
+        if found := _NUMBER.match(text):
+            return int(found[1]), int(found[2]), int(found[3] or 0)
+    raise SockproxyError(f"{release!r} is no kernel's version")
+
+
+def within(version: Version, ranges: Iterable[tuple[str, str]]) -> bool:
+    """Whether it lies in one of the ranges [first, mended)."""
+    return any(parse(first) <= version < parse(mended) for first, mended in ranges)
+
+
+def must_not_be(ranges: Iterable[tuple[str, str]]) -> str:
+    """The running version; raises SockproxyError when it lies in one of the ranges."""
+    version = upstream()
+    told = ".".join(map(str, version))
+    if within(version, ranges):
+        raise SockproxyError(f"{told} has it")
+    return f"{told} has not"

@@ -1,0 +1,68 @@
+"""Network namespaces without a name: they end with the last process and descriptor inside, so
+that nothing is left even when this process is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+from collections.abc import Iterator
+
+from pyroute2 import IPRoute
+
+from sockproxy.errors import KernelError, PermissionDenied
+
+__all__ = ["Namespace"]
+
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)  # Python has setns(2) from 3.12 on
+
+
+class Namespace:
+    """A new network namespace with its loopback up, held by a descriptor.
+
+    Raises PermissionDenied without CAP_SYS_ADMIN, and KernelError.
+    """
+
+    def __init__(self) -> None:
+        home = _open_current()
+        try:
+            _check(_libc.unshare(CLONE_NEWNET), "make a network namespace")
+            try:
+                self.fd = _open_current()
+            finally:
+                _check(_libc.setns(home, CLONE_NEWNET), "return to the network namespace")
+        finally:
+            os.close(home)
+        with self.entered(), IPRoute() as routes:
+            (index,) = routes.link_lookup(ifname="lo")
+            routes.link("set", index=index, state="up")
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Put this thread, and what it starts meanwhile, into the namespace."""
+        home = _open_current()
+        try:
+            _check(_libc.setns(self.fd, CLONE_NEWNET), "enter a network namespace")
+            try:
+                yield
+            finally:
+                _check(_libc.setns(home, CLONE_NEWNET), "return to the network namespace")
+        finally:
+            os.close(home)
+
+    def close(self) -> None:
+        """Let go of the namespace."""
+        os.close(self.fd)
+
+
+def _check(result: int, doing: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        kind = PermissionDenied if number == errno.EPERM else KernelError
+        raise kind(doing, errno=number)
+
+
+def _open_current() -> int:
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
