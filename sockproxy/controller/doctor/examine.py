@@ -13,6 +13,7 @@ from sockproxy.controller.doctor.sockets import tidy
 from sockproxy.controller.mechanisms import MECHANISMS
 from sockproxy.controller.verdicts import Verdict
 from sockproxy.errors import PermissionDenied, SockproxyError
+from sockproxy.net.namespace import Namespace
 
 __all__ = ["PATIENCE", "examine", "verdicts"]
 
@@ -76,8 +77,6 @@ def _attempt(probe: Probe, pipe: Any) -> None:
 
 def _apart() -> contextlib.AbstractContextManager[None]:
     """A network namespace of its own, where the machine's firewall and ports do not matter."""
-    from sockproxy.net.namespace import Namespace  # its library takes long to import
-
     try:
         return Namespace().entered()
     except PermissionDenied:
