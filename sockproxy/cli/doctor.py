@@ -57,7 +57,7 @@ def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -
     if as_json:
         checks = [
             {"name": each.probe.name, "kind": each.probe.kind.name.lower(), "ok": each.ok,
-             "found": each.found, "hint": each.advice, "avoided": each.probe.avoided or None}
+             "tried": each.tried, "found": each.found, "hint": each.advice, "avoided": each.probe.avoided or None}
             for each in findings
         ]  # fmt: skip
         show_json("doctor", kernel=os.uname().release, kernel_version=os.uname().version,
@@ -102,11 +102,16 @@ def _told(verdict: Verdict) -> str:
 
 def _show(finding: Finding, verbose: bool) -> None:
     probe = finding.probe
-    mark = (
-        "ok  " if finding.ok else "off " if probe.needed_by else "note" if probe.avoided else "bug "
-    )
-    click.echo(f"{mark}  {probe.name:<{WIDTH}}  {finding.found}")
-    if not finding.ok:
-        click.echo(f"      {'':<{WIDTH}}  {probe.avoided or finding.advice}")
-        if verbose and finding.log:
-            click.echo(finding.log, err=True)
+    click.echo(f"{_mark(finding):<4}  {probe.name:<{WIDTH}}  {finding.found}")
+    if not finding.ok and (more := probe.avoided or finding.advice):
+        click.echo(f"      {'':<{WIDTH}}  {more}")
+    if verbose and finding.log:
+        click.echo(finding.log, err=True)
+
+
+def _mark(finding: Finding) -> str:
+    if finding.ok:
+        return "ok"
+    if not finding.tried:
+        return "--"
+    return "off" if finding.probe.needed_by else "note" if finding.probe.avoided else "bug"

@@ -9,7 +9,7 @@ import pytest
 
 from sockproxy.controller.doctor import PROBES, Kind, Probe, examine, verdicts
 from sockproxy.controller.doctor.versions import parse, within
-from sockproxy.controller.mechanisms import BYPASS, ENROL, SPLICE
+from sockproxy.controller.mechanisms import BYPASS, ENROL, OBSERVE, SPLICE, VERDICT_ONLY
 from sockproxy.errors import SockproxyError
 
 
@@ -25,26 +25,28 @@ TRIED = (
     probe("good", lambda: "found", SPLICE, BYPASS),
     probe("failing", fail, BYPASS),
     probe("broken", lambda: str(1 // 0), ENROL),
-    probe("hanging", lambda: time.sleep(60) or "", ENROL),
-    probe("crashing", lambda: os._exit(9), ENROL),
+    probe("hanging", lambda: time.sleep(60) or "", ENROL, OBSERVE),
+    probe("crashing", lambda: os._exit(9), ENROL, VERDICT_ONLY),
+    probe("pointless", lambda: time.sleep(60) or "", ENROL, OBSERVE),
     probe("limiting", fail, **{SPLICE: "slow"}),
 )
 
 
 def test_each_way_to_fail_is_a_finding():
     findings = list(examine(TRIED, seconds=0.5))
-    assert [finding.ok for finding in findings] == [True, False, False, False, False, False]
+    assert [finding.ok for finding in findings] == [True, *[False] * 6]
     assert [finding.found for finding in findings] == [
         "found", "it is not there", "integer division or modulo by zero",
-        "no result in 0.5 s", "the probe crashed (9)", "it is not there",
+        "no result in 0.5 s", "the probe crashed (9)", "see 'broken'", "it is not there",
     ]  # fmt: skip
     assert findings[1].log == "verifier says no"
     assert [finding.advice for finding in findings] == [
-        "", "do this", "hint", "hint", "hint", "do this",
+        "", "do this", "hint", "hint", "hint", "", "do this",
     ]  # fmt: skip
     found = verdicts(findings)
     assert {name: list(each.failed) for name, each in found.items() if each.failed} == {
         BYPASS: ["failing"], ENROL: ["broken", "hanging", "crashing"],
+        OBSERVE: ["hanging"], VERDICT_ONLY: ["crashing"],
     }  # fmt: skip
     assert found[BYPASS].why_off == "failing: it is not there"
     assert found[ENROL].why_off.endswith("(and 2 more)")
@@ -57,9 +59,10 @@ def test_what_a_gate_switches_off_is_not_tried():
     crash = probe("crash", lambda: os._exit(9), SPLICE)
     other = probe("other", lambda: "found", SPLICE, BYPASS)
     findings = list(examine([gate, crash, other]))
-    assert [each.found for each in findings] == ["it is not there", "not tried: gate", "found"]
+    assert [each.found for each in findings] == ["it is not there", "see 'gate'", "found"]
+    assert [each.tried for each in findings] == [True, False, True]
     found = verdicts(findings)
-    assert list(found[SPLICE].failed) == ["gate", "crash"]
+    assert list(found[SPLICE].failed) == ["gate"]
     assert found[BYPASS].on
 
 

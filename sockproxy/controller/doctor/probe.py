@@ -51,15 +51,20 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one probe. hint: what to do about it, where the failure itself knows."""
+    """What came of one probe.
+
+    hint: what to do about it, where the failure itself knows. tried: False where an earlier
+    probe has switched off all that this one concerns.
+    """
 
     probe: Probe
     ok: bool
     found: str
     hint: str | None = None
     log: str | None = None
+    tried: bool = True
 
     @property
     def advice(self) -> str:
         """What to do about a failure; empty when there is none."""
-        return "" if self.ok else self.hint or self.probe.hint
+        return "" if self.ok or not self.tried else self.hint or self.probe.hint
