@@ -57,7 +57,8 @@ def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -
     if as_json:
         checks = [
             {"name": each.probe.name, "kind": each.probe.kind.name.lower(), "ok": each.ok,
-             "tried": each.tried, "found": each.found, "hint": each.advice, "avoided": each.probe.avoided or None}
+             "tried": each.tried, "found": each.found, "hint": each.advice,
+             "avoided": each.probe.avoided or None}
             for each in findings
         ]  # fmt: skip
         show_json("doctor", kernel=os.uname().release, kernel_version=os.uname().version,
