@@ -44,9 +44,9 @@ def within(version: Version, ranges: Iterable[tuple[str, str]]) -> bool:
 
 
 def must_not_be(ranges: Iterable[tuple[str, str]]) -> str:
-    """The running version; raises SockproxyError when it lies in one of the ranges."""
+    """Says that the running kernel is in none of the ranges; raises SockproxyError otherwise."""
     version = upstream()
     told = ".".join(map(str, version))
     if within(version, ranges):
-        raise SockproxyError(f"{told} has it")
-    return f"{told} has not"
+        raise SockproxyError(f"in {told}")
+    return f"not in {told}"

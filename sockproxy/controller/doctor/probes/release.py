@@ -7,14 +7,19 @@ Older ones lack helpers that every program needs, and stall for good: a stream a
 from __future__ import annotations
 
 from sockproxy.controller.doctor.probe import Kind, Probe
-from sockproxy.controller.doctor.versions import must_not_be
+from sockproxy.controller.doctor.versions import upstream
 from sockproxy.controller.mechanisms import MECHANISMS
+from sockproxy.errors import SockproxyError
 
 __all__ = ["PROBE"]
 
 
 def run() -> str:
-    return must_not_be([("0.0", "5.10")])
+    version = upstream()
+    told = ".".join(map(str, version))
+    if version < (5, 10, 0):
+        raise SockproxyError(f"{told} is older")
+    return told
 
 
-PROBE = Probe("release before 5.10", run, "use Linux 5.10 or later", Kind.GATE, MECHANISMS)
+PROBE = Probe("5.10 or later", run, "use Linux 5.10 or later", Kind.GATE, MECHANISMS)
