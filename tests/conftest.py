@@ -12,6 +12,8 @@ import pytest
 
 from tests.support import needs, residue
 
+pytest_plugins = ["tests.support.conformance"]
+
 PR_SET_CHILD_SUBREAPER = 36
 PRIVILEGED = ("root", "bpf")
 REQUIRED = pytest.StashKey[set]()
