@@ -63,7 +63,7 @@ def pytest_addoption(parser):
     group.addoption("--conformance", metavar="DIR", type=Path,
                     help="run the tests of the conformance table and write it to DIR")  # fmt: skip
     group.addoption("--doctor", metavar="FILE", type=Path,
-                    help="what 'sockproxy doctor --json' says: do not test what is off")  # fmt: skip
+                    help="what 'sockproxy doctor --json' printed: skip what is off")  # fmt: skip
 
 
 @pytest.hookimpl(tryfirst=True)

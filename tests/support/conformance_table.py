@@ -139,8 +139,8 @@ def markdown(document):
     lines = [
         f"# Conformance on Linux {document['kernel']}",
         "",
-        f"{document['version']}, {document['machine']}; {document['date']}; "
-        f"scale {document['scale']}.",
+        ", ".join(document[each] for each in ("version", "machine", "date")),
+        f"with SOCKPROXY_SCALE={document['scale']}.",
     ]
     for section in document["sections"]:
         lines += ["", f"## {section['name']}", "", f"| behaviour | {' | '.join(MECHANISMS)} |"]
