@@ -1,8 +1,9 @@
 """The conformance suite: tests/conformance/rows.toml as a selection of tests, and as a table.
 
-    pytest --conformance DIR [--doctor FILE]
+    pytest --conformance=DIR [--doctor=FILE]
 
-runs the tests that the rows name, each once, and writes DIR/conformance.json and .md.
+runs the tests that the rows name, each once, and writes DIR/conformance.json and .md. It takes
+the "=": before pytest knows our options it would look for tests in a DIR that follows a space.
 See docs/conformance.md.
 """
 

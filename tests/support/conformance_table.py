@@ -160,8 +160,9 @@ def _shown(each, reasons):
         return f"passed ({each['tests']})"
     if each["status"] == "failed":
         return "**failed**: " + ", ".join(f"`{name}`" for name in each["failed"])
-    if not each["reason"]:
+    reason = each.get("reason")
+    if not reason:
         return each["status"]
-    if each["reason"] not in reasons:
-        reasons.append(each["reason"])
-    return f"{each['status']} [{reasons.index(each['reason']) + 1}]"
+    if reason not in reasons:
+        reasons.append(reason)
+    return f"{each['status']} [{reasons.index(reason) + 1}]"
