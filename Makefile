@@ -16,7 +16,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help system setup build dist lint format test soak demo bench clean stale
+.PHONY: help system setup build dist lint format test conformance soak demo bench clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ format: $(BUILT) ## put Python and C into the project's style
 
 test: lint ## check style and types, run all tests but the long ones; TESTS=path, ARGS go to pytest
 	$(BIN)/pytest -q $(TESTS) $(ARGS)
+
+conformance: $(BUILT) ## table of what this kernel does, in build/conformance; ARGS go to pytest
+	$(BIN)/pytest -q --conformance=build/conformance $(ARGS)
 
 soak: $(BUILT) ## run the tests that take minutes
 	$(BIN)/pytest -q $(TESTS) -m soak --timeout 3600 $(ARGS)

@@ -15,6 +15,9 @@ from sockproxy.controller.mechanisms import SPLICE
 from sockproxy.controller.verdicts import kept_at, verdict
 from sockproxy.errors import SockproxyError
 from tests.support import needs, residue
+from tests.support.scale import patience
+
+pytest_plugins = ["tests.support.conformance"]
 
 PR_SET_CHILD_SUBREAPER = 36
 PRIVILEGED = ("root", "bpf")
@@ -26,8 +29,19 @@ def pytest_configure(config):
         config.stash[REQUIRED] = needs.required(os.environ.get("SOCKPROXY_REQUIRE", ""))
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
+    allow_time(config)
     # Orphans of a test become our children, so that the residue check sees them.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def allow_time(config):
+    """A slow machine's tests may take longer, as they wait longer: see tests/support/scale.py.
+
+    pytest-timeout has not looked at its option yet, and one of the command line wins.
+    """
+    limit = config.getini("timeout") if patience(1) != 1 else None
+    if limit and config.option.timeout is None:
+        config.option.timeout = patience(float(limit))
 
 
 def pytest_runtest_setup(item):

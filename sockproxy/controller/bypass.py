@@ -131,7 +131,7 @@ def detach(name: str, timeout: float) -> Detached:
     What stays is passed on by TCP, and the next call collects it.
     """
     pins.check_name(name)
-    if name not in pins.names():
+    if name not in pins.names() and not pins.has_leftovers():
         return Detached(False)  # without the lock, which would mount a bpffs for it
     with pins.locked() as place:
         if name not in pins.names():

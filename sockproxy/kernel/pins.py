@@ -21,7 +21,7 @@ from pathlib import Path
 from sockproxy.cgroup import find_mount, mount_points
 from sockproxy.errors import KernelError, PermissionDenied, SockproxyError, UsageError
 
-__all__ = ["check_name", "locked", "names", "remove", "root"]
+__all__ = ["check_name", "has_leftovers", "locked", "names", "remove", "root"]
 
 OWN = Path("/run/sockproxy-bpf")
 MNT_DETACH = 2
@@ -72,7 +72,7 @@ def locked() -> Iterator[Path]:
         place = root() or _mount()
         try:
             place.mkdir(mode=0o700, exist_ok=True)
-            for left in place.glob(f"{ASIDE}*"):  # of an attach that was killed
+            for left in place.glob(f"{ASIDE}*"):  # of a command that was killed
                 remove(left)
         except OSError as error:
             raise _failure(f"use {place}", error) from None
@@ -84,8 +84,20 @@ def locked() -> Iterator[Path]:
         os.close(lock)
 
 
+def has_leftovers() -> bool:
+    """Whether a command that was killed left pins for the next one in locked() to collect."""
+    place = root()
+    return place is not None and any(place.glob(f"{ASIDE}*"))
+
+
 def remove(folder: Path) -> None:
-    """Remove a directory of pins: the link first, which detaches."""
+    """Remove a directory of pins: the link first, which detaches.
+
+    Inside of locked(). Half of a bypass must not be found by its name if we are killed here:
+    it is put aside first.
+    """
+    if not folder.name.startswith(ASIDE):
+        folder = folder.rename(folder.with_name(f"{ASIDE}{folder.name}"))
     with contextlib.suppress(FileNotFoundError):
         (folder / "link").unlink()
     with contextlib.suppress(FileNotFoundError):

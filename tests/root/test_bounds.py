@@ -13,6 +13,7 @@ import pytest
 from tests.support.memory import busy_cores, peak_memory, tcp_limit
 from tests.support.pattern import Checker, Pattern
 from tests.support.proxy import running_proxy
+from tests.support.scale import patience, scaled
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -56,10 +57,12 @@ def connected(proxy, listener, count):
     with contextlib.ExitStack() as stack:
         ends = []
         for number in range(count):
-            client = stack.enter_context(socket.create_connection(proxy.address, timeout=10))
+            client = stack.enter_context(
+                socket.create_connection(proxy.address, timeout=patience(10))
+            )
             client.sendall(number.to_bytes(4, "big"))
             upstream = stack.enter_context(listener.accept()[0])
-            upstream.settimeout(10)
+            upstream.settimeout(patience(10))
             assert upstream.recv(4) == number.to_bytes(4, "big")
             for end in (client, upstream):
                 end.setblocking(False)
@@ -68,8 +71,9 @@ def connected(proxy, listener, count):
         yield ends
 
 
-def push_until_all_block(streams, quiet=2.0):
+def push_until_all_block(streams, quiet=None):
     """Nobody reads; send until nothing has been taken for `quiet` seconds."""
+    quiet = quiet or scaled(2.0, 0.6)
     last = time.monotonic()
     while time.monotonic() - last < quiet:
         taken = [stream.push() for stream in streams]  # all of them: any() would stop early
@@ -82,12 +86,12 @@ def push_until_all_block(streams, quiet=2.0):
 def listener():
     with socket.create_server(("127.0.0.1", 0), backlog=300) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        sock.settimeout(10)
+        sock.settimeout(patience(10))
         yield sock
 
 
 def pull_until_all_arrived(streams, seconds=60):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patience(seconds)
     with selectors.DefaultSelector() as selector:
         for stream in streams:
             selector.register(stream.target, selectors.EVENT_READ, stream)
@@ -107,7 +111,7 @@ def pull_until_all_arrived(streams, seconds=60):
 )
 def test_stalled_readers(count, both_ways, option, listener):
     """`count` directions, or one pair both ways, with nobody who reads."""
-    budget = MIB
+    budget, count = MIB, scaled(count)
     pairs = max(1, count // 2) if both_ways else count
     with running_proxy(listener.getsockname(), "--budget", budget, *option) as proxy:
         with connected(proxy, listener, pairs) as ends:

@@ -13,6 +13,7 @@ from sockproxy.net.tcp import socket_cookie
 from tests.support.bypass import NAME, connections, converse, sockproxy, status
 from tests.support.memory import peak_memory, tcp_limit
 from tests.support.pattern import Checker, Pattern
+from tests.support.scale import patience, scaled
 from tests.support.sockets import push_until_blocked, receive, tcp_buffers, tcp_pair
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -36,7 +37,7 @@ class Sender:
 
     def drain(self):
         checker = Checker(self._seed)
-        self.target.settimeout(20)
+        self.target.settimeout(patience(20))
         while checker.offset < self.sent:
             checker.feed(self.target.recv(MIB))
         self.target.setblocking(False)
@@ -77,7 +78,7 @@ def test_a_thousand_stalled_connections(bypassed):
     """Each within its budget; no error that TCP would not give."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
-    count, budget = 1000, 64 << 10
+    count, budget = scaled(1000, 50), 64 << 10
     sockproxy("attach", NAME, "--cgroup", bypassed.path, "--budget", budget)
     with contextlib.ExitStack() as stack:
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
@@ -109,7 +110,7 @@ def test_a_blocked_sender_goes_on_when_the_reader_does(bypassed):
         with pytest.raises(BlockingIOError):
             one.send(b"x")
         receive(other, taken)
-        one.settimeout(20)
+        one.settimeout(patience(20))
         one.sendall(b"goes on")
         assert receive(other, 7) == b"goes on"
         converse(other, one)

@@ -13,6 +13,7 @@ import pytest
 
 from sockproxy.controller.left_alone import listening
 from tests.support.bypass import NAME, connections, converse, sockproxy, status
+from tests.support.scale import patience
 from tests.support.sockets import receive, tcp_pair
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -60,7 +61,7 @@ def test_one_that_listens_already_in_another_namespace(group, inside):
         assert listening({"hermit"}) == {(netns, 7001)}
         sockproxy("attach", NAME, "--cgroup", group.path, "--except", "hermit")
         try:
-            dial = lambda: socket.create_connection(("127.0.0.1", 7001), 5)  # noqa: E731
+            dial = lambda: socket.create_connection(("127.0.0.1", 7001), patience(5))  # noqa: E731
             with inside.socket(dial) as sock:
                 for _ in range(8):
                     sock.sendall(b"ping")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.namespace import Namespace
 from tests.support.proxy import running_proxy
+from tests.support.scale import patience
 from tests.support.sockets import receive
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -78,13 +79,15 @@ def test_the_hidden_address_is_found(in_namespace, tool, family, host, listen):
     )
     with running_proxy("original-dst", "--eager", listen=listen) as proxy:
         for listener in sockets:
-            listener.settimeout(10)
+            listener.settimeout(patience(10))
             client = in_namespace.socket(
-                lambda where=listener: socket.create_connection((host, where.getsockname()[1]), 10)
+                lambda where=listener: socket.create_connection(
+                    (host, where.getsockname()[1]), patience(10)
+                )
             )
             upstream, _ = listener.accept()
             with listener, client, upstream:
-                upstream.settimeout(10)
+                upstream.settimeout(patience(10))
                 client.sendall(b"to the right one")
                 assert receive(upstream, 16) == b"to the right one"
                 (pair,) = [each for each in proxy.connections() if not each["outcome"]]
@@ -96,7 +99,9 @@ def test_the_hidden_address_is_found(in_namespace, tool, family, host, listen):
 @pytest.mark.tools("setpriv", "ip")
 def test_a_direct_connection_is_refused_rather_than_looped(in_namespace):
     with running_proxy("original-dst", listen=f"127.0.0.1:{PORT}") as proxy:
-        client = in_namespace.socket(lambda: socket.create_connection(("127.0.0.1", PORT), 10))
+        client = in_namespace.socket(
+            lambda: socket.create_connection(("127.0.0.1", PORT), patience(10))
+        )
         with client, pytest.raises(ConnectionResetError):
             client.recv(1)
         proxy.says("not redirected")

@@ -15,6 +15,7 @@ from sockproxy.kernel import pins
 from sockproxy.net.tcp import socket_cookie
 from tests.support.bypass import NAME, assert_paired, connections, sockproxy, status
 from tests.support.namespace import Namespace
+from tests.support.scale import patience
 from tests.support.sockets import eventually, receive, tcp_pair
 from tests.support.wire import ACK, SYN, Wire
 
@@ -31,8 +32,8 @@ def attached(group):
 
 def meet(listener, client_in=None, address=None):
     """A connection as (client, server)."""
-    listener.settimeout(10)
-    make = lambda: socket.create_connection(address or listener.getsockname()[:2], 10)  # noqa: E731
+    listener.settimeout(patience(10))
+    make = lambda: socket.create_connection(address or listener.getsockname()[:2], patience(10))  # noqa: E731
     client = client_in.socket(make) if client_in else make()
     server, _ = listener.accept()
     return client, server
@@ -170,7 +171,7 @@ def test_an_end_outside_of_the_cgroup(attached):
     )  # fmt: skip
     with outside:
         port = int(outside.stdout.readline())
-        with socket.create_connection(("127.0.0.1", port), 10) as client:
+        with socket.create_connection(("127.0.0.1", port), patience(10)) as client:
             seen = connections()[socket_cookie(client)]
             assert (seen["state"], seen["peer"]) == ("plain", None)
             assert "not on this host" in seen["why"]
@@ -185,7 +186,7 @@ def test_a_remote_host_that_copies_numbers(attached, two_namespaces):
     def packet_socket():
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
         sock.bind(("v0", 0))
-        sock.settimeout(5)
+        sock.settimeout(patience(5))
         return sock
 
     macs = []
@@ -203,7 +204,7 @@ def test_a_remote_host_that_copies_numbers(attached, two_namespaces):
     sock = outer.socket(packet_socket)
     wire = Wire(sock, "10.99.0.9", "10.99.0.1", macs)
     with listener, client, sock:
-        listener.settimeout(5)
+        listener.settimeout(patience(5))
         client.connect_ex(("10.99.0.9", 80))
         port, opened, _ = wire.hear(80, SYN)
         wire.send((5555, 7000), opened, 0, SYN)

@@ -13,12 +13,13 @@ from pyroute2 import NetNS
 from sockproxy.net.tcp import socket_cookie
 from tests.support.bypass import NAME, assert_paired, connections, status
 from tests.support.namespace import Namespace
+from tests.support.scale import patience, scaled
 from tests.support.sockets import eventually, receive
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
 ROUNDS = 50
-WAIT = 20
+WAIT = patience(20)
 
 
 def tune(namespace, **settings):
@@ -157,7 +158,7 @@ def test_ports_in_time_wait_used_again(bypassed, inside):
     tune(inside, tcp_tw_reuse=1)
     # Linux 6.14 and later; before, a port is not used again for a second.
     quick = Path("/proc/sys/net/ipv4/tcp_tw_reuse_delay").exists()
-    times = 200 if quick else 6
+    times = scaled(200, 20) if quick else 6
     if quick:
         tune(inside, tcp_tw_reuse_delay=1)
     with inside.socket(serve) as listener:

@@ -15,6 +15,7 @@ import pytest
 
 from sockproxy.cgroup import find_mount
 from tests.support.proxy import pattern_server, run_flows, run_sockproxy, running_proxy
+from tests.support.scale import patience, scaled
 from tests.support.sockets import push_until_blocked, receive, reset
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -44,15 +45,15 @@ def accelerated(server):
 def listener():
     """A listening socket that a test accepts from by hand."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        sock.settimeout(10)
+        sock.settimeout(patience(10))
         yield sock
 
 
 def through(proxy, listener):
     """A client's socket and the server's, connected through the proxy."""
-    client = socket.create_connection(proxy.address, timeout=10)
+    client = socket.create_connection(proxy.address, timeout=patience(10))
     upstream, _ = listener.accept()
-    upstream.settimeout(10)
+    upstream.settimeout(patience(10))
     return client, upstream
 
 
@@ -62,25 +63,28 @@ def through(proxy, listener):
 @pytest.mark.parametrize("order", ["both", "client", "server"])
 @pytest.mark.parametrize("writes", [1, 1000, 1 << 20])
 def test_sizes_and_orders(proxy, writes, order):
-    size = {1: 20_000, 1000: 2_000_000, 1 << 20: 60_000_000}[writes]
+    size = scaled({1: 20_000, 1000: 2_000_000, 1 << 20: 60_000_000}[writes])
     assert not run_flows(
         proxy.address, count=4, up=size, down=size // 2 + 1, writes=writes, order=order
     )
 
 
 def test_slow_readers(proxy):
-    assert not run_flows(proxy.address, count=8, up=20_000_000, down=15_000_000, nap=0.05)
+    assert not run_flows(
+        proxy.address, count=8, up=scaled(20_000_000), down=scaled(15_000_000), nap=0.05
+    )
 
 
 def test_small_budget_under_contention(server):
     with running_proxy(server, "--eager", "--budget", "16KiB") as proxy:
         for _ in range(3):
-            assert not run_flows(proxy.address, count=10, up=10_000_000, down=8_000_000, nap=0.02)
-        assert proxy.settled()["holds"] > 20
+            size = scaled(10_000_000)
+            assert not run_flows(proxy.address, count=10, up=size, down=size * 4 // 5, nap=0.02)
+        assert proxy.settled()["holds"] > scaled(20)
 
 
 def test_a_thousand_connections_at_once(proxy):
-    assert not run_flows(proxy.address, count=500, up=30_000, down=30_000, writes=5000)
+    assert not run_flows(proxy.address, count=scaled(500, 20), up=30_000, down=30_000, writes=5000)
 
 
 def test_counters_agree_with_the_bytes(accelerated):
@@ -134,7 +138,7 @@ def test_an_upstream_that_refuses_is_a_reset_for_the_client(listener):
         closed = sock.getsockname()
     with running_proxy(closed) as proxy:
         with (
-            socket.create_connection(proxy.address, timeout=10) as client,
+            socket.create_connection(proxy.address, timeout=patience(10)) as client,
             pytest.raises(ConnectionResetError),
         ):
             client.recv(1)
@@ -144,7 +148,7 @@ def test_an_upstream_that_refuses_is_a_reset_for_the_client(listener):
 
 def test_an_upstream_that_dies_in_mid_stream(server):
     with pattern_server() as doomed, running_proxy(doomed) as proxy:
-        with socket.create_connection(proxy.address, timeout=10) as client:
+        with socket.create_connection(proxy.address, timeout=patience(10)) as client:
             spec = {"number": 1, "up": 0, "down": 1 << 40, "writes": 1 << 20, "nap": 0,
                     "order": "both"}  # fmt: skip
             client.sendall(json.dumps(spec).encode() + b"\n")
@@ -170,7 +174,7 @@ def test_upstreams_take_turns_and_a_dead_one_is_passed_over():
         socket.create_server(("127.0.0.1", 0)) as dead,
     ):
         for sock in (one, two):
-            sock.settimeout(10)
+            sock.settimeout(patience(10))
         addresses = [f"127.0.0.1:{sock.getsockname()[1]}" for sock in (one, two, dead)]
         dead.close()
         with running_proxy(
@@ -209,17 +213,17 @@ def test_socket_options_are_as_asked(listener):
 def test_more_clients_than_the_limit_wait(listener):
     with running_proxy(listener.getsockname(), "--max-connections", 2) as proxy:
         pairs = [through(proxy, listener) for _ in range(2)]
-        third = socket.create_connection(proxy.address, timeout=10)
+        third = socket.create_connection(proxy.address, timeout=patience(10))
         third.sendall(b"waiting")
         listener.settimeout(0.3)
         with pytest.raises(TimeoutError):
             listener.accept()
         for sock in pairs[0]:
             sock.close()
-        listener.settimeout(10)
+        listener.settimeout(patience(10))
         upstream, _ = listener.accept()
         with third, upstream:
-            upstream.settimeout(10)
+            upstream.settimeout(patience(10))
             assert receive(upstream, 7) == b"waiting"
         for sock in pairs[1]:
             sock.close()
@@ -243,13 +247,15 @@ def test_stopped_for_a_while_loses_nothing(accelerated):
     def nap(pid):
         nonlocal stops
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(0.7)
+        time.sleep(scaled(0.7, 0.2))
         os.kill(pid, signal.SIGCONT)
         stops += 1
 
     thread = threading.Thread(target=lambda: [nap(accelerated.pid) for _ in range(3)])
     thread.start()
-    errors = run_flows(accelerated.address, count=4, up=150_000_000, down=50_000_000)
+    errors = run_flows(
+        accelerated.address, count=4, up=scaled(150_000_000), down=scaled(50_000_000)
+    )
     thread.join()
     assert not errors
     assert stops == 3
@@ -267,7 +273,7 @@ def test_kill_9_leaves_what_the_next_start_cleans(listener):
         left = [path for path in owned.iterdir() if path.name.startswith(proxy.name)]
         assert len(left) == 1
         proxy.signal(signal.SIGKILL)
-        proxy.process.wait(10)
+        proxy.process.wait(patience(10))
         assert left[0].exists()
         assert proxy.name not in run_sockproxy("status").stdout
         client.close()
@@ -288,7 +294,7 @@ def test_sigterm_lets_connections_finish(listener):
                 socket.create_connection(proxy.address, timeout=5)
             client.sendall(b"still served")
             assert receive(upstream, 12) == b"still served"
-        assert proxy.process.wait(5) == 0
+        assert proxy.process.wait(patience(5)) == 0
 
 
 def test_grace_ends_and_so_does_a_second_sigterm(listener):
@@ -301,7 +307,7 @@ def test_grace_ends_and_so_does_a_second_sigterm(listener):
                     proxy.says("stopping")
                 with pytest.raises(ConnectionResetError):
                     client.recv(1)
-            assert proxy.process.wait(5) == 0
+            assert proxy.process.wait(patience(5)) == 0
 
 
 @pytest.mark.parametrize("option", [[], ["--eager"]], ids=["auto", "eager"])
@@ -323,9 +329,9 @@ def test_short_connections_leak_nothing(listener, option):
                     (reset if number % 5 == 0 else socket.socket.close)(sock)
             return proxy.settled()
 
-        cycle(500)
+        cycle(scaled(500, 50))
         before = resources(proxy)
-        status = cycle(2000)
+        status = cycle(scaled(2000, 100))
         after = resources(proxy)
         assert after[0] <= before[0] + 4
         assert after[1] < before[1] + (8 << 20)

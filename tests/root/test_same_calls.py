@@ -26,6 +26,7 @@ from tests.support import (
 )
 from tests.support.bypass import converse, sockproxy
 from tests.support.calls import CASES, run_apart
+from tests.support.scale import patience
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 NAME = f"test-same-{os.getpid()}"
@@ -84,7 +85,7 @@ def connected(prepare=None):
         client.connect(listener.getsockname())
         server, _ = listener.accept()
     for sock in (client, server):
-        sock.settimeout(20)
+        sock.settimeout(patience(20))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return client, server
 

@@ -18,15 +18,16 @@ import pytest
 from sockproxy.kernel import pins
 from tests.support.bypass import NAME, assert_paired, converse, sockproxy, status
 from tests.support.namespace import Namespace
+from tests.support.scale import patience, scaled
 from tests.support.sockets import eventually, reset, tcp_pair
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
 MOST = 64  # pairs that there is room for while connections come and go
-THREADS, AT_ONCE, TURNS = 5, 6, 67
+THREADS, AT_ONCE, TURNS = 5, 6, scaled(67, 5)
 MIB = 1 << 20
-MANY = 10_000  # connections at once
-SECONDS = 5.0  # that a look at all of them may take
+MANY = scaled(10_000, 200)  # connections at once
+SECONDS = patience(5.0)  # that a look at all of them may take
 # Accepts for ever; says how many it has when it is asked.
 ACCEPTER = """\
 import resource, socket, sys, threading
@@ -60,17 +61,17 @@ def attached(group, *options):
 
 def test_more_connections_than_the_limit(group):
     with attached(group, "--max-connections", 4), contextlib.ExitStack() as stack:
-        pairs = [tcp_pair() for _ in range(20)]
+        pairs, times = [tcp_pair() for _ in range(20)], scaled(50, 10)
         for pair in pairs:
             for each in pair:
                 stack.enter_context(each)
-            converse(*pair, times=50)
+            converse(*pair, times=times)
         for pair in pairs[:4]:
             assert_paired(*pair)
         counts = status()
         assert (counts["paired"], counts["full"]) == (4, 16)
         # One way of the four is granted with the first request, the other with the answer.
-        assert counts["bypassed_messages"] >= 4 * 2 * 48
+        assert counts["bypassed_messages"] >= 4 * 2 * (times - 2)
         for pair in pairs:
             for each in pair:
                 each.close()
@@ -153,7 +154,7 @@ def slab():
     Free memory would tell more of what other programs do meanwhile. What was freed last is
     given back after a while: waits for that."""
     least, since = 1 << 62, time.monotonic()
-    while time.monotonic() - since < 1:
+    while time.monotonic() - since < scaled(1.0, 0.1):
         lines = Path("/proc/meminfo").read_text().splitlines()
         now = next(int(line.split()[1]) << 10 for line in lines if line.startswith("Slab:"))
         if now < least - MIB:

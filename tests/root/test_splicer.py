@@ -15,6 +15,7 @@ import pytest
 
 import sockproxy
 from sockproxy.controller import traffic as traffic_module
+from tests.support.scale import patience, scaled
 from tests.support.sockets import (
     eventually,
     push_until_blocked,
@@ -63,7 +64,7 @@ def test_both_ways_and_both_ends(splicer, host):
         assert server.recv(1) == b""
         server.close()
         assert client.recv(1) == b""
-        stats = splice.wait(5)
+        stats = splice.wait(patience(5))
         assert stats.outcome == "finished"
         assert (stats.forward.moved, stats.backward.moved) == (7, 8)
 
@@ -108,19 +109,19 @@ def test_end_of_stream_from_before_the_splice(splicer):
 
 @pytest.mark.parametrize("size", [1, 1000, 1_000_000])
 def test_close_right_after_the_last_write(splicer, size):
-    for _ in range(20):
+    for _ in range(scaled(20, 2)):
         with spliced(splicer) as (client, server, splice):
             client.sendall(pattern(0, size))
             client.close()
             assert receive(server, size) == pattern(0, size)
             assert server.recv(1) == b""
             server.close()
-            assert splice.wait(5).outcome == "finished"
+            assert splice.wait(patience(5)).outcome == "finished"
 
 
 @pytest.mark.parametrize("first", ["client", "server"])
 def test_half_close_with_much_to_flow_the_other_way(splicer, first):
-    size = 100_000_000
+    size = scaled(100_000_000)
     with spliced(splicer) as (client, server, splice):
         one, other = (client, server) if first == "client" else (server, client)
         one.sendall(b"go")
@@ -131,7 +132,7 @@ def test_half_close_with_much_to_flow_the_other_way(splicer, first):
         writer.start()
         read_stream(one, size, 300_000)
         writer.join()
-        assert splice.wait(5).outcome == "finished"
+        assert splice.wait(patience(5)).outcome == "finished"
 
 
 def write_stream(sock, size, step):
@@ -160,7 +161,7 @@ def test_reset_passes_on(splicer, who):
         reset(one)
         with pytest.raises(ConnectionResetError):
             other.recv(1)
-        assert "reset" in splice.wait(5).outcome
+        assert "reset" in splice.wait(patience(5)).outcome
 
 
 def test_reset_of_a_stalled_stream(splicer):
@@ -170,7 +171,7 @@ def test_reset_of_a_stalled_stream(splicer):
         with pytest.raises(ConnectionResetError):
             while server.recv(65536):
                 pass
-        assert "reset" in splice.wait(5).outcome
+        assert "reset" in splice.wait(patience(5)).outcome
 
 
 @pytest.mark.parametrize("step", [10, 1000, 1_000_000])
@@ -188,7 +189,7 @@ def test_a_stalled_reader_stops_the_sender(splicer, step):
 def test_bursts_and_rests_change_hands_again_and_again(monkeypatch):
     """Over the budget the direction is pumped; at rest the kernel has it again."""
     monkeypatch.setattr(traffic_module, "LONGEST_REST", 0.002)
-    burst, rounds = 300_000, 150
+    burst, rounds = 300_000, scaled(150, 20)
     with (
         sockproxy.Splicer(pairs=4, budget=8192, eager=True) as splicer,
         spliced(splicer) as (client, server, splice),
@@ -242,7 +243,7 @@ def test_abort_resets_both_ends(splicer):
         for sock in (client, server):
             with pytest.raises(ConnectionResetError):
                 sock.recv(1)
-        assert splice.wait(5).outcome == "aborted"
+        assert splice.wait(patience(5)).outcome == "aborted"
         splice.abort()
 
 
@@ -276,14 +277,14 @@ def test_more_pairs_than_slots_are_relayed_and_say_why():
 
 
 def test_a_slot_is_used_again(accelerated):
-    for _ in range(200):
+    for _ in range(scaled(200, 20)):
         with spliced(accelerated) as (client, server, splice):
             client.sendall(b"data")
             assert receive(server, 4) == b"data"
             assert splice.stats().forward.redirected == 4
             client.close()
             server.close()
-            splice.wait(5)
+            splice.wait(patience(5))
 
 
 def test_nothing_is_left_behind():
@@ -294,7 +295,7 @@ def test_nothing_is_left_behind():
             push_until_blocked(client, bytes(65536), quiet=0.1)
         with spliced(splicer) as (_client, _server, splice):
             pass
-        splice.wait(5)
+        splice.wait(patience(5))
     assert sorted(os.listdir("/proc/self/fd")) == before
     assert all(thread.name != "splicer" for thread in threading.enumerate())
 
@@ -306,7 +307,7 @@ def test_close_resets_what_runs(splicer):
         splicer.close()
         with pytest.raises(ConnectionResetError):
             client.recv(1)
-        assert splice.wait(1).outcome == "closed"
+        assert splice.wait(patience(1)).outcome == "closed"
         one, other = tcp_pair()
         with one, other, pytest.raises(sockproxy.UsageError):
             splicer.splice(one, other)

@@ -9,6 +9,7 @@ import sys
 
 from sockproxy.net.tcp import socket_cookie
 from tests.support.proxy import ROOT, run_sockproxy
+from tests.support.scale import patience
 from tests.support.sockets import receive, tcp_pair
 
 NAME = f"test-{os.getpid()}"
@@ -77,7 +78,7 @@ def finish_talk(processes, timeout=240):
     results = []
     try:
         for process in processes:
-            results.append(json.loads(process.communicate(timeout=timeout)[0]))
+            results.append(json.loads(process.communicate(timeout=patience(timeout))[0]))
     finally:
         for process in processes:
             process.kill()

@@ -26,8 +26,10 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LIMIT = 10.0  # seconds that one case may take
-SOON = 0.05  # by then what was sent on this host has arrived
+from tests.support.scale import patience
+
+LIMIT = patience(10.0)  # seconds that one case may take
+SOON = patience(0.05)  # by then what was sent on this host has arrived
 SIOCOUTQ = termios.TIOCOUTQ
 SAME = object()
 
@@ -142,7 +144,7 @@ def wait_readable(sock, seconds=5.0):
     """Wait until poll says so, and a moment more, in which all that was sent arrives."""
     poller = select.poll()
     poller.register(sock, select.POLLIN)
-    assert poller.poll(seconds * 1000), "not readable"
+    assert poller.poll(patience(seconds) * 1000), "not readable"
     time.sleep(SOON)
 
 
@@ -150,7 +152,7 @@ def polled(sock, wait=0.0):
     """All that poll(2) has to say of it."""
     poller = select.poll()
     poller.register(sock, select.POLLIN | select.POLLOUT | select.POLLPRI | select.POLLRDHUP)
-    return names_of(dict(poller.poll(wait * 1000)).get(sock.fileno(), 0), "POLL")
+    return names_of(dict(poller.poll(patience(wait) * 1000)).get(sock.fileno(), 0), "POLL")
 
 
 def names_of(mask, prefix):
@@ -210,7 +212,7 @@ def meanwhile(work, *arguments):
 
 def later(seconds, call, *arguments):
     """For meanwhile(): wait, then call."""
-    time.sleep(seconds)
+    time.sleep(patience(seconds))
     call(*arguments)
 
 

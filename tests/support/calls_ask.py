@@ -17,6 +17,7 @@ from tests.support.calls import (
     tried,
     wait_readable,
 )
+from tests.support.scale import patience
 from tests.support.sockets import receive
 
 FIONREAD = termios.FIONREAD
@@ -202,7 +203,7 @@ def timestamping_of_what_is_sent(client, server):
     for _ in range(2):
         client.sendall(b"abc")
         told.append(receive(server, 3))
-        assert poller.poll(2000), "no time stamp"
+        assert poller.poll(patience(2000)), "no time stamp"
         ancillary = client.recvmsg(0, 512, socket.MSG_ERRQUEUE)[1]
         told.append(sorted((level, kind) for level, kind, _ in ancillary))
     return told

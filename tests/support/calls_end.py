@@ -19,6 +19,7 @@ from tests.support.calls import (
     tried,
     wait_readable,
 )
+from tests.support.scale import patience
 from tests.support.sockets import receive
 
 DONTWAIT = socket.MSG_DONTWAIT
@@ -189,7 +190,7 @@ def linger_waits(client, server):
     server.sendall(pattern(1000))
     began = time.monotonic()
     server.close()
-    return time.monotonic() - began < 2, digest(read_to_end(client))
+    return time.monotonic() - began < patience(2), digest(read_to_end(client))
 
 
 @case(

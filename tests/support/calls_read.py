@@ -24,6 +24,7 @@ from tests.support.calls import (
     tried,
     wait_readable,
 )
+from tests.support.scale import patience
 
 DONTWAIT, PEEK, WAITALL = socket.MSG_DONTWAIT, socket.MSG_PEEK, socket.MSG_WAITALL
 SO_PEEK_OFF = 42
@@ -180,12 +181,12 @@ def rcvtimeo_on_empty(client, server):
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 200_000))
     began = time.monotonic()
     got = raw_recv(client, 9)
-    return got, 0.15 < time.monotonic() - began < 2
+    return got, 0.15 < time.monotonic() - began < patience(2)
 
 
 @case
 def rcvtimeo_is_not_reached(client, server):
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 5, 0))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(patience(5)), 0))
     with meanwhile(later, 0.2, server.sendall, b"abc"):
         return raw_recv(client, 9)
 

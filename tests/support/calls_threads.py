@@ -19,6 +19,7 @@ from tests.support.calls import (
 )
 from tests.support.calls_end import WAITS_ONCE
 from tests.support.calls_share import in_child
+from tests.support.scale import scaled
 from tests.support.sockets import receive
 
 RECORD = 100
@@ -116,7 +117,7 @@ def two_threads_read_and_answer_all(client, server):
 
 @case
 def two_processes_read_and_answer(client, server):
-    return are_read_once(client, server, 400, 300, 1, two_processes)
+    return are_read_once(client, server, scaled(400, 20), 300, 1, two_processes)
 
 
 def read_records(server, count, answer_every):

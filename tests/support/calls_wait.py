@@ -21,6 +21,7 @@ from tests.support.calls import (
     wait_readable,
 )
 from tests.support.calls_write import fill
+from tests.support.scale import patience
 from tests.support.sockets import receive
 
 DONTWAIT = socket.MSG_DONTWAIT
@@ -37,7 +38,7 @@ class Events:
 
     def wait(self, seconds=0.1):
         """The names of what it tells next; none if nothing."""
-        return [names_of(mask, "EPOLL") for _, mask in self.epoll.poll(seconds)]
+        return [names_of(mask, "EPOLL") for _, mask in self.epoll.poll(patience(seconds))]
 
     def arm(self, mask):
         """EPOLL_CTL_MOD."""
@@ -63,7 +64,7 @@ def poll_wakes(client, server):
     told = []
     for _ in range(5):
         with meanwhile(later, 0.05, server.sendall, b"abc"):
-            told += [names_of(mask, "POLL") for _, mask in poller.poll(5000)]
+            told += [names_of(mask, "POLL") for _, mask in poller.poll(patience(5000))]
         told.append(client.recv(9))
     return told
 
@@ -214,7 +215,7 @@ def asynchronous_signal(client, server):
     flags = fcntl.fcntl(client, fcntl.F_GETFL)
     fcntl.fcntl(client, fcntl.F_SETFL, flags | os.O_ASYNC)
     server.sendall(b"abc")
-    told = signal.sigtimedwait({signal.SIGIO}, 2)
+    told = signal.sigtimedwait({signal.SIGIO}, patience(2))
     return told and told.si_signo, client.recv(9)
 
 

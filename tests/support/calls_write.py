@@ -21,6 +21,7 @@ from tests.support.calls import (
     tried,
     wait_readable,
 )
+from tests.support.scale import patience
 from tests.support.sockets import receive
 
 DONTWAIT = socket.MSG_DONTWAIT
@@ -171,7 +172,7 @@ def notifications(sock, count):
     poller = select.poll()
     poller.register(sock, 0)
     while sum(last - first + 1 for first, last in ranges) < count:
-        assert poller.poll(3000), f"no notification after {ranges}"
+        assert poller.poll(patience(3000)), f"no notification after {ranges}"
         for _, _, value in sock.recvmsg(0, 256, socket.MSG_ERRQUEUE)[1]:
             _, origin, _, _, _, first, last = struct.unpack("IBBBBII", value[:16])
             assert origin == SO_EE_ORIGIN_ZEROCOPY

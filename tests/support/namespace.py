@@ -7,6 +7,8 @@ import threading
 
 from pyroute2 import NetNS, netns
 
+from tests.support.scale import patience
+
 
 class Namespace:
     """A network namespace with loopback up, entered by a thread for each call."""
@@ -30,7 +32,7 @@ class Namespace:
 
         thread = threading.Thread(target=inside)
         thread.start()
-        thread.join(20)
+        thread.join(patience(20))
         return made[0]
 
     def remove(self):

@@ -26,8 +26,9 @@ import time
 from collections import deque
 
 from tests.support.pattern import Checker, IntegrityError, Pattern
+from tests.support.scale import patience
 
-PATIENCE = 60  # seconds without a byte that count as a stall
+PATIENCE = patience(60)  # seconds without a byte that count as a stall
 
 
 def write_stream(sock, seed, size, writes, rng):

@@ -13,15 +13,17 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.support.scale import patience
+
 ROOT = Path(__file__).resolve().parents[2]
-START = 20.0  # seconds that a process may take to begin or to end
+START = patience(20.0)  # seconds that a process may take to begin or to end
 
 
 def run_sockproxy(*arguments, timeout=30, **options):
     """`sockproxy ARGUMENTS` to its end: the CompletedProcess, with text output."""
     return subprocess.run(
         [sys.executable, "-m", "sockproxy", *map(str, arguments)],
-        capture_output=True, text=True, timeout=timeout, cwd=ROOT, **options,
+        capture_output=True, text=True, timeout=patience(timeout), cwd=ROOT, **options,
     )  # fmt: skip
 
 
@@ -154,7 +156,7 @@ def run_flows(address, *, clients=2, timeout=300, **spec):
     lines = []
     try:
         for process in processes:
-            lines += process.communicate(timeout=timeout)[0].splitlines()
+            lines += process.communicate(timeout=patience(timeout))[0].splitlines()
     finally:
         for process in processes:
             process.kill()

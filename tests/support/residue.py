@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.scale import patience
+
 NETNS = Path("/run/netns")
 RUNTIME = Path("/run/sockproxy")
 OWN_BPFFS = Path("/run/sockproxy-bpf")
@@ -21,7 +23,7 @@ SYSTEMD = ("system.slice", "user.slice", "init.scope")
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 PID = re.compile(r"(?<!\d)\d{2,7}(?!\d)")
 PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
-PATIENCE = 3.0  # seconds: the kernel and process exits are not immediate
+PATIENCE = patience(3.0)  # seconds: the kernel and process exits are not immediate
 
 
 def mounted(kind):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.support.needs import find_program
 from tests.support.proxy import started
+from tests.support.scale import patience
 
 # Installed from PyPI beside the tests' own Python, whose folder need not be on the PATH.
 ENVOY = Path(sys.executable).parent / "envoy"
@@ -39,7 +40,9 @@ def run(*argv, timeout=60, **options):
     What stalls is told apart from what fails: subprocess.TimeoutExpired is raised.
     """
     argv = [find_program(str(argv[0])) or argv[0], *map(str, argv[1:])]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, **options)
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=patience(timeout), **options
+    )
     assert done.returncode == 0, f"{argv}: exit {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
 

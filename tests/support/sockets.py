@@ -8,6 +8,8 @@ import struct
 import time
 from pathlib import Path
 
+from tests.support.scale import patience
+
 
 def tcp_pair(host="127.0.0.1"):
     """Two connected sockets, (client, server), that fail rather than wait for ever."""
@@ -19,7 +21,7 @@ def tcp_pair(host="127.0.0.1"):
         client.connect(listener.getsockname()[:2])
         server, _ = listener.accept()
     for sock in (client, server):
-        sock.settimeout(20)
+        sock.settimeout(patience(20))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return client, server
 
@@ -57,7 +59,7 @@ def reset(sock):
 
 def eventually(condition, seconds=5.0):
     """Wait until `condition()` is true."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patience(seconds)
     while not condition():
         assert time.monotonic() < deadline, "it did not come about in time"
         time.sleep(0.005)
@@ -75,11 +77,11 @@ def push_until_blocked(sock, chunk, quiet=0.5):
     """Send without waiting until nothing is taken for `quiet` seconds; bytes taken."""
     sock.setblocking(False)
     taken, last = 0, time.monotonic()
-    while time.monotonic() - last < quiet:
+    while time.monotonic() - last < patience(quiet):
         try:
             taken += sock.send(chunk)
             last = time.monotonic()
         except BlockingIOError:
             time.sleep(0.001)
-    sock.settimeout(20)
+    sock.settimeout(patience(20))
     return taken

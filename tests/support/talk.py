@@ -27,8 +27,9 @@ import tempfile
 import time
 
 from tests.support.pattern import Checker, Pattern
+from tests.support.scale import patience
 
-PATIENCE = 60  # seconds without a byte that count as a stall
+PATIENCE = patience(60)  # seconds without a byte that count as a stall
 MOST = 1 << 20  # bytes that the pattern gives at once
 SIZES = (1, 1, 1, 3, 64, 64, 100, 1000, 4096, 16384, 65536, 200_000, 300_000, 1 << 20)
 

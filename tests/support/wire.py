@@ -6,6 +6,8 @@ import socket
 import struct
 import time
 
+from tests.support.scale import patience
+
 ETH_P_IP = 0x0800
 SYN, ACK = 0x02, 0x10
 
@@ -41,7 +43,7 @@ class Wire:
 
     def hear(self, port, flags, seconds=5.0):
         """The next segment to our `port` with these flags: (their port, seq, ack)."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patience(seconds)
         while time.monotonic() < deadline:
             frame = self._sock.recv(2048)
             if frame[12:14] != b"\x08\x00" or frame[23] != 6:

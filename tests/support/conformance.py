@@ -1,0 +1,171 @@
+"""The conformance suite: tests/conformance/rows.toml as a selection of tests, and as a table.
+
+    pytest --conformance=DIR [--doctor=FILE]
+
+runs the tests that the rows name, each once, and writes DIR/conformance.json and .md. It takes
+the "=": before pytest knows our options it would look for tests in a DIR that follows a space.
+See docs/conformance.md.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.support import conformance_table as table
+from tests.support.conformance_table import MECHANISMS, read_rows
+
+ROWS = Path("tests") / "conformance" / "rows.toml"
+DOCTOR = {"splice": "splice", "verdict-only": "splice, verdict only", "bypass": "bypass"}
+NOT_EXACT = {"exact"}  # the probes without which verdict-only still does what its rows ask
+
+
+@dataclass
+class Outcome:
+    """Of one test: "passed", "failed", "skipped" or "not run", and why."""
+
+    status: str = "not run"
+    why: str = ""
+
+
+@dataclass
+class Run:
+    """What the rows ask for, and what came of it."""
+
+    folder: Path
+    rows: list
+    off: dict[str, str]  # mechanism to why
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    document: dict = field(default_factory=dict)
+    ready: bool = False  # the rows fit the tests
+
+    def mechanisms(self, nodeid):
+        """Those under which a row names the test."""
+        return {
+            mechanism
+            for row in self.rows
+            for mechanism in MECHANISMS
+            if any(table.fits(nodeid, each) for each in row.patterns(mechanism))
+        }
+
+    def skip(self, nodeid):
+        """Whether every mechanism that the test is for is off."""
+        return self.mechanisms(nodeid) <= self.off.keys()
+
+
+RUN = pytest.StashKey[Run]()
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("conformance")
+    group.addoption("--conformance", metavar="DIR", type=Path,
+                    help="run the tests of the conformance table and write it to DIR")  # fmt: skip
+    group.addoption("--doctor", metavar="FILE", type=Path,
+                    help="what 'sockproxy doctor --json' printed: skip what is off")  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    folder, doctor = config.getoption("--conformance"), config.getoption("--doctor")
+    if not folder:
+        if doctor:
+            raise pytest.UsageError("--doctor goes with --conformance")
+        return
+    try:
+        rows = read_rows(config.rootpath / ROWS)
+        off = mechanisms_off(json.loads(doctor.read_text())) if doctor else {}
+    except (OSError, ValueError, KeyError) as error:
+        raise pytest.UsageError(f"conformance: {error!r}") from None
+    if config.args_source is not config.ArgsSource.ARGS:  # no paths were asked for
+        config.args[:] = table.files(rows)
+    config.stash[RUN] = Run(folder, rows, off)
+
+
+def mechanisms_off(report):
+    """Mechanism to why its tests are not to be run, by a report of doctor."""
+    off = {}
+    for mechanism, name in DOCTOR.items():
+        said = report["mechanisms"][name]
+        failed = set(said["failed"])
+        functional = mechanism == "verdict-only" and failed <= NOT_EXACT and failed
+        if not said["on"] and not functional:
+            off[mechanism] = "failed: " + ", ".join(said["failed"])
+    return off
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Before -m and -k, so that what they leave out is known from what is not there."""
+    run = config.stash.get(RUN, None)
+    if run is None:
+        return
+    check_patterns(config, run.rows, [item.nodeid for item in items])
+    keep, leave = [], []
+    for item in items:
+        named = run.mechanisms(item.nodeid)
+        if named:
+            soak = item.get_closest_marker("soak") is not None
+            run.outcomes[item.nodeid] = Outcome(why="a soak test: -m soak" if soak else "")
+        (keep if named and not run.skip(item.nodeid) else leave).append(item)
+    if leave:
+        config.hook.pytest_deselected(items=leave)
+    items[:] = keep
+    run.ready = True
+
+
+def check_patterns(config, rows, nodeids):
+    """Every pattern names a test. Of a part of the tests that cannot be said."""
+    if config.args_source is config.ArgsSource.ARGS:
+        return
+    for row in rows:
+        for mechanism in MECHANISMS:
+            for pattern in row.patterns(mechanism):
+                if not any(table.fits(nodeid, pattern) for nodeid in nodeids):
+                    raise pytest.UsageError(
+                        f"conformance: no test fits {pattern!r} of the row {row.name!r}"
+                    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    run = item.config.stash.get(RUN, None)
+    if run is not None and item.nodeid in run.outcomes:
+        note(run.outcomes[item.nodeid], report)
+    return report
+
+
+def note(outcome, report):
+    """Set-up, call and tear-down of one test: the worst of the three."""
+    if report.failed:
+        outcome.status, outcome.why = "failed", ""
+    elif report.skipped and outcome.status != "failed":
+        told = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.wasxfail
+        outcome.status, outcome.why = "skipped", str(told).removeprefix("Skipped: ")
+    elif report.when == "call" and outcome.status == "not run":
+        outcome.status, outcome.why = "passed", ""
+
+
+def pytest_sessionfinish(session):
+    """Also after a failure and after Ctrl-C."""
+    run = session.config.stash.get(RUN, None)
+    if run is None or not run.ready or session.config.option.collectonly:
+        return
+    run.document = table.document(run.rows, run.outcomes, run.off)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(run.document, indent=2, ensure_ascii=False) + "\n"
+    (run.folder / "conformance.json").write_text(text)
+    (run.folder / "conformance.md").write_text(table.markdown(run.document))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    run = config.stash.get(RUN, None)
+    if run is None or not run.document:
+        return
+    terminalreporter.section("conformance")
+    for line in table.summary(run.document):
+        terminalreporter.line(line)
+    terminalreporter.line(f"written: {run.folder / 'conformance.md'}")
