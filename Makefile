@@ -41,7 +41,7 @@ $(BUILT): $(INSTALLED) $(BUILD_INPUTS)
 	@$(BIN)/python hatch_build.py
 	@touch $@
 
-$(BOOTS): $(BUILT) | system-matrix
+$(BOOTS): $(INSTALLED) | system-matrix
 	@echo "setup: virtme-ng"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[matrix]'
 	@touch $@
@@ -70,7 +70,7 @@ test: lint ## check style and types, run all tests but the long ones; TESTS=path
 soak: $(BUILT) ## run the tests that take minutes
 	$(BIN)/pytest -q $(TESTS) -m soak --timeout 3600 $(ARGS)
 
-matrix: $(BOOTS) ## try other kernels under emulation, see vagrant/README.md; ARGS go to it
+matrix: $(BUILT) $(BOOTS) ## try other kernels under emulation, see vagrant/README.md; ARGS go to it
 	@$(BIN)/python -m vagrant.matrix run $(ARGS)
 
 demo: $(BUILT) ## measure plain TCP, bypass, splice, relay and HAProxy in three minutes; ARGS go to it

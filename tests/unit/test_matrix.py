@@ -106,8 +106,10 @@ def test_other_suites_come_from_where_the_machines_own_does():
 
 
 def test_one_line_style():
-    text = "# deb http://off.example/debian mine main\n" \
-           "deb [signed-by=/k.gpg arch=amd64] http://a.example/debian mine main  # ours\n"  # fmt: skip
+    text = (
+        "# deb http://off.example/debian mine main\n"
+        "deb [signed-by=/k.gpg arch=amd64] http://a.example/debian mine main  # ours\n"
+    )
     assert list(sources.from_list(text)) == [
         sources.Source("http://a.example/debian", ("mine",), "/k.gpg")]  # fmt: skip
 

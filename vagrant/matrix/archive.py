@@ -1,8 +1,8 @@
 """What guests read most, as one tar archive.
 
 A guest's root is the machine's, by 9p, where nothing is cached: every open, stat and page asks
-QEMU, and under emulation an import of pytest takes half a minute. guest.sh unpacks this archive to
-memory and mounts its parts over their originals: everything keeps its path.
+QEMU, and under emulation an import of pytest takes half a minute. guest.sh gets this archive as
+a disk, unpacks it to memory and mounts its parts over their originals: everything keeps its path.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ GUEST = Path(__file__).with_name("guest.sh")
 OVERLAID = Path("/tmp")  # there a guest writes to an overlay of its own, which goes with it
 PROBE_PATIENCE = {True: 60, False: 10}  # seconds a probe of doctor may take, emulated or not
 POLL = 0.2  # seconds
+DISK = "/dev/vda"  # in a guest: the archive, as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def _command(job: Job) -> tuple[list[str], str]:
         f"PROBE_PATIENCE={PROBE_PATIENCE[job.image is not None]}",
         f"ONLY={'doctor' if job.doctor_only else ''}",
         *("bash", str(GUEST), str(job.out), sys.executable, str(CHECKOUT)),
-        str(job.archive or "-"),
+        DISK if job.archive else "-",
         *job.pytest_args,
     ]
     path = os.environ.get("PATH", "")
@@ -91,6 +92,8 @@ def _command(job: Job) -> tuple[list[str], str]:
     # console says nothing.
     options = ["--verbose", "--disable-kvm", "--force-9p", "--rwdir", str(job.out)]
     size = ["-m", f"{kernel.memory}M", "--cpus", str(kernel.cpus)]
+    if job.archive:  # read ten times as fast as by 9p
+        options.append(f"--qemu-opts=-drive file={job.archive},format=raw,if=virtio,readonly=on")
     return [vng, *options, *size, "-r", job.image, "--", *inside], os.pathsep.join(
         [str(Path(vng).parent), path]
     )

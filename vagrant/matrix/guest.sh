@@ -1,10 +1,10 @@
 #!/bin/bash
 # Runs on the kernel in question, and leaves what it found in OUT: exit statuses in OUT/status.
-# Usage: guest.sh OUT PYTHON CHECKOUT ARCHIVE [PYTEST ARGUMENT...]
-# ARCHIVE is that of archive.py in an emulated guest; - where files are read fast enough.
+# Usage: guest.sh OUT PYTHON CHECKOUT DISK [PYTEST ARGUMENT...]
+# DISK holds the archive of archive.py in an emulated guest; - where files are read fast enough.
 # Environment: PROBE_PATIENCE, ONLY=doctor, SOCKPROXY_SCALE, SOCKPROXY_PATIENCE.
 set -u
-out=$1 python=$2 checkout=$3 archive=$4
+out=$1 python=$2 checkout=$3 disk=$4
 shift 4
 
 stage() {
@@ -18,8 +18,8 @@ into_memory() {
 	# The checkout may hold OUT, and is about to be hidden.
 	mount --bind "$out" "$memory/out" && out=$memory/out
 	mount -t tmpfs -o size=80%,mode=755 tmpfs "$memory/tree"
-	# Blocks of tar's usual size would be fifty times as many requests.
-	tar -C "$memory/tree" --blocking-factor=960 -xf "$archive" || return
+	modprobe virtio_blk
+	tar -C "$memory/tree" --blocking-factor=1024 -xf "$disk" || return
 	while read -r path; do
 		mount --bind "$memory/tree$path" "$path" || return
 	done <"$memory/tree/mounts"
@@ -27,7 +27,7 @@ into_memory() {
 
 read -r begun _ </proc/uptime
 uname -r >"$out/uname"
-if [ "$archive" != - ]; then
+if [ "$disk" != - ]; then
 	stage unpacks
 	begun=0
 	into_memory || { echo "unpack $?" >>"$out/status"; exit 1; }

@@ -46,14 +46,13 @@ def fetch(kernel: Kernel, folder: Path, update: bool, say: Callable[[str], None]
     if have and have.version == version and Path(have.image).exists():
         return have
     debs = folder / "debs"
-    debs.mkdir(exist_ok=True)
+    shutil.rmtree(debs, ignore_errors=True)  # an older version's
+    debs.mkdir()
     wanted = [f"{name}={each}" for name, each in parts.items() if name != META]
     say(f"downloads {' '.join(wanted)}")
     _run(["apt-get", "-qq", "-c", conf, "download", *wanted], cwd=debs)
     say("unpacks it")
-    names = {name for name in parts if name != META}
-    files = [deb for deb in sorted(debs.glob("*.deb")) if deb.name.split("_")[0] in names]
-    found = unpack(files, folder / "tree", version)
+    found = unpack(sorted(debs.glob("*.deb")), folder / "tree", version)
     record.write_text(json.dumps(asdict(found)) + "\n")
     return found
 

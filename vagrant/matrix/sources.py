@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vagrant.matrix.errors import MatrixError
-
 __all__ = ["Source", "find_source", "read_sources", "write_apt"]
 
 APT = Path("/etc/apt")
@@ -105,9 +103,10 @@ def write_apt(folder: Path, stanzas: list[str]) -> Path:
         "Acquire::Languages": "none",
         "APT::Architecture": "amd64",
         "APT::Sandbox::User": "root",  # else it could not write here
-        "APT::Update::Pre-Invoke": "",
     }
-    conf.write_text("".join(f'{key} "{value}";\n' for key, value in values.items() if value != ""))
-    if not stanzas:
-        raise MatrixError("no apt source gives this machine Debian's main", "see vagrant/README.md")
+    # Hooks of the machine's configuration look after its own lists and packages, not these.
+    hooks = ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success")
+    lines = [f'{key} "{value}";' for key, value in values.items()]
+    lines += [f"#clear APT::Update::{hook};" for hook in hooks]
+    conf.write_text("\n".join(lines) + "\n")
     return conf

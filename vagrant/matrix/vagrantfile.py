@@ -13,7 +13,7 @@ HEAD = """\
 # Made by `python -m vagrant.matrix vagrantfile` from kernels.toml; do not edit.
 #
 #   vagrant up trixie
-#   vagrant provision trixie --provision-with matrix     # results: build/vagrant/NAME
+#   vagrant provision trixie --provision-with matrix     # results: /sockproxy/build/vagrant
 
 ENV["LC_ALL"] = "C.UTF-8"
 
