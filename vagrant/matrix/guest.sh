@@ -42,8 +42,9 @@ echo "doctor $?" >>"$out/status"
 
 if [ "${ONLY:-}" != doctor ]; then
 	stage tests
-	"$python" -m pytest -q -p no:cacheprovider --conformance "$out" --doctor "$out/doctor.json" "$@" \
-		>"$out/tests.log" 2>&1
+	# With "=", as pytest would take a folder that stands alone for one of tests.
+	"$python" -m pytest -q -p no:cacheprovider \
+		--conformance="$out" --doctor="$out/doctor.json" "$@" >"$out/tests.log" 2>&1
 	echo "tests $?" >>"$out/status"
 fi
 
