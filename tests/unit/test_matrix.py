@@ -51,6 +51,11 @@ def test_an_unknown_kernel_is_one_clear_line():
     assert done.stderr == "Error: no kernel 2.6: there are 5.10, 6.1, 6.12, newest, host\n"
 
 
+def test_a_part_of_the_tests_is_not_recorded():
+    assert run_cli("run", "6.12", "--record", "--doctor-only").returncode == 2
+    assert run_cli("run", "6.12", "--record", "--", "-k", "reset").returncode == 2
+
+
 def test_help_has_examples():
     assert "python -m vagrant.matrix run 6.12" in run_cli("--help").stdout
 
