@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
+BOOTS := $(VENV)/.boots
 
 BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h)
 BUILD_INPUTS := $(BPF_SOURCES) hatch_build.py sockproxy/libbpf/_build.py
@@ -16,13 +17,16 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help system setup build dist lint format test conformance soak demo bench clean stale
+.PHONY: help system system-matrix setup build dist lint format test conformance soak matrix demo bench clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 system:
 	@tools/setup-debian
+
+system-matrix:
+	@tools/setup-debian matrix
 
 stale:
 
@@ -35,6 +39,11 @@ $(INSTALLED): pyproject.toml $(STALE) | system
 $(BUILT): $(INSTALLED) $(BUILD_INPUTS)
 	@echo "build: BPF objects and libbpf binding"
 	@$(BIN)/python hatch_build.py
+	@touch $@
+
+$(BOOTS): $(INSTALLED) | system-matrix
+	@echo "setup: virtme-ng"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[matrix]'
 	@touch $@
 
 setup: $(BUILT) ## install system packages, a virtual environment and sockproxy in it
@@ -63,6 +72,9 @@ conformance: $(BUILT) ## table of what this kernel does, in build/conformance; A
 
 soak: $(BUILT) ## run the tests that take minutes
 	$(BIN)/pytest -q $(TESTS) -m soak --timeout 3600 $(ARGS)
+
+matrix: $(BUILT) $(BOOTS) ## try other kernels under emulation, see vagrant/README.md; ARGS go to it
+	@$(BIN)/python -m vagrant.matrix run $(ARGS)
 
 demo: $(BUILT) ## measure plain TCP, bypass, splice, relay and HAProxy in three minutes; ARGS go to it
 	@$(BIN)/sockproxy bench run quick $(ARGS)

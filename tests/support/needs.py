@@ -47,12 +47,13 @@ def lacks_bpf():
 def lacks_tools(*names):
     """Why external programs cannot be run, or None."""
     missing = [name for name in names if find_program(name) is None]
-    return f"no {', '.join(missing)}: {SETUP}" if missing else None
+    group = " matrix" if missing == ["vagrant"] else ""
+    return f"no {', '.join(missing)}: {SETUP}{group}" if missing else None
 
 
 def lacks_vm():
     """Why a test cannot boot another kernel, or None."""
-    return None if find_program("vng") else "no vng: pip install virtme-ng (see vagrant/README.md)"
+    return None if find_program("vng") else "no vng: make matrix sets it up (see vagrant/README.md)"
 
 
 NEEDS = {"root": lacks_root, "bpf": lacks_bpf, "tools": lacks_tools, "vm": lacks_vm}

@@ -9,7 +9,7 @@ from typing import Any
 
 from sockproxy.controller.doctor.probe import Finding, Kind, Probe
 from sockproxy.controller.doctor.probes import PROBES
-from sockproxy.controller.doctor.sockets import tidy
+from sockproxy.controller.doctor.sockets import have_patience, tidy
 from sockproxy.controller.mechanisms import MECHANISMS
 from sockproxy.controller.verdicts import Verdict
 from sockproxy.errors import PermissionDenied, SockproxyError
@@ -44,7 +44,7 @@ def examine(probes: Sequence[Probe] = PROBES, seconds: float = PATIENCE) -> Iter
 def _try(probe: Probe, seconds: float) -> Finding:
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_attempt, args=(probe, sender))
+    child = context.Process(target=_attempt, args=(probe, seconds, sender))
     child.start()
     sender.close()
     try:
@@ -62,8 +62,9 @@ def _try(probe: Probe, seconds: float) -> Finding:
         receiver.close()
 
 
-def _attempt(probe: Probe, pipe: Any) -> None:
+def _attempt(probe: Probe, seconds: float, pipe: Any) -> None:
     """In a process of its own: try, and send (ok, found, hint, log)."""
+    have_patience(seconds)
     try:
         with _apart() if probe.kind > Kind.GATE else contextlib.nullcontext():
             found = probe.run()

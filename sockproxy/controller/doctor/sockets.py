@@ -15,16 +15,28 @@ from sockproxy.controller.splicer import Splicer
 from sockproxy.errors import SockproxyError, Unsupported
 from sockproxy.net.tcp import loopback_pair
 
-__all__ = ["PATIENCE", "bypassed", "converse", "spliced_pair", "tcp_pair", "tidy"]
+__all__ = ["bypassed", "converse", "have_patience", "patience", "spliced_pair", "tcp_pair", "tidy"]
 
 NAME = "doctor-"
-PATIENCE = 2.0  # seconds for a few bytes on loopback
+SHARE = 0.4  # of a probe's time: one that waits in vain can still say for what
+_patience = 2.0
 DRAIN = 2.0  # seconds
+
+
+def have_patience(seconds: float) -> None:
+    """This process is a probe's, which may take so long."""
+    global _patience
+    _patience = seconds * SHARE
+
+
+def patience() -> float:
+    """Seconds to wait for a few bytes on loopback."""
+    return _patience
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
     """Two connected sockets on loopback."""
-    return loopback_pair(PATIENCE)
+    return loopback_pair(patience())
 
 
 def spliced_pair(splicer: Splicer) -> tuple[socket.socket, socket.socket, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 
 from sockproxy.controller.doctor.probe import Kind, Probe
-from sockproxy.controller.doctor.sockets import PATIENCE, spliced_pair
+from sockproxy.controller.doctor.sockets import patience, spliced_pair
 from sockproxy.controller.mechanisms import SPLICE
 from sockproxy.controller.splicer import Splicer
 from sockproxy.errors import SockproxyError
@@ -46,7 +46,7 @@ def run() -> str:
             right = right and part == block[start : start + len(part)]
             received += len(part)
         server.close()
-        holds = splice.wait(PATIENCE).forward.holds
+        holds = splice.wait(patience()).forward.holds
     if taken >= STALL_BYTES or received != taken or not holds or not right:
         raise SockproxyError(
             f"{taken} bytes taken, {received} received, {'all right' if right else 'wrong ones'},"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sockproxy.controller.doctor.probe import Kind, Probe
-from sockproxy.controller.doctor.sockets import PATIENCE, bypassed, converse, tcp_pair
+from sockproxy.controller.doctor.sockets import bypassed, converse, patience, tcp_pair
 from sockproxy.controller.mechanisms import BYPASS
 from sockproxy.errors import SockproxyError
 
@@ -13,7 +13,7 @@ __all__ = ["PROBE"]
 def run() -> str:
     with bypassed() as seen:
         one, other = tcp_pair()
-        one.settimeout(PATIENCE)
+        one.settimeout(patience())
         converse(one, other)
         one.close()
         other.close()

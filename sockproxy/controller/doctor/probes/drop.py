@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from sockproxy.controller.doctor.probe import KERNEL, Kind, Probe
-from sockproxy.controller.doctor.sockets import PATIENCE, spliced_pair
+from sockproxy.controller.doctor.sockets import patience, spliced_pair
 from sockproxy.controller.mechanisms import SPLICE
 from sockproxy.controller.splicer import Splicer
 from sockproxy.errors import SockproxyError
@@ -24,7 +24,7 @@ def run() -> str:
         rest = server.recv(100)
         client.close()
         server.close()
-        dropped = splice.wait(PATIENCE).forward.dropped
+        dropped = splice.wait(patience()).forward.dropped
     if (kept, rest, dropped) != (b"kept", b"", 11):
         raise SockproxyError(f"kept {kept!r}, then {rest!r}, {dropped} of 11 bytes dropped")
     return "11 bytes, and the end of the stream after them"

@@ -7,7 +7,7 @@ holds something: the stream then stalls, or repeats.
 from __future__ import annotations
 
 from sockproxy.controller.doctor.probe import Kind, Probe
-from sockproxy.controller.doctor.sockets import tcp_pair
+from sockproxy.controller.doctor.sockets import patience, tcp_pair
 from sockproxy.controller.mechanisms import SPLICE
 from sockproxy.controller.splicer import Splicer
 from sockproxy.errors import SockproxyError, Unsupported
@@ -34,7 +34,7 @@ def run() -> str:
             while part := server.recv(100):
                 received += part
             server.close()
-            splice.wait(1)
+            splice.wait(patience())
             if received != early + late:
                 raise SockproxyError(f"round {number}: received {received!r}")
     return f"in order, {ROUNDS} times"

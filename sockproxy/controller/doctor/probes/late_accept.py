@@ -10,7 +10,7 @@ import select
 import socket
 
 from sockproxy.controller.doctor.probe import Kind, Probe
-from sockproxy.controller.doctor.sockets import PATIENCE, bypassed
+from sockproxy.controller.doctor.sockets import bypassed, patience
 from sockproxy.controller.mechanisms import BYPASS
 from sockproxy.errors import SockproxyError
 
@@ -21,18 +21,18 @@ def run() -> str:
     with (
         bypassed(),
         socket.create_server(("127.0.0.1", 0)) as listener,
-        socket.create_connection(listener.getsockname(), PATIENCE) as one,
+        socket.create_connection(listener.getsockname(), patience()) as one,
         select.epoll() as poll,
     ):
         one.sendall(b"early")
         other, _ = listener.accept()
-        other.settimeout(PATIENCE)
+        other.settimeout(patience())
         received = other.recv(100)
         other.sendall(b"answer")
         one.recv(100)
         poll.register(other, select.EPOLLIN)
         one.shutdown(socket.SHUT_WR)
-        woken = bool(poll.poll(PATIENCE / 2))
+        woken = bool(poll.poll(patience() / 2))
         end = other.recv(1)
         other.close()
     if (received, woken, end) != (b"early", True, b""):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from sockproxy.controller.doctor.probe import Kind, Probe
-from sockproxy.controller.doctor.sockets import PATIENCE, bypassed, converse, tcp_pair
+from sockproxy.controller.doctor.sockets import bypassed, converse, patience, tcp_pair
 from sockproxy.controller.mechanisms import BYPASS
 from sockproxy.errors import SockproxyError
 
@@ -21,7 +21,7 @@ def run() -> str:
     source, sink = os.pipe()
     with bypassed() as seen:
         one, other = tcp_pair()
-        one.settimeout(PATIENCE)
+        one.settimeout(patience())
         converse(one, other)
         before = seen("bypassed_messages")
         one.sendall(b"!")

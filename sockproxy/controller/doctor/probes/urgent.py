@@ -10,7 +10,7 @@ import select
 import socket
 
 from sockproxy.controller.doctor.probe import Kind, Probe
-from sockproxy.controller.doctor.sockets import PATIENCE, bypassed, converse, tcp_pair
+from sockproxy.controller.doctor.sockets import bypassed, converse, patience, tcp_pair
 from sockproxy.controller.mechanisms import BYPASS
 from sockproxy.errors import SockproxyError
 
@@ -24,7 +24,7 @@ def run() -> str:
             converse(one, other)
             one.send(b"!", socket.MSG_OOB)
             other.settimeout(None)  # with one, Python waits for ordinary bytes before it asks
-            _, _, urgent = select.select([], [], [other], PATIENCE / 4)
+            _, _, urgent = select.select([], [], [other], patience() / 4)
             if not urgent or other.recv(1, socket.MSG_OOB) != b"!":
                 raise SockproxyError("it comes as any other byte")
     return "out of band"

@@ -1,0 +1,118 @@
+"""docs/kernels.md, made from the recorded results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sockproxy.controller.doctor import PROBES
+from vagrant.matrix.kernels import CHECKOUT, RESULTS, Kernel, read_table
+from vagrant.matrix.results import Record, load
+from vagrant.matrix.words import counts, markdown_table, mechanisms, verdict
+
+__all__ = ["DOCUMENT", "page", "recorded"]
+
+DOCUMENT = CHECKOUT / "docs" / "kernels.md"
+HEAD = """\
+<!-- Made by `python -m vagrant.matrix document` from vagrant/results; do not edit. -->
+
+# What works on which kernel
+
+`python -m vagrant.matrix run --record` boots these kernels, runs `sockproxy doctor` and the
+conformance tests on them, and this page shows what it found.
+[vagrant/README.md](../vagrant/README.md) tells how. Under emulation the tests do less of their
+usual work, and say nothing about speed.
+"""
+
+
+def recorded(folder: Path = RESULTS) -> list[Record]:
+    """All records, in the table's order; first those that are not in the table any more."""
+    order = [kernel.name for kernel in read_table()]
+    records = [load(path) for path in sorted(folder.glob("*.json"))]
+    return sorted(records, key=lambda each: order.index(each["name"]) if each["name"] in order
+                  else -1)  # fmt: skip
+
+
+def page(records: Sequence[Record], kernels: Sequence[Kernel]) -> str:
+    """The whole page."""
+    lines = [HEAD, *_overview(records)]
+    for record in records:
+        lines += ["", f"## {record['release'] or record['name']}", "", *_kernel(record)]
+    if probes := list(_probes(records)):
+        lines += ["", "## Probes that failed", *probes]
+    tried = {record["name"] for record in records}
+    if untried := [kernel.name for kernel in kernels if kernel.name not in tried]:
+        lines += ["", "## Not tried", "", f"No result is recorded of: {', '.join(untried)}."]
+    return "\n".join(lines) + "\n"
+
+
+def _overview(records: Sequence[Record]) -> Iterator[str]:
+    names = mechanisms(records)
+    rows = [
+        [
+            record["name"],
+            record["release"] or "-",
+            *(verdict(record, name) for name in names),
+            record["outcome"],
+            record["date"][:10],
+        ]
+        for record in records
+    ]
+    if rows:
+        yield from markdown_table(["kernel", "release", *names, "outcome", "date"], rows)
+
+
+def _kernel(record: Record) -> Iterator[str]:
+    where = "under emulation" if record["emulated"] else "on the machine itself"
+    package = (
+        f"Debian {record['suite']}'s package {record['package']}, " if record["package"] else ""
+    )
+    yield f"{package}{record['date'][:10]}, {where}: **{record['outcome']}**."
+    yield f"SOCKPROXY_SCALE is {record['scale']:g}."
+    if record["why"]:
+        yield f"Why: {record['why']}."
+    rows = []
+    for name, said in record["mechanisms"].items():
+        detail = said["limits"] if said["on"] else [f"failed: {', '.join(said['failed'])}"]
+        rows.append([name, verdict(record, name), "; ".join(detail), counts(record, name)])
+    if rows:
+        yield ""
+        yield from markdown_table(["mechanism", "verdict", "limits, or why", "conformance"], rows)
+    conformance = record["conformance"]
+    if conformance is None:
+        yield ""
+        yield "The conformance tests were not run."
+        return
+    for title, key in (("Failed", "failed"), ("Not run", "not_run")):
+        if conformance[key]:
+            yield ""
+            yield f"{title}:"
+            yield ""
+            for cell in conformance[key]:
+                told = cell.get("reason") or ", ".join(
+                    f"`{test}`" for test in cell.get("tests", [])
+                )
+                yield f"- {cell['row']} ({cell['mechanism']})" + (f": {told}" if told else "")
+    if record["warnings"]:
+        yield from ["", "The kernel warned:", "", "```", *record["warnings"], "```"]
+
+
+def _probes(records: Sequence[Record]) -> Iterator[str]:
+    """Each probe that failed anywhere: where, what was found, and the probe's own words."""
+    known = {probe.name: probe for probe in PROBES}
+    for name in dict.fromkeys(
+        each["name"] for record in records for each in record["failed_probes"]
+    ):
+        yield from ["", f"### {name}", ""]
+        if name in known:
+            # Its first paragraph; the rest is for `doctor --explain`.
+            yield from [
+                known[name].about.split("\n\n")[0],
+                "",
+                f"What to do: {known[name].hint}.",
+                "",
+            ]
+        for record in records:
+            for each in record["failed_probes"]:
+                if each["name"] == name:
+                    yield f"- {record['release']}: {each['found']}"

@@ -1,0 +1,53 @@
+"""How results are told, in the table and in the document alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from vagrant.matrix.results import Record
+
+__all__ = ["counts", "markdown_table", "mechanisms", "numbers", "verdict"]
+
+CONFORMANCE = {"splice": "splice", "bypass": "bypass", "splice, verdict only": "verdict-only"}
+
+
+def mechanisms(records: Iterable[Record]) -> list[str]:
+    """Every mechanism that any record knows, in doctor's order."""
+    return list(dict.fromkeys(name for record in records for name in record["mechanisms"]))
+
+
+def verdict(record: Record, mechanism: str) -> str:
+    """on, on with limits, or off."""
+    said = record["mechanisms"].get(mechanism)
+    if said is None:
+        return "-"
+    if not said["on"]:
+        return "off"
+    return "on, with limits" if said["limits"] else "on"
+
+
+def counts(record: Record, mechanism: str) -> str:
+    """Its cells of the conformance table, by status."""
+    name = CONFORMANCE.get(mechanism)
+    if name is None:
+        return "-"
+    found = (record["conformance"] or {"counts": {}})["counts"].get(name)
+    return (
+        ", ".join(f"{number} {status}" for status, number in found.items()) if found else "not run"
+    )
+
+
+def numbers(record: Record) -> str:
+    """passed/failed/off, of all mechanisms together."""
+    if not record["conformance"]:
+        return "not run"
+    found = record["conformance"]["counts"].values()
+    return "/".join(str(sum(each.get(key, 0) for each in found)) for key in
+                    ("passed", "failed", "off"))  # fmt: skip
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Its lines."""
+    shown = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in [list(head), *shown]]
+    return [lines[0], "|---" * len(head) + "|", *lines[1:]]
