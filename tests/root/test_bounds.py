@@ -120,7 +120,7 @@ def test_stalled_readers(count, both_ways, option, listener):
                 streams += [
                     Stream(2 * n + 1, upstream, client) for n, (client, upstream) in enumerate(ends)
                 ]
-            with busy_cores(os.cpu_count()), peak_memory() as peak:
+            with busy_cores(scaled(os.cpu_count(), 0)), peak_memory() as peak:
                 push_until_all_block(streams)
             allowed = len(streams) * 2 * budget + MACHINE
             print(

@@ -1,6 +1,6 @@
 """The conformance suite: tests/conformance/rows.toml as a selection of tests, and as a table.
 
-    pytest --conformance=DIR [--doctor=FILE]
+    pytest --conformance=DIR [--doctor=FILE] [--sample=N]
 
 runs the tests that the rows name, each once, and writes DIR/conformance.json and .md. It takes
 the "=": before pytest knows our options it would look for tests in a DIR that follows a space.
@@ -39,6 +39,7 @@ class Run:
     rows: list
     off: dict[str, str]  # mechanism to why
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    sample: int = 0  # how many tests of each pattern; 0 for all
     document: dict = field(default_factory=dict)
     ready: bool = False  # the rows fit the tests
 
@@ -50,6 +51,18 @@ class Run:
             for mechanism in MECHANISMS
             if any(table.fits(nodeid, each) for each in row.patterns(mechanism))
         }
+
+    def chosen(self, nodeids):
+        """A sample of the tests of each pattern: those that another has chosen already, then
+        some from all over its list."""
+        taken = set()
+        for pattern in sorted({each for row in self.rows for each in row.all_patterns()}):
+            fit = [nodeid for nodeid in nodeids if table.fits(nodeid, pattern)]
+            more = self.sample - len(taken.intersection(fit)) if self.sample else len(fit)
+            rest = [nodeid for nodeid in fit if nodeid not in taken]
+            step = max(1, len(rest) / more) if more > 0 else 1
+            taken.update(rest[int(step * number)] for number in range(min(more, len(rest))))
+        return taken
 
     def skip(self, nodeid):
         """Whether every mechanism that the test is for is off."""
@@ -65,14 +78,16 @@ def pytest_addoption(parser):
                     help="run the tests of the conformance table and write it to DIR")  # fmt: skip
     group.addoption("--doctor", metavar="FILE", type=Path,
                     help="what 'sockproxy doctor --json' printed: skip what is off")  # fmt: skip
+    group.addoption("--sample", metavar="N", type=int, default=0,
+                    help="of each pattern of the table run N tests, not all")  # fmt: skip
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     folder, doctor = config.getoption("--conformance"), config.getoption("--doctor")
     if not folder:
-        if doctor:
-            raise pytest.UsageError("--doctor goes with --conformance")
+        if doctor or config.getoption("--sample"):
+            raise pytest.UsageError("--doctor and --sample go with --conformance")
         return
     try:
         rows = read_rows(config.rootpath / ROWS)
@@ -81,7 +96,7 @@ def pytest_configure(config):
         raise pytest.UsageError(f"conformance: {error!r}") from None
     if config.args_source is not config.ArgsSource.ARGS:  # no paths were asked for
         config.args[:] = table.files(rows)
-    config.stash[RUN] = Run(folder, rows, off)
+    config.stash[RUN] = Run(folder, rows, off, sample=config.getoption("--sample"))
 
 
 def mechanisms_off(report):
@@ -104,8 +119,9 @@ def pytest_collection_modifyitems(config, items):
         return
     check_patterns(config, run.rows, [item.nodeid for item in items])
     keep, leave = [], []
+    chosen = run.chosen([item.nodeid for item in items])
     for item in items:
-        named = run.mechanisms(item.nodeid)
+        named = item.nodeid in chosen
         if named:
             soak = item.get_closest_marker("soak") is not None
             run.outcomes[item.nodeid] = Outcome(why="a soak test: -m soak" if soak else "")

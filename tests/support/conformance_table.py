@@ -26,6 +26,9 @@ class Row:
         cell = self.cells[mechanism]
         return [] if isinstance(cell, str) else cell
 
+    def all_patterns(self):
+        return [each for mechanism in MECHANISMS for each in self.patterns(mechanism)]
+
 
 def read_rows(path):
     """Every row of the file, with the defaults of its section. Raises ValueError."""

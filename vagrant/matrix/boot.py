@@ -80,6 +80,7 @@ def _command(job: Job) -> tuple[list[str], str]:
         f"ONLY={'doctor' if job.doctor_only else ''}",
         *("bash", str(GUEST), str(job.out), sys.executable, str(CHECKOUT)),
         DISK if job.archive else "-",
+        f"--sample={kernel.sample}",
         *job.pytest_args,
     ]
     path = os.environ.get("PATH", "")

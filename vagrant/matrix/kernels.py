@@ -30,6 +30,7 @@ class Kernel:
     ci: bool
     scale: float
     patience: float
+    sample: int
 
     @property
     def is_host(self) -> bool:
