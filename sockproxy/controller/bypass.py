@@ -12,8 +12,8 @@ from pathlib import Path
 from sockproxy.cgroup import Cgroup, find_by_id, find_mount
 from sockproxy.controller.left_alone import listening, must_be_left_alone
 from sockproxy.controller.mechanisms import BYPASS, OBSERVE
-from sockproxy.controller.verdicts import why_off
-from sockproxy.errors import SockproxyError, Unsupported, UsageError
+from sockproxy.controller.verdicts import verdict, why_off
+from sockproxy.errors import PermissionDenied, SockproxyError, Unsupported, UsageError
 from sockproxy.kernel import pins
 from sockproxy.kernel.attach import CONNECTIONS, create
 from sockproxy.kernel.bypass import MOST_RULES, Bypass, Connection, Settings
@@ -117,6 +117,8 @@ def _allowed_mode(options: BypassOptions) -> tuple[Mode, str]:
     if asked is Mode.BYPASS and not why_not:
         return asked, ""
     if why_none := why_off(OBSERVE):
+        if verdict(OBSERVE).lacks_rights:
+            raise PermissionDenied(f"attach a bypass: {why_none}", hint="run as root")
         raise Unsupported(
             f"attach a bypass: {why_not or why_none}",
             hint="connections stay plain TCP; 'sockproxy doctor' tells more, and --force tries it"

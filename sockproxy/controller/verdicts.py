@@ -25,9 +25,10 @@ from sockproxy.errors import SockproxyError
 from sockproxy.kernel.objects import read_object
 from sockproxy.libbpf import version
 
-__all__ = ["Verdict", "keep", "kept_at", "verdict", "why_off"]
+__all__ = ["RIGHTS", "Verdict", "keep", "kept_at", "verdict", "why_off"]
 
 DOCTOR_TIME = 120.0  # seconds; it needs two, and more where probes hang
+RIGHTS = "capabilities"  # the name of that probe
 OBJECTS = ("splice.bpf.o", "bypass.bpf.o")
 
 
@@ -46,6 +47,11 @@ class Verdict:
     def on(self) -> bool:
         """Whether it can be used, with its limits if it has any."""
         return not self.failed
+
+    @property
+    def lacks_rights(self) -> bool:
+        """Whether it is off for want of capabilities, and not for what the kernel is."""
+        return RIGHTS in self.failed
 
     @property
     def why_off(self) -> str:
@@ -126,10 +132,13 @@ def _ask_doctor() -> dict[str, Verdict]:
             argv, capture_output=True, text=True, timeout=DOCTOR_TIME, stdin=subprocess.DEVNULL
         )
         return _parse(json.loads(done.stdout))
-    except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
-        raise SockproxyError(
-            "examine this kernel: doctor gave no answer", hint="see what 'sockproxy doctor' says"
-        ) from None
+    except OSError as error:
+        why = str(error)
+    except subprocess.TimeoutExpired:
+        why = f"doctor gave no answer in {DOCTOR_TIME:g} s"
+    except (ValueError, KeyError, TypeError):
+        why = "doctor gave no answer"
+    raise SockproxyError(f"examine this kernel: {why}", hint="see what 'sockproxy doctor' says")
 
 
 def _parse(told: Mapping[str, Any]) -> dict[str, Verdict]:

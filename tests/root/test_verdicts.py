@@ -26,8 +26,8 @@ def switch_off():
     place = kept_at()
     before = place.read_bytes() if place.exists() else None
 
-    def switch(*names):
-        found = Verdict({"early data": "round 3"})
+    def switch(*names, probe="early data"):
+        found = Verdict({probe: "round 3"})
         keep({name: found if name in names else Verdict() for name in MECHANISMS})
 
     yield switch
@@ -65,6 +65,11 @@ def test_attach_refuses_where_not_even_that_is_to_be_had(group, switch_off):
     assert NAME not in pins.names()
     attach(group, "--force")
     command("detach", NAME)
+
+
+def test_want_of_rights_is_not_the_kernels_fault(group, switch_off):
+    switch_off(BYPASS, OBSERVE, probe="capabilities")
+    assert "run as root" in attach(group, code=3)
 
 
 @pytest.mark.parametrize("off", [(BYPASS,), (BYPASS, OBSERVE)], ids=["observes", "plain"])

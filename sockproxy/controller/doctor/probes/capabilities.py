@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sockproxy.controller.doctor.probe import Kind, Probe
 from sockproxy.controller.mechanisms import MECHANISMS
+from sockproxy.controller.verdicts import RIGHTS
 from sockproxy.errors import SockproxyError
 
 __all__ = ["PROBE"]
@@ -26,7 +27,7 @@ def run() -> str:
 
 
 PROBE = Probe(
-    "capabilities",
+    RIGHTS,
     run,
     "run as root, or grant CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
     Kind.HAS,
