@@ -190,6 +190,16 @@ def test_summary_and_table_for_people(mini):
     assert "1. far away" in table
 
 
+def test_a_sample_has_a_test_of_every_pattern(mini):
+    done, document = mini("--sample=1", "-v")
+    rows = cells(document)
+    # The pattern with all takes the one that the narrower pattern has taken.
+    assert rows["partly"]["splice"] == rows["partly"]["bypass"] == {"status": "passed", "tests": 1}
+    assert "test_some[2]" not in done.stdout
+    assert rows["good"]["bypass"]["status"] == "failed"
+    assert rows["others"]["verdict-only"]["tests"] == 2
+
+
 def test_a_table_is_written_over(mini):
     mini()
     assert mini("-k", "good")[0].returncode == 0
