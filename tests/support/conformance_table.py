@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 SCHEMA = 1
-MECHANISMS = ("splice", "verdict-only", "bypass")
+# The last is none of the kernel's: what is left where those are off.
+MECHANISMS = ("splice", "verdict-only", "bypass", "relay")
+DEFAULTS = {"relay": "in user space there is nothing of a sockmap"}
 STATUSES = ("passed", "failed", "skipped", "off", "not run", "not applicable")
 
 
@@ -38,7 +40,7 @@ def read_rows(path):
         for row in section["row"]:
             cells = {}
             for mechanism in MECHANISMS:
-                cell = row.get(mechanism, section.get(mechanism))
+                cell = row.get(mechanism, section.get(mechanism, DEFAULTS.get(mechanism)))
                 if not cell:
                     raise ValueError(f"the row {row['name']!r} says nothing of {mechanism}")
                 cells[mechanism] = reasons.get(cell, cell) if isinstance(cell, str) else cell

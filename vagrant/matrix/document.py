@@ -8,7 +8,7 @@ from pathlib import Path
 from sockproxy.controller.doctor import PROBES
 from vagrant.matrix.kernels import CHECKOUT, RESULTS, Kernel, read_table
 from vagrant.matrix.results import Record, load
-from vagrant.matrix.words import counts, markdown_table, mechanisms, verdict
+from vagrant.matrix.words import RELAY, counts, markdown_table, mechanisms, verdict
 
 __all__ = ["DOCUMENT", "page", "recorded"]
 
@@ -76,6 +76,7 @@ def _kernel(record: Record) -> Iterator[str]:
         detail = said["limits"] if said["on"] else [f"failed: {', '.join(said['failed'])}"]
         rows.append([name, verdict(record, name), "; ".join(detail), counts(record, name)])
     if rows:
+        rows.append([RELAY, "on", "", counts(record, RELAY)])
         yield ""
         yield from markdown_table(["mechanism", "verdict", "limits, or why", "conformance"], rows)
     conformance = record["conformance"]

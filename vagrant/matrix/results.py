@@ -56,7 +56,7 @@ def read_run(kernel: Kernel, out: Path, in_time: bool, version: str, seconds: fl
         "failed_probes": [
             {"name": check["name"], "found": check["found"]}
             for check in doctor.get("checks", [])
-            if not check["ok"]
+            if not check["ok"] and check.get("tried", True)
         ],
         "conformance": _counted(conformance),
         "warnings": found,

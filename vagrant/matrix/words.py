@@ -6,9 +6,16 @@ from collections.abc import Iterable, Sequence
 
 from vagrant.matrix.results import Record
 
-__all__ = ["counts", "markdown_table", "mechanisms", "numbers", "verdict"]
+__all__ = ["RELAY", "counts", "markdown_table", "mechanisms", "numbers", "verdict"]
 
-CONFORMANCE = {"splice": "splice", "bypass": "bypass", "splice, verdict only": "verdict-only"}
+RELAY = "relay"
+# What doctor calls a mechanism, and what the conformance table does.
+CONFORMANCE = {
+    "splice": "splice",
+    "bypass": "bypass",
+    "splice, verdict only": "verdict-only",
+    RELAY: "relay",
+}
 
 
 def mechanisms(records: Iterable[Record]) -> list[str]:

@@ -1,0 +1,74 @@
+"""On whatever kernel this is: what is on is used, what is off is not, and every byte arrives."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from sockproxy.controller.mechanisms import BYPASS, OBSERVE, SPLICE
+from sockproxy.controller.verdicts import verdict, why_off
+from tests.support.bypass import NAME, converse, status
+from tests.support.bypass import sockproxy as command
+from tests.support.proxy import pattern_server, run_flows, running_proxy
+from tests.support.sockets import tcp_pair
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf]
+
+TALK = """
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+one = socket.create_connection(listener.getsockname())
+other, _ = listener.accept()
+for _ in range(10):
+    for source, target in ((one, other), (other, one)):
+        source.sendall(b"?")
+        assert target.recv(2) == b"?"
+"""
+
+
+def test_proxy():
+    with pattern_server() as server, running_proxy(server, "--eager") as proxy:
+        assert not run_flows(
+            proxy.address, clients=1, count=2, up=100_000, down=100_000, writes=1000
+        )
+        moved = proxy.settled()["redirected"]
+        if why := why_off(SPLICE):
+            assert moved == 0
+            proxy.says(f"relaying in user space: {why}")
+        else:
+            assert moved > 0
+            proxy.says("accelerated")
+
+
+def test_attach(group):
+    arguments = ("attach", NAME, "--cgroup", group.path, "--json")
+    if not verdict(OBSERVE).on:
+        told = command(*arguments, code=4)
+        assert why_off(BYPASS) in told
+        assert len(told.splitlines()) == 1
+        attached = False
+    else:
+        told = json.loads(command(*arguments))
+        assert told["mode"] == ("bypassing" if verdict(BYPASS).on else "observing")
+        assert (told["why_not"] or "") == why_off(BYPASS)
+        attached = True
+    try:
+        one, other = tcp_pair()
+        with one, other:
+            converse(one, other, times=10)
+        if attached:
+            assert (status()["bypassed_messages"] > 0) == verdict(BYPASS).on
+    finally:
+        if attached:
+            command("detach", NAME)
+
+
+def test_run():
+    told = command("run", NAME, "--", sys.executable, "-c", TALK)
+    why = why_off(BYPASS)
+    assert ("by plain TCP" in told) == bool(why)
+    assert why in told
+    if not why:
+        assert "past TCP 0 messages" not in told
