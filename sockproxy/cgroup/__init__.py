@@ -9,7 +9,6 @@ from sockproxy.cgroup.owned import (
     is_owner_dead,
     orphans,
     owner_mark,
-    start_time,
     sweep,
 )
 
@@ -23,6 +22,5 @@ __all__ = [
     "mount_points",
     "orphans",
     "owner_mark",
-    "start_time",
     "sweep",
 ]

@@ -96,7 +96,7 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
         click.echo(f"{name}: {result}, {mode} {where}")
     if done.why_not:
         click.echo(f"sockproxy: {done.why_not}; connections stay plain TCP", err=True)
-    elif not as_json and (names := must_be_left_alone()):
+    elif not as_json and (names := must_be_left_alone(proved=not options.force)):
         click.echo(
             f"sockproxy: left alone, as they could stall: {', '.join(names)}"
             " (docs/compatibility.md); --except adds others",

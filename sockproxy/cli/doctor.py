@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 
 import click
 
@@ -45,6 +47,7 @@ def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -
     """
     if explain is not None:
         return _explain(explain)
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # and tidy up
     findings = []
     for finding in examine(seconds=patience):
         findings.append(finding)
@@ -52,8 +55,8 @@ def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -
             _show(finding, verbose)
     mechanisms = verdicts(findings)
     # What the machine lacks may be there a minute later; the kernel stays until the boot.
-    lasts = all(each.ok for each in findings if each.probe.kind is Kind.HAS)
-    kept = keep(mechanisms) if lasts else None
+    lasts = all(each.lasts and (each.ok or each.probe.kind > Kind.HAS) for each in findings)
+    kept = keep(mechanisms) if lasts and patience >= PATIENCE else None
     if as_json:
         checks = [
             {"name": each.probe.name, "kind": each.probe.kind.name.lower(), "ok": each.ok,
@@ -63,7 +66,8 @@ def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -
         ]  # fmt: skip
         show_json("doctor", kernel=os.uname().release, kernel_version=os.uname().version,
                   checks=checks, kept=str(kept) if kept else None, mechanisms={
-            name: {"on": each.on, "failed": list(each.failed), "limits": each.limits}
+            name: {"on": each.on, "failed": list(each.failed), "limits": list(each.limits.values()),
+                   "limited_by": dict(each.limits)}
             for name, each in mechanisms.items()
         })  # fmt: skip
     else:
@@ -98,7 +102,7 @@ def _explain(name: str) -> int:
 def _told(verdict: Verdict) -> str:
     if not verdict.on:
         return f"off: {', '.join(verdict.failed)}"
-    return f"on, with limits: {'; '.join(verdict.limits)}" if verdict.limits else "on"
+    return f"on, with limits: {'; '.join(verdict.limits.values())}" if verdict.limits else "on"
 
 
 def _show(finding: Finding, verbose: bool) -> None:

@@ -85,7 +85,8 @@ def attach(name: str, cgroup: Path, options: BypassOptions) -> Attached:
         raise UsageError(f"cgroup {cgroup}", hint=f"name a directory of {find_mount()}")
     mode, why_not = _allowed_mode(options)
     rules = tuple(options.rules)
-    programs = tuple(sorted({*options.programs, *must_be_left_alone()}))
+    left_alone = must_be_left_alone(proved=not options.force)
+    programs = tuple(sorted({*options.programs, *left_alone}))
     with pins.locked() as place:
         if name in pins.names():
             with Bypass(name) as bypass:

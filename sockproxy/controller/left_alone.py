@@ -9,27 +9,28 @@ from pathlib import Path
 
 import psutil
 
-from sockproxy.cgroup import Cgroup, find_mount
-from sockproxy.errors import SockproxyError
-from sockproxy.kernel.fionread import counts_tcp
+from sockproxy.controller.mechanisms import BYPASS
+from sockproxy.controller.verdicts import verdict
 from sockproxy.net.listeners import listeners
 
-__all__ = ["FIONREAD_USERS", "listening", "must_be_left_alone"]
+__all__ = ["FIONREAD", "FIONREAD_USERS", "listening", "must_be_left_alone"]
 
-# Names of processes. These are known to ask FIONREAD before they read; see kernel/fionread.py.
+FIONREAD = "FIONREAD"  # the name of doctor's probe
+# Names of processes. These are known to ask FIONREAD before they read.
 FIONREAD_USERS = ("nginx", "java", "dotnet")
 # These read by recv and go on by splice(2), which does not see what was bypassed: a short
 # answer in two parts stalls between them.
 SPLICE_USERS = ("haproxy",)
 
 
-def must_be_left_alone() -> tuple[str, ...]:
-    """Names of programs that this kernel would make wait for ever if they were enrolled."""
-    with contextlib.ExitStack() as inside:
-        # Of the root cgroup, so that no bypass counts what is tried; where that may be.
-        with contextlib.suppress(SockproxyError):
-            inside.enter_context(Cgroup(find_mount()).entered())
-        return SPLICE_USERS if counts_tcp() else (*FIONREAD_USERS, *SPLICE_USERS)
+def must_be_left_alone(*, proved: bool = True) -> tuple[str, ...]:
+    """Names of programs that this kernel would make wait for ever if they were enrolled.
+
+    proved: False where doctor is not to be asked, and so all of them are.
+    """
+    if proved and (found := verdict(BYPASS)).on and FIONREAD not in found.limits:
+        return SPLICE_USERS
+    return (*FIONREAD_USERS, *SPLICE_USERS)
 
 
 def listening(programs: Collection[str]) -> set[tuple[int, int]]:

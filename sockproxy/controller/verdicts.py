@@ -1,25 +1,27 @@
 """Whether a mechanism is on, on with limits, or off on this kernel: what doctor found, kept.
 
 Each mechanism is proved before it is used. What was found is kept in a file until the next
-boot, for this kernel and this build of the programs; where there is none, doctor is run.
+boot, for this kernel and this build of programs and probes; where there is none, doctor is run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
+from sockproxy.controller.mechanisms import MECHANISMS
+from sockproxy.controller.rights import missing_capabilities
 from sockproxy.controller.runtime import runtime_root
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel.objects import read_object
@@ -27,21 +29,22 @@ from sockproxy.libbpf import version
 
 __all__ = ["RIGHTS", "Verdict", "keep", "kept_at", "verdict", "why_off"]
 
-DOCTOR_TIME = 120.0  # seconds; it needs two, and more where probes hang
+DOCTOR_TIME = 60.0  # seconds; it has an end of its own long before
 RIGHTS = "capabilities"  # the name of that probe
 OBJECTS = ("splice.bpf.o", "bypass.bpf.o")
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Of one mechanism.
 
-    failed: the failed probes that it needs, and what each found. limits: what it does not
-    do here.
+    failed: the failed probes that it needs, and what each found. limits: other failed probes,
+    and what the mechanism does not do because of each.
     """
 
     failed: Mapping[str, str] = field(default_factory=dict)
-    limits: tuple[str, ...] = ()
+    limits: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def on(self) -> bool:
@@ -75,7 +78,11 @@ def why_off(mechanism: str) -> str:
 
 @cache
 def _verdicts() -> dict[str, Verdict]:
-    return _read() or _ask_doctor()
+    found = _read()
+    if found is None:
+        with _one_at_a_time():  # services that start at once wait for the first one's
+            found = _read() or _ask_doctor()
+    return found
 
 
 def keep(verdicts: Mapping[str, Verdict]) -> Path | None:
@@ -83,7 +90,11 @@ def keep(verdicts: Mapping[str, Verdict]) -> Path | None:
     place = kept_at()
     if place is None:
         return None
-    document = {"of": _identity(), "verdicts": {name: asdict(v) for name, v in verdicts.items()}}
+    try:
+        of = _identity()
+    except SockproxyError:  # without libbpf, or our objects
+        return None
+    document = {"of": of, "verdicts": {name: asdict(each) for name, each in verdicts.items()}}
     aside = place.with_name(f"{place.name}.{os.getpid()}")
     try:
         with open(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
@@ -119,45 +130,74 @@ def _read() -> dict[str, Verdict] | None:
         if document["of"] != _identity():
             return None
         kept = document["verdicts"]
-        return {name: Verdict(kept[name]["failed"], tuple(kept[name]["limits"])) for name in kept}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {name: Verdict(kept[name]["failed"], kept[name]["limits"]) for name in MECHANISMS}
+    except (OSError, ValueError, KeyError, TypeError, SockproxyError):
         return None
 
 
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    place = kept_at()
+    try:
+        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        lock = os.open(place.with_suffix(".lock"), flags, 0o600) if place else None
+    except OSError:
+        lock = None  # a file system that is read-only: then each for itself
+    try:
+        if lock is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
 def _ask_doctor() -> dict[str, Verdict]:
-    """Run it apart: its probes fork, which a program with threads must not."""
-    argv = [sys.executable, "-m", "sockproxy", "doctor", "--json"]
+    """Run it apart: its probes fork, which a program with threads must not.
+
+    Where it gives no answer nothing is proved, and so all is off.
+    """
+    # -P: not from the working directory, which may be anybody's.
+    argv = [sys.executable, "-P", "-m", "sockproxy", "doctor", "--json"]
+    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=DOCTOR_TIME, stdin=subprocess.DEVNULL
-        )
+            argv, capture_output=True, text=True, timeout=DOCTOR_TIME, cwd="/",
+            stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": path},
+        )  # fmt: skip
         return _parse(json.loads(done.stdout))
     except OSError as error:
         why = str(error)
     except subprocess.TimeoutExpired:
-        why = f"doctor gave no answer in {DOCTOR_TIME:g} s"
+        why = f"no answer in {DOCTOR_TIME:g} s"
     except (ValueError, KeyError, TypeError):
-        why = "doctor gave no answer"
-    raise SockproxyError(f"examine this kernel: {why}", hint="see what 'sockproxy doctor' says")
+        why = "no answer"
+    return dict.fromkeys(MECHANISMS, Verdict({"doctor": why}))
 
 
 def _parse(told: Mapping[str, Any]) -> dict[str, Verdict]:
     """The verdicts in what `doctor --json` prints."""
     found = {each["name"]: each["found"] for each in told["checks"]}
     return {
-        name: Verdict({each: found[each] for each in of["failed"]}, tuple(of["limits"]))
-        for name, of in told["mechanisms"].items()
+        name: Verdict(
+            {each: found[each] for each in told["mechanisms"][name]["failed"]},
+            told["mechanisms"][name]["limited_by"],
+        )
+        for name in MECHANISMS
     }
 
 
 def _identity() -> dict[str, Any]:
-    """What the findings hold for."""
-    status = Path("/proc/self/status").read_text()
+    """What the findings hold for. Raises SockproxyError."""
+    probes = hashlib.sha256()
+    for source in sorted((PACKAGE / "controller" / "doctor").rglob("*.py")):
+        probes.update(source.read_bytes())
     return {
         "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "kernel": f"{os.uname().release} {os.uname().version}",
-        "sockproxy": package_version("sockproxy"),
         "objects": [hashlib.sha256(read_object(each)).hexdigest() for each in OBJECTS],
+        "probes": probes.hexdigest(),
         "libbpf": version(),
-        "capabilities": status.split("CapEff:")[1].split()[0],
+        # Not which ones: what root has found serves a service with just those that it needs.
+        "capable": not missing_capabilities(),
     }

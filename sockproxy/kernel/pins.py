@@ -21,7 +21,7 @@ from pathlib import Path
 from sockproxy.cgroup import find_mount, mount_points
 from sockproxy.errors import KernelError, PermissionDenied, SockproxyError, UsageError
 
-__all__ = ["check_name", "has_leftovers", "locked", "names", "remove", "root"]
+__all__ = ["check_name", "collect", "has_leftovers", "locked", "names", "remove", "root"]
 
 OWN = Path("/run/sockproxy-bpf")
 MNT_DETACH = 2
@@ -82,6 +82,14 @@ def locked() -> Iterator[Path]:
             _tidy(place)
     finally:
         os.close(lock)
+
+
+def collect() -> None:
+    """Remove what commands that were killed have left, a bpffs of our own included."""
+    place = root()
+    if place is not None and (place.exists() or place.parent == OWN):
+        with locked():
+            pass
 
 
 def has_leftovers() -> bool:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from sockproxy.controller.left_alone import must_be_left_alone
+from sockproxy.controller.verdicts import kept_at
 from tests.support.proxy import run_sockproxy
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -22,8 +26,8 @@ def test_all_is_on_here():
 
 def test_limits_are_those_that_attach_knows():
     report = json.loads(run_sockproxy("doctor", "--json", timeout=60).stdout)
-    limits = " ".join(report["mechanisms"]["bypass"]["limits"])
-    assert ("nginx" in limits) == ("nginx" in must_be_left_alone())
+    limits = report["mechanisms"]["bypass"]["limited_by"]
+    assert ("FIONREAD" in limits) == ("nginx" in must_be_left_alone())
 
 
 def test_explain():
@@ -40,5 +44,31 @@ def test_json():
     failed = {check["name"] for check in report["checks"] if not check["ok"]}
     harmless = {check["name"] for check in report["checks"] if check["avoided"]}
     assert failed - bugs - harmless == {"exact"}  # which fails everywhere
-    assert report["mechanisms"]["splice"] == {"on": True, "failed": [], "limits": []}
+    assert report["mechanisms"]["splice"] == {
+        "on": True, "failed": [], "limits": [], "limited_by": {},
+    }  # fmt: skip
     assert report["mechanisms"]["bypass"]["on"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_nothing(number):
+    """Nor a traceback; the fixture of all tests looks for cgroups and pins."""
+    argv = [sys.executable, "-u", "-m", "sockproxy", "doctor"]
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as doctor:
+        for line in doctor.stdout:
+            if "bounded memory" in line:  # and so the next one, a bypass, is being tried
+                break
+        doctor.send_signal(number)
+        _, errors = doctor.communicate(timeout=60)
+    assert doctor.returncode in (128 + number, 130)
+    assert "Traceback" not in errors
+
+
+def test_a_hasty_doctor_decides_nothing_for_others():
+    place = kept_at()
+    before = place.read_bytes()
+    told = json.loads(run_sockproxy("doctor", "--json", "--patience", "1ms", timeout=60).stdout)
+    assert told["kept"] is None
+    assert place.read_bytes() == before

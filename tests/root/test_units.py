@@ -58,7 +58,11 @@ def units(tmp_path):
     for each in (tmp_path / "example").iterdir():
         each.rename(tmp_path / each.name)
     unit = tmp_path / "sockproxy-bypass@.service"
-    text = unit.read_text().replace("=sockproxy ", f"={COMMAND} ")
+    text = (
+        unit.read_text()
+        .replace("=sockproxy ", f"={COMMAND} ")
+        .replace("+sock", f"+{COMMAND.parent}/sock")
+    )
     text = text.replace("PrivateTmp=yes", "PrivateTmp=no")  # where a checkout may lie
     unit.write_text(text.replace("/etc/sockproxy/%i.env", f"{tmp_path}/%i.env"))
     (tmp_path / "talk.py").write_text(CONVERSE)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from sockproxy.controller.doctor import PROBES, Kind, Probe, examine, verdicts
-from sockproxy.controller.doctor.versions import parse, within
+from sockproxy.controller.doctor import PROBES, Kind, Probe, examine, verdicts, versions
+from sockproxy.controller.doctor.versions import must_not_be, parse, within
 from sockproxy.controller.mechanisms import BYPASS, ENROL, OBSERVE, SPLICE, VERDICT_ONLY
-from sockproxy.errors import SockproxyError
+from sockproxy.errors import CgroupError, KernelError, SockproxyError
 
 
 def fail():
@@ -41,7 +46,7 @@ def test_each_way_to_fail_is_a_finding():
     ]  # fmt: skip
     assert findings[1].log == "verifier says no"
     assert [finding.advice for finding in findings] == [
-        "", "do this", "hint", "hint", "hint", "", "do this",
+        None, "do this", "hint", "hint", "hint", None, "do this",
     ]  # fmt: skip
     found = verdicts(findings)
     assert {name: list(each.failed) for name, each in found.items() if each.failed} == {
@@ -51,7 +56,51 @@ def test_each_way_to_fail_is_a_finding():
     assert found[BYPASS].why_off == "failing: it is not there"
     assert found[ENROL].why_off.endswith("(and 2 more)")
     assert found[SPLICE].on
-    assert found[SPLICE].limits == ("slow",)
+    assert found[SPLICE].limits == {"limiting": "slow"}
+
+
+def test_what_may_be_otherwise_a_minute_later_is_told():
+    def lack(error):
+        raise error
+
+    tried = [
+        probe("cgroup", lambda: lack(CgroupError("make it", errno=errno.EROFS)), SPLICE),
+        probe("memory", lambda: lack(KernelError("load", errno=errno.ENOMEM)), SPLICE, BYPASS),
+        probe("files", lambda: lack(OSError(errno.EMFILE, "files")), SPLICE, ENROL),
+        probe("hanging", lambda: time.sleep(60) or "", SPLICE, OBSERVE),
+        probe("kernel", lambda: lack(KernelError("load", errno=errno.EINVAL)), VERDICT_ONLY),
+    ]
+    findings = list(examine(tried, seconds=0.5))
+    assert not any(finding.ok for finding in findings)
+    assert [finding.lasts for finding in findings] == [False, False, False, False, True]
+
+
+def test_all_together_have_an_end():
+    began = time.monotonic()
+    mechanisms = (SPLICE, BYPASS, ENROL, OBSERVE, VERDICT_ONLY)
+    hanging = [probe(f"hangs {each}", lambda: time.sleep(60) or "", each) for each in mechanisms]
+    findings = list(examine([*hanging, probe("late", lambda: "", *mechanisms)], seconds=0.4))
+    assert time.monotonic() - began < 20  # not five times a minute
+    assert [finding.ok for finding in findings] == [False] * 6
+    assert "others had taken all the time" in {finding.found for finding in findings}
+
+
+def test_a_probe_ends_with_its_doctor():
+    """Killed, it can end nobody."""
+    code = (
+        "import os, time\n"
+        "from sockproxy.controller.doctor import *\n"
+        "def run():\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n"
+        "list(examine([Probe('x', run, 'hint', Kind.DOES)], 60))\n"
+    )
+    argv = [sys.executable, "-c", code]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as doctor:
+        pid = int(doctor.stdout.readline())
+        doctor.kill()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_what_a_gate_switches_off_is_not_tried():
@@ -98,6 +147,20 @@ def test_kernel_orgs_number_is_found(release, version, signature, found):
 def test_a_release_without_a_number_is_told():
     with pytest.raises(SockproxyError):
         parse("custom")
+
+
+def test_a_vendors_number_that_hides_its_fixes_is_not_believed(monkeypatch):
+    def running(release, version="#1 SMP"):
+        monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=release, version=version))
+        monkeypatch.setattr(versions, "SIGNATURE", Path("/nowhere"))
+        return must_not_be([("6.1.95", "6.1.142"), ("6.13", "6.15.3")])
+
+    for release in ("5.14.0-503.el9.x86_64", "6.4.0-150600-default", "6.1.100"):
+        with pytest.raises(SockproxyError):
+            running(release)
+    assert running("6.17.0-5-generic") == "not in 6.17.0"
+    assert running("5.10.262") == "not in 5.10.262"
+    assert running("6.1.0-56-amd64", "#1 SMP Debian 6.1.192-2") == "not in 6.1.192"
 
 
 def test_a_range_ends_before_the_release_that_mends_it():

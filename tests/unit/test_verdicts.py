@@ -11,8 +11,9 @@ from sockproxy.controller import verdicts
 from sockproxy.controller.mechanisms import BYPASS, MECHANISMS, SPLICE
 from sockproxy.controller.verdicts import Verdict, keep, kept_at, why_off
 
+ask_doctor = verdicts._ask_doctor  # the fixture below replaces it
 FOUND = {name: Verdict() for name in MECHANISMS} | {
-    SPLICE: Verdict({"early data": "round 3: received b''"}, ("slow",)),
+    SPLICE: Verdict({"early data": "round 3: received b''"}, {"probe": "slow"}),
 }
 
 
@@ -39,7 +40,7 @@ def test_nothing_kept_asks_doctor(place):
     assert "asked" in verdicts._verdicts()
 
 
-@pytest.mark.parametrize("key", ["boot", "kernel", "objects", "capabilities", "libbpf"])
+@pytest.mark.parametrize("key", ["boot", "kernel", "objects", "probes", "libbpf", "capable"])
 def test_what_is_of_another_machine_or_build_is_not_believed(place, key):
     keep(FOUND)
     document = json.loads(place.read_text())
@@ -72,8 +73,33 @@ def test_a_place_that_cannot_be_written_is_told(place, monkeypatch):
     assert keep(FOUND) is None
 
 
+def test_a_file_with_other_mechanisms_is_not_believed(place):
+    keep(FOUND)
+    document = json.loads(place.read_text())
+    del document["verdicts"][BYPASS]
+    place.write_text(json.dumps(document))
+    assert "asked" in verdicts._verdicts()
+
+
+def test_doctor_is_ours_and_not_the_working_directorys(tmp_path, monkeypatch):
+    (tmp_path / "sockproxy").mkdir()
+    (tmp_path / "sockproxy" / "__main__.py").write_text("open('ran', 'w')")
+    (tmp_path / "json.py").write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path)
+    found = ask_doctor()
+    assert not (tmp_path / "ran").exists()
+    assert found.keys() == set(MECHANISMS)
+
+
+def test_no_answer_proves_nothing(monkeypatch):
+    monkeypatch.setattr(verdicts.sys, "executable", "/bin/false")
+    found = ask_doctor()
+    assert found.keys() == set(MECHANISMS)
+    assert not any(each.on for each in found.values())
+
+
 def test_nothing_else_is_left_beside_it(place):
     keep(FOUND)
     keep(FOUND)
-    assert os.listdir(place.parent) == [place.name]
+    assert sorted(os.listdir(place.parent)) == [place.name]
     assert place.stat().st_mode & 0o777 == 0o600

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from sockproxy.cgroup import create_owned
 from sockproxy.controller.doctor.probe import Finding, Kind, Probe
 from sockproxy.controller.doctor.probes import PROBES
 from sockproxy.controller.doctor.sockets import have_patience, tidy
 from sockproxy.controller.mechanisms import MECHANISMS
 from sockproxy.controller.verdicts import Verdict
-from sockproxy.errors import PermissionDenied, SockproxyError
+from sockproxy.errors import CgroupError, PermissionDenied, SockproxyError
 from sockproxy.net.namespace import Namespace
 
 __all__ = ["PATIENCE", "examine", "verdicts"]
 
 PATIENCE = 5.0  # seconds that a probe may take; one that takes longer counts as failed
+ALL = 3  # times that: what all of them may take together
+PR_SET_PDEATHSIG = 1
+# What the machine lacks for the moment, or this process in its sandbox.
+PASSING = {errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EAGAIN}
 
 
 def examine(probes: Sequence[Probe] = PROBES, seconds: float = PATIENCE) -> Iterator[Finding]:
@@ -27,60 +36,89 @@ def examine(probes: Sequence[Probe] = PROBES, seconds: float = PATIENCE) -> Iter
     crash the kernel, and elsewhere it would fail for the same reason, or hang.
     """
     off: dict[str, str] = {}
+    end = time.monotonic() + ALL * seconds
     try:
         for probe in probes:
             concerned = [*probe.needed_by, *probe.limits]
             if probe.kind > Kind.GATE and concerned and off.keys() >= set(concerned):
                 yield Finding(probe, False, f"see '{off[concerned[0]]}'", tried=False)
                 continue
-            finding = _try(probe, seconds)
+            left = end - time.monotonic()
+            if left > 0:
+                finding = _try(probe, min(seconds, left))
+            else:
+                finding = Finding(probe, False, "others had taken all the time", lasts=False)
             if not finding.ok:
                 off = dict.fromkeys(probe.needed_by, probe.name) | off
             yield finding
     finally:
-        tidy()
+        _apart(seconds, tidy)
 
 
 def _try(probe: Probe, seconds: float) -> Finding:
+    answer = _apart(seconds, _attempt, probe, seconds)
+    if answer is None:
+        return Finding(probe, False, f"no result in {seconds:.3g} s", lasts=False)
+    if isinstance(answer, int):
+        return Finding(probe, False, f"the probe crashed ({answer})")
+    ok, found, hint, log, lasts = answer
+    return Finding(probe, ok, found, hint, log, lasts=lasts)
+
+
+def _apart(seconds: float, do: Callable[..., Any], *arguments: Any) -> Any:
+    """What `do` returns in a process of its own; None for no answer, the exit code of a crash."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_attempt, args=(probe, seconds, sender))
+    # A daemon: one that hangs inside of the kernel must not be waited for at exit either.
+    child = context.Process(target=_inside, args=(sender, do, *arguments), daemon=True)
     child.start()
     sender.close()
     try:
-        if receiver.poll(seconds):
-            return Finding(probe, *receiver.recv())
-        return Finding(probe, False, f"no result in {seconds:g} s")
+        return receiver.recv() if receiver.poll(seconds) else None
     except EOFError:
-        child.join()
-        return Finding(probe, False, f"the probe crashed ({child.exitcode})")
+        child.join(0.5)
+        return child.exitcode
     finally:
-        if child.is_alive():
-            child.join(0.5)
-            child.kill()
-        child.join()
+        child.join(0.2)
+        child.kill()
+        child.join(0.5)
         receiver.close()
 
 
-def _attempt(probe: Probe, seconds: float, pipe: Any) -> None:
-    """In a process of its own: try, and send (ok, found, hint, log)."""
+def _inside(pipe: Any, do: Callable[..., Any], *arguments: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for doctor, which then ends us
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    pipe.send(do(*arguments))
+
+
+def _attempt(probe: Probe, seconds: float) -> tuple[bool, str, str | None, str | None, bool]:
+    """(ok, found, hint, log, lasts)."""
     have_patience(seconds)
     try:
-        with _apart() if probe.kind > Kind.GATE else contextlib.nullcontext():
-            found = probe.run()
-        pipe.send((True, found, None, None))
+        with _private() if probe.kind > Kind.GATE else contextlib.nullcontext():
+            return True, probe.run(), None, None, True
     except SockproxyError as error:
-        pipe.send((False, error.failure, error.hint, error.log))
+        passing = isinstance(error, CgroupError | PermissionDenied) or error.errno in PASSING
+        return False, error.failure, error.hint, error.log, not passing
+    except OSError as error:
+        return False, str(error), None, None, error.errno not in PASSING
     except Exception as error:  # whatever breaks is a finding, not a crash of doctor
-        pipe.send((False, str(error) or type(error).__name__, None, None))
+        return False, str(error) or type(error).__name__, None, None, True
 
 
-def _apart() -> contextlib.AbstractContextManager[None]:
-    """A network namespace of its own, where the machine's firewall and ports do not matter."""
-    try:
-        return Namespace().entered()
-    except PermissionDenied:
-        return contextlib.nullcontext()  # 'capabilities' tells it
+@contextlib.contextmanager
+def _private() -> Iterator[None]:
+    """A network namespace and a cgroup of its own, where the machine's firewall, its ports and
+    its bypasses do not matter; as far as they are to be had."""
+    with contextlib.ExitStack() as inside:
+        with contextlib.suppress(PermissionDenied):  # 'capabilities' tells it
+            inside.enter_context(Namespace().entered())
+        with contextlib.suppress(SockproxyError):
+            group = create_owned("probe")
+            inside.callback(group.remove)
+            inside.enter_context(group.entered())
+        yield
 
 
 def verdicts(findings: Iterable[Finding]) -> dict[str, Verdict]:
@@ -93,5 +131,5 @@ def _verdict(mechanism: str, failed: Sequence[Finding]) -> Verdict:
     probes = [each.probe for each in failed if mechanism in each.probe.limits]
     return Verdict(
         {each.probe.name: each.found for each in failed if mechanism in each.probe.needed_by},
-        tuple(probe.limits[mechanism] for probe in probes),
+        {probe.name: probe.limits[mechanism] for probe in probes},
     )

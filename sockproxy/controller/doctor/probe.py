@@ -54,7 +54,8 @@ class Finding:
     """What came of one probe.
 
     hint: what to do about it, where the failure itself knows. tried: False where an earlier
-    probe has switched off all that this one concerns.
+    probe has switched off all that this one concerns. lasts: False where it may be otherwise a
+    minute later, as when it was a time limit that failed, or the room for a cgroup.
     """
 
     probe: Probe
@@ -63,8 +64,9 @@ class Finding:
     hint: str | None = None
     log: str | None = None
     tried: bool = True
+    lasts: bool = True
 
     @property
-    def advice(self) -> str:
-        """What to do about a failure; empty when there is none."""
-        return "" if self.ok or not self.tried else self.hint or self.probe.hint
+    def advice(self) -> str | None:
+        """What to do about a failure; None when there is none."""
+        return None if self.ok or not self.tried else self.hint or self.probe.hint

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sockproxy.cgroup import create_owned, start_time, sweep
+from sockproxy.cgroup import create_owned, is_owner_dead, owner_mark, sweep
 from sockproxy.controller.bypass import BypassOptions, attach, detach, names
 from sockproxy.controller.bypass_view import bypass_status
 from sockproxy.controller.splicer import Splicer
 from sockproxy.errors import SockproxyError, Unsupported
+from sockproxy.kernel import pins
 from sockproxy.net.tcp import loopback_pair
 
 __all__ = ["bypassed", "converse", "have_patience", "patience", "spliced_pair", "tcp_pair", "tidy"]
 
-NAME = "doctor-"
+NAME = "doctor-"  # then the pid and the start time of the probe's process
 SHARE = 0.4  # of a probe's time: one that waits in vain can still say for what
 _patience = 2.0
 DRAIN = 2.0  # seconds
@@ -52,7 +52,7 @@ def spliced_pair(splicer: Splicer) -> tuple[socket.socket, socket.socket, Any]:
 def bypassed(*, observe: bool = False) -> Iterator[Callable[[str], int]]:
     """This process in a cgroup with a bypass; a function that tells a figure of its status,
     such as "bypassed_messages"."""
-    name = f"{NAME}{os.getpid()}"
+    name = NAME + owner_mark().replace(".", "-")
     group = create_owned("doctor")
     try:
         attach(name, group.path, BypassOptions(observe=observe, connections=8, force=True))
@@ -67,11 +67,13 @@ def bypassed(*, observe: bool = False) -> Iterator[Callable[[str], int]]:
 
 def tidy() -> None:
     """Remove what probes that were killed have left: their bypasses and their cgroups."""
-    with contextlib.suppress(SockproxyError):  # no right to, and so nothing was made
-        for name in names():
-            pid = name.removeprefix(NAME)
-            if pid != name and pid.isdigit() and start_time(int(pid)) is None:
+    for name in names():
+        mark = name.removeprefix(NAME).replace("-", ".")
+        if name.startswith(NAME) and is_owner_dead(f"{NAME}.{mark}"):
+            with contextlib.suppress(SockproxyError):
                 detach(name, DRAIN)
+    with contextlib.suppress(SockproxyError):  # no right to, and so nothing was made
+        pins.collect()
         sweep()
 
 

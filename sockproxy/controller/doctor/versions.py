@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sockproxy.errors import SockproxyError
@@ -43,10 +43,21 @@ def within(version: Version, ranges: Iterable[tuple[str, str]]) -> bool:
     return any(parse(first) <= version < parse(mended) for first, mended in ranges)
 
 
-def must_not_be(ranges: Iterable[tuple[str, str]]) -> str:
-    """Says that the running kernel is in none of the ranges; raises SockproxyError otherwise."""
-    version = upstream()
+def must_not_be(ranges: Sequence[tuple[str, str]]) -> str:
+    """Says that the running kernel is in none of the ranges; raises SockproxyError otherwise.
+
+    A vendor that carries fixes back under the number of the first release (5.14.0-503.el9) may
+    have carried the bug back as well: of such a kernel nothing can be told.
+    """
+    version, release = upstream(), os.uname().release
     told = ".".join(map(str, version))
     if within(version, ranges):
         raise SockproxyError(f"in {told}")
+    if _hides(release, version) and version < max(parse(mended) for _, mended in ranges):
+        raise SockproxyError(f"cannot be told of {release}")
     return f"not in {told}"
+
+
+def _hides(release: str, version: Version) -> bool:
+    """Whether a release tells its vendor's number, and nothing its own below X.Y.0."""
+    return version[2] == 0 and "-" in release and "-rc" not in release

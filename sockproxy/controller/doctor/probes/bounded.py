@@ -29,7 +29,7 @@ def run() -> str:
         for sock in (client, server):
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 sock.setsockopt(socket.SOL_SOCKET, option, 1 << 18)
-        client.settimeout(0.5)
+        client.settimeout(patience() / 4)
         taken = 0
         try:
             while taken < STALL_BYTES:

@@ -1,6 +1,6 @@
 """A subflow of MPTCP in a sockmap does not crash the kernel.
 
-Before fbade4bd08ba (6.18, 6.12.60, 6.1.159) sock_ops could enrol one, and its protocol
+Before fbade4bd08ba (6.18, 6.17.10, 6.12.60, 6.1.159) sock_ops could enrol one, and its protocol
 functions were then replaced under MPTCP's feet.
 """
 

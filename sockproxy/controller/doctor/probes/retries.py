@@ -8,7 +8,7 @@ running, and the stream stalls for good: seen on 5.10, where both directions wer
 from __future__ import annotations
 
 from sockproxy.controller.doctor.probe import Kind, Probe
-from sockproxy.controller.mechanisms import SPLICE, VERDICT_ONLY
+from sockproxy.controller.mechanisms import SPLICE
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import SockmapKernel
 
@@ -30,5 +30,5 @@ PROBE = Probe(
     run,
     "use a later kernel; 'proxy' relays until then",
     Kind.LOADS,
-    (SPLICE, VERDICT_ONLY),
+    (SPLICE,),
 )

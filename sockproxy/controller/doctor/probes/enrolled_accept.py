@@ -1,0 +1,68 @@
+"""What comes before accept() is read after it on a socket that sock_ops has enrolled.
+
+So are all of a proxy's, before it splices them. From 6.0 to 6.4, without ea444185 and
+901546fd8f9c, such data stalls in some sockmaps, and a FIN gives EAGAIN in place of 0.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+
+from sockproxy.cgroup import create_owned
+from sockproxy.controller.doctor.probe import Kind, Probe
+from sockproxy.controller.doctor.sockets import patience
+from sockproxy.controller.mechanisms import ENROL
+from sockproxy.errors import SockproxyError
+from sockproxy.kernel import SockmapKernel
+
+__all__ = ["PROBE"]
+
+
+def run() -> str:
+    group = create_owned("doctor")
+    kernel = None
+    try:
+        kernel = SockmapKernel(8)
+        fd = group.open()
+        kernel.watch_cgroup(fd)
+        os.close(fd)
+        with group.entered():
+            _converse()
+        enrolled = kernel.enrolments()["enrolled"]
+    finally:
+        if kernel is not None:
+            kernel.close()
+        group.remove()
+    if enrolled != 2:
+        raise SockproxyError(f"not tried: {enrolled} of 2 sockets were enrolled")
+    return "early bytes, and an end that wakes"
+
+
+def _converse() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname(), patience()) as one,
+        select.epoll() as poll,
+    ):
+        one.sendall(b"early")
+        other, _ = listener.accept()
+        with other:
+            other.settimeout(patience())
+            received = other.recv(100)
+            poll.register(other, select.EPOLLIN)
+            one.shutdown(socket.SHUT_WR)
+            woken = bool(poll.poll(patience() / 2))
+            end = other.recv(1)
+    if (received, woken, end) != (b"early", True, b""):
+        raise SockproxyError(f"received {received!r}, woken: {woken}, end {end!r}")
+
+
+PROBE = Probe(
+    "accept of enrolled",
+    run,
+    "'proxy' enrols sockets one by one on this kernel; report it",
+    Kind.BUG,
+    (ENROL,),
+)
