@@ -64,6 +64,12 @@ class Run:
             taken.update(rest[int(step * number)] for number in range(min(more, len(rest))))
         return taken
 
+    def tell(self, report):
+        """At once: where tests take an hour, or never end, that is what one wants to read."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "failures.txt").open("a") as file:
+            file.write(f"{report.nodeid} ({report.when})\n{report.longreprtext}\n\n")
+
     def skip(self, nodeid):
         """Whether every mechanism that the test is for is off."""
         return self.mechanisms(nodeid) <= self.off.keys()
@@ -151,6 +157,8 @@ def pytest_runtest_makereport(item, call):
     run = item.config.stash.get(RUN, None)
     if run is not None and item.nodeid in run.outcomes:
         note(run.outcomes[item.nodeid], report)
+        if report.failed:
+            run.tell(report)
     return report
 
 
