@@ -100,6 +100,7 @@ def pytest_configure(config):
         off = mechanisms_off(json.loads(doctor.read_text())) if doctor else {}
     except (OSError, ValueError, KeyError) as error:
         raise pytest.UsageError(f"conformance: {error!r}") from None
+    (folder / "failures.txt").unlink(missing_ok=True)  # of the run before
     if config.args_source is not config.ArgsSource.ARGS:  # no paths were asked for
         config.args[:] = table.files(rows)
     config.stash[RUN] = Run(folder, rows, off, sample=config.getoption("--sample"))
