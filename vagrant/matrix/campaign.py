@@ -67,6 +67,7 @@ def campaign(
         seconds = time.monotonic() - begun
         version = image.version if image else ""
         record = read_run(kernel, job.out, in_time, version, seconds)
+        record["selection"] = " ".join(pytest_args) or None
         if not stop.is_set():
             save(record, out)
             told(record["outcome"])

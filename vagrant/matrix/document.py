@@ -69,6 +69,8 @@ def _kernel(record: Record) -> Iterator[str]:
     )
     yield f"{package}{record['date'][:10]}, {where}: **{record['outcome']}**."
     yield f"SOCKPROXY_SCALE is {record['scale']:g}."
+    if record.get("selection"):
+        yield f"Not all of the table was run, but what `{record['selection']}` selects."
     if record["why"]:
         yield f"Why: {record['why']}."
     rows = []
@@ -84,7 +86,8 @@ def _kernel(record: Record) -> Iterator[str]:
         yield ""
         yield "The conformance tests were not run."
         return
-    for title, key in (("Failed", "failed"), ("Not run", "not_run")):
+    keys = ("failed",) if record.get("selection") else ("failed", "not_run")
+    for title, key in zip(("Failed", "Not run"), keys, strict=False):
         if conformance[key]:
             yield ""
             yield f"{title}:"

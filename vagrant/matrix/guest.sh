@@ -13,16 +13,20 @@ stage() {
 
 # Mounts every path of the archive's list over its original, which is on slow 9p.
 into_memory() {
-	local memory=/run/matrix path
-	mkdir -p "$memory/tree" "$memory/out"
-	# The checkout may hold OUT, and is about to be hidden.
+	local memory=/run/matrix path modules
+	modules=$(readlink -f "/lib/modules/$(uname -r)")
+	mkdir -p "$memory/tree" "$memory/out" "$memory/modules"
+	# The checkout may hold OUT and the kernel's modules, and is about to be hidden.
 	mount --bind "$out" "$memory/out" && out=$memory/out
+	mount --bind "$modules" "$memory/modules"
 	mount -t tmpfs -o size=80%,mode=755 tmpfs "$memory/tree"
 	modprobe virtio_blk
 	tar -C "$memory/tree" --blocking-factor=1024 -xf "$disk" || return
 	while read -r path; do
 		mount --bind "$memory/tree$path" "$path" || return
 	done <"$memory/tree/mounts"
+	[ -e "$modules" ] || mkdir -p "$modules"
+	mount --bind "$memory/modules" "$modules"
 }
 
 read -r begun _ </proc/uptime
