@@ -76,7 +76,8 @@ def examined():
         verdict(SPLICE)
     yield
     if not before:
-        place.unlink(missing_ok=True)
+        for each in (place, place.with_suffix(".lock")):
+            each.unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True)
