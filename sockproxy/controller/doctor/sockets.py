@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,10 +13,11 @@ from sockproxy.controller.bypass import BypassOptions, attach, detach, names
 from sockproxy.controller.bypass_view import bypass_status
 from sockproxy.controller.splicer import Splicer
 from sockproxy.errors import SockproxyError, Unsupported
-from sockproxy.kernel import pins
+from sockproxy.kernel import SockmapKernel, pins
 from sockproxy.net.tcp import loopback_pair
 
-__all__ = ["bypassed", "converse", "have_patience", "patience", "spliced_pair", "tcp_pair", "tidy"]
+__all__ = ["bypassed", "converse", "enrolling", "have_patience", "patience", "spliced_pair",
+           "tcp_pair", "tidy"]  # fmt: skip
 
 NAME = "doctor-"  # then the pid and the start time of the probe's process
 SHARE = 0.4  # of a probe's time: one that waits in vain can still say for what
@@ -61,6 +63,24 @@ def bypassed(*, observe: bool = False) -> Iterator[Callable[[str], int]]:
                 yield lambda figure: int(bypass_status(name)[figure])
         finally:
             detach(name, DRAIN)
+    finally:
+        group.remove()
+
+
+@contextlib.contextmanager
+def enrolling() -> Iterator[SockmapKernel]:
+    """This process in a cgroup whose connections the splice's sock_ops program enrols."""
+    group = create_owned("doctor")
+    try:
+        kernel = SockmapKernel(8)
+        try:
+            fd = group.open()
+            kernel.watch_cgroup(fd)
+            os.close(fd)
+            with group.entered():
+                yield kernel
+        finally:
+            kernel.close()
     finally:
         group.remove()
 

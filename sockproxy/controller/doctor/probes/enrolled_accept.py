@@ -6,35 +6,21 @@ So are all of a proxy's, before it splices them. From 6.0 to 6.4, without ea4441
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 
-from sockproxy.cgroup import create_owned
 from sockproxy.controller.doctor.probe import Kind, Probe
-from sockproxy.controller.doctor.sockets import patience
+from sockproxy.controller.doctor.sockets import enrolling, patience
 from sockproxy.controller.mechanisms import ENROL
 from sockproxy.errors import SockproxyError
-from sockproxy.kernel import SockmapKernel
 
 __all__ = ["PROBE"]
 
 
 def run() -> str:
-    group = create_owned("doctor")
-    kernel = None
-    try:
-        kernel = SockmapKernel(8)
-        fd = group.open()
-        kernel.watch_cgroup(fd)
-        os.close(fd)
-        with group.entered():
-            _converse()
+    with enrolling() as kernel:
+        _converse()
         enrolled = kernel.enrolments()["enrolled"]
-    finally:
-        if kernel is not None:
-            kernel.close()
-        group.remove()
     if enrolled != 2:
         raise SockproxyError(f"not tried: {enrolled} of 2 sockets were enrolled")
     return "early bytes, and an end that wakes"
