@@ -40,24 +40,23 @@ class Run:
     off: dict[str, str]  # mechanism to why
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     sample: int = 0  # how many tests of each pattern; 0 for all
+    tests: dict[str, list] = field(default_factory=dict)  # of each pattern
     document: dict = field(default_factory=dict)
     ready: bool = False  # the rows fit the tests
 
-    def mechanisms(self, nodeid):
-        """Those under which a row names the test."""
-        return {
-            mechanism
-            for row in self.rows
-            for mechanism in MECHANISMS
-            if any(table.fits(nodeid, each) for each in row.patterns(mechanism))
+    def match(self, nodeids):
+        """Find out, once, which tests each pattern names."""
+        patterns = {each for row in self.rows for each in row.all_patterns()}
+        self.tests = {
+            pattern: [nodeid for nodeid in nodeids if table.fits(nodeid, pattern)]
+            for pattern in sorted(patterns)
         }
 
-    def chosen(self, nodeids):
+    def chosen(self):
         """A sample of the tests of each pattern: those that another has chosen already, then
         some from all over its list."""
         taken = set()
-        for pattern in sorted({each for row in self.rows for each in row.all_patterns()}):
-            fit = [nodeid for nodeid in nodeids if table.fits(nodeid, pattern)]
+        for fit in self.tests.values():
             more = self.sample - len(taken.intersection(fit)) if self.sample else len(fit)
             rest = [nodeid for nodeid in fit if nodeid not in taken]
             step = max(1, len(rest) / more) if more > 0 else 1
@@ -70,9 +69,16 @@ class Run:
         with (self.folder / "failures.txt").open("a") as file:
             file.write(f"{report.nodeid} ({report.when})\n{report.longreprtext}\n\n")
 
-    def skip(self, nodeid):
-        """Whether every mechanism that the test is for is off."""
-        return self.mechanisms(nodeid) <= self.off.keys()
+    def wanted(self):
+        """The tests that a mechanism which is not off is named with."""
+        return {
+            nodeid
+            for row in self.rows
+            for mechanism in MECHANISMS
+            if mechanism not in self.off
+            for pattern in row.patterns(mechanism)
+            for nodeid in self.tests[pattern]
+        }
 
 
 RUN = pytest.StashKey[Run]()
@@ -124,32 +130,32 @@ def pytest_collection_modifyitems(config, items):
     run = config.stash.get(RUN, None)
     if run is None:
         return
-    check_patterns(config, run.rows, [item.nodeid for item in items])
+    run.match([item.nodeid for item in items])
+    check_patterns(config, run)
     keep, leave = [], []
-    chosen = run.chosen([item.nodeid for item in items])
+    chosen, wanted = run.chosen(), run.wanted()
     for item in items:
         named = item.nodeid in chosen
         if named:
             soak = item.get_closest_marker("soak") is not None
             run.outcomes[item.nodeid] = Outcome(why="a soak test: -m soak" if soak else "")
-        (keep if named and not run.skip(item.nodeid) else leave).append(item)
+        (keep if named and item.nodeid in wanted else leave).append(item)
     if leave:
         config.hook.pytest_deselected(items=leave)
     items[:] = keep
     run.ready = True
 
 
-def check_patterns(config, rows, nodeids):
+def check_patterns(config, run):
     """Every pattern names a test. Of a part of the tests that cannot be said."""
     if config.args_source is config.ArgsSource.ARGS:
         return
-    for row in rows:
-        for mechanism in MECHANISMS:
-            for pattern in row.patterns(mechanism):
-                if not any(table.fits(nodeid, pattern) for nodeid in nodeids):
-                    raise pytest.UsageError(
-                        f"conformance: no test fits {pattern!r} of the row {row.name!r}"
-                    )
+    for row in run.rows:
+        for pattern in row.all_patterns():
+            if not run.tests[pattern]:
+                raise pytest.UsageError(
+                    f"conformance: no test fits {pattern!r} of the row {row.name!r}"
+                )
 
 
 @pytest.hookimpl(wrapper=True)

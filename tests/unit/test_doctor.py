@@ -103,6 +103,22 @@ def test_a_probe_ends_with_its_doctor():
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("where", ["after_in_parent", "after_in_child"])
+def test_ctrl_c_while_a_probe_is_started(where):
+    """What a hook of os.fork() raises is printed and forgotten: the signal has to wait."""
+    code = (
+        "import os, signal\n"
+        "from sockproxy.controller.doctor import *\n"
+        f"os.register_at_fork({where}=lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+        "try:\n"
+        "    print(*(each.found for each in examine([Probe('x', lambda: 'ran', '', Kind.DOES)])))\n"
+        "except KeyboardInterrupt:\n    print('interrupted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == {"after_in_parent": "interrupted\n", "after_in_child": "ran\n"}[where]
+    assert "KeyboardInterrupt" not in done.stderr
+
+
 def test_what_a_gate_switches_off_is_not_tried():
     gate = Probe("gate", fail, "update", Kind.GATE, (SPLICE,))
     crash = probe("crash", lambda: os._exit(9), SPLICE)

@@ -86,8 +86,12 @@ def _kernel(record: Record) -> Iterator[str]:
         yield ""
         yield "The conformance tests were not run."
         return
-    keys = ("failed",) if record.get("selection") else ("failed", "not_run")
-    for title, key in zip(("Failed", "Not run"), keys, strict=False):
+    lists = (
+        {"Failed": "failed"}
+        if record.get("selection")
+        else {"Failed": "failed", "Not run": "not_run"}
+    )
+    for title, key in lists.items():
         if conformance[key]:
             yield ""
             yield f"{title}:"

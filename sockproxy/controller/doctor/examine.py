@@ -25,6 +25,7 @@ __all__ = ["PATIENCE", "examine", "verdicts"]
 PATIENCE = 5.0  # seconds that a probe may take; one that takes longer counts as failed
 ALL = 3  # times that: what all of them may take together
 PR_SET_PDEATHSIG = 1
+ENDING = (signal.SIGINT, signal.SIGTERM)
 # What the machine lacks for the moment, or this process in its sandbox.
 PASSING = {errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EAGAIN}
 
@@ -52,7 +53,7 @@ def examine(probes: Sequence[Probe] = PROBES, seconds: float = PATIENCE) -> Iter
                 off = dict.fromkeys(probe.needed_by, probe.name) | off
             yield finding
     finally:
-        _apart(seconds, tidy)
+        _apart(max(seconds, PATIENCE), tidy)  # that is not what a hasty caller hastens
 
 
 def _try(probe: Probe, seconds: float) -> Finding:
@@ -71,23 +72,38 @@ def _apart(seconds: float, do: Callable[..., Any], *arguments: Any) -> Any:
     receiver, sender = context.Pipe(duplex=False)
     # A daemon: one that hangs inside of the kernel must not be waited for at exit either.
     child = context.Process(target=_inside, args=(sender, do, *arguments), daemon=True)
-    child.start()
-    sender.close()
     try:
+        with _signals_held():
+            child.start()
+        sender.close()
         return receiver.recv() if receiver.poll(seconds) else None
     except EOFError:
         child.join(0.5)
         return child.exitcode
+    except OSError as error:
+        raise SockproxyError("start a probe's process", errno=error.errno) from error
     finally:
-        child.join(0.2)
-        child.kill()
-        child.join(0.5)
+        if child.ident is not None:
+            child.join(0.2)
+            child.kill()
+            child.join(0.5)
         receiver.close()
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """For a fork: what a signal raises inside of its hooks is printed, and forgotten."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
 def _inside(pipe: Any, do: Callable[..., Any], *arguments: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for doctor, which then ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     pipe.send(do(*arguments))
 

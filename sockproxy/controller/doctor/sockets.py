@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,8 +17,8 @@ from sockproxy.errors import SockproxyError, Unsupported
 from sockproxy.kernel import SockmapKernel, pins
 from sockproxy.net.tcp import loopback_pair
 
-__all__ = ["bypassed", "converse", "enrolling", "have_patience", "patience", "spliced_pair",
-           "tcp_pair", "tidy"]  # fmt: skip
+__all__ = ["accept_late", "bypassed", "converse", "enrolling", "have_patience", "patience",
+           "spliced_pair", "tcp_pair", "tidy"]  # fmt: skip
 
 NAME = "doctor-"  # then the pid and the start time of the probe's process
 SHARE = 0.4  # of a probe's time: one that waits in vain can still say for what
@@ -72,15 +73,12 @@ def enrolling() -> Iterator[SockmapKernel]:
     """This process in a cgroup whose connections the splice's sock_ops program enrols."""
     group = create_owned("doctor")
     try:
-        kernel = SockmapKernel(8)
-        try:
+        with contextlib.closing(SockmapKernel(8)) as kernel:
             fd = group.open()
             kernel.watch_cgroup(fd)
             os.close(fd)
             with group.entered():
                 yield kernel
-        finally:
-            kernel.close()
     finally:
         group.remove()
 
@@ -106,3 +104,26 @@ def converse(one: socket.socket, other: socket.socket, turns: int = 4) -> None:
         other.sendall(got)
         if got != message or one.recv(2) != message:
             raise SockproxyError(f"message {number} came as another")
+
+
+def accept_late() -> str:
+    """A connection whose bytes come before accept(), and whose end has to wake a poller."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname(), patience()) as one,
+        select.epoll() as poll,
+    ):
+        one.sendall(b"early")
+        other, _ = listener.accept()
+        with other:
+            other.settimeout(patience())
+            received = other.recv(100)
+            other.sendall(b"answer")
+            one.recv(100)
+            poll.register(other, select.EPOLLIN)
+            one.shutdown(socket.SHUT_WR)
+            woken = bool(poll.poll(patience() / 2))
+            end = other.recv(1)
+    if (received, woken, end) != (b"early", True, b""):
+        raise SockproxyError(f"received {received!r}, woken: {woken}, end {end!r}")
+    return "early bytes, and an end that wakes"

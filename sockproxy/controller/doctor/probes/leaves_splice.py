@@ -6,6 +6,8 @@ bytes that it had. See also CVE-2026-98925.
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from sockproxy.controller.doctor.probe import Kind, Probe
 from sockproxy.controller.doctor.sockets import tcp_pair
 from sockproxy.controller.mechanisms import SPLICE
@@ -22,24 +24,20 @@ ROUNDS = 10
 def run() -> str:
     client, near = tcp_pair()
     server, far = tcp_pair()
-    kernel = SockmapKernel(8)
-    try:
-        with client, near, server, far:
-            for _ in range(ROUNDS):
-                slots = {sock: kernel.enrol(sock, socket_cookie(sock)) for sock in (near, far)}
-                shared = kernel.direction(slots[near])
-                shared.action, shared.target, shared.budget = Action.REDIRECT, slots[far], 1 << 20
-                kernel.start(slots[near], near.fileno())
-                client.sendall(b"redirected")
-                if server.recv(100) != b"redirected":
-                    raise SockproxyError("what was redirected did not arrive")
-                for sock, slot in slots.items():
-                    kernel.release(slot, socket_cookie(sock))
-                client.sendall(b"plain")
-                if (got := near.recv(100)) != b"plain":
-                    raise SockproxyError(f"then b'plain' was sent, and {got!r} read")
-    finally:
-        kernel.close()
+    with closing(SockmapKernel(8)) as kernel, client, near, server, far:
+        for _ in range(ROUNDS):
+            slots = {sock: kernel.enrol(sock, socket_cookie(sock)) for sock in (near, far)}
+            shared = kernel.direction(slots[near])
+            shared.action, shared.target, shared.budget = Action.REDIRECT, slots[far], 1 << 20
+            kernel.start(slots[near], near.fileno())
+            client.sendall(b"redirected")
+            if server.recv(100) != b"redirected":
+                raise SockproxyError("what was redirected did not arrive")
+            for sock, slot in slots.items():
+                kernel.release(slot, socket_cookie(sock))
+            client.sendall(b"plain")
+            if (got := near.recv(100)) != b"plain":
+                raise SockproxyError(f"then b'plain' was sent, and {got!r} read")
     return f"by TCP, from where it was, {ROUNDS} times"
 
 

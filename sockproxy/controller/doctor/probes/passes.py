@@ -6,6 +6,8 @@ docs/decisions/0002-parser-path.md).
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from sockproxy.controller.doctor.probe import KERNEL, Kind, Probe
 from sockproxy.controller.doctor.sockets import tcp_pair
 from sockproxy.controller.mechanisms import VERDICT_ONLY
@@ -19,17 +21,13 @@ __all__ = ["PROBE"]
 
 def run() -> str:
     client, near = tcp_pair()
-    kernel = SockmapKernel(8, parser=False)
-    try:
-        with client, near:
-            slot = kernel.enrol(near, socket_cookie(near))
-            kernel.direction(slot).action = Action.PASS
-            kernel.start(slot, near.fileno())
-            client.sendall(b"passed")
-            got = near.recv(100)
-            kernel.release(slot, socket_cookie(near))
-    finally:
-        kernel.close()
+    with closing(SockmapKernel(8, parser=False)) as kernel, client, near:
+        slot = kernel.enrol(near, socket_cookie(near))
+        kernel.direction(slot).action = Action.PASS
+        kernel.start(slot, near.fileno())
+        client.sendall(b"passed")
+        got = near.recv(100)
+        kernel.release(slot, socket_cookie(near))
     if got != b"passed":
         raise SockproxyError(f"b'passed' was sent, and {got!r} read")
     return "6 bytes"

@@ -7,6 +7,8 @@ running, and the stream stalls for good: seen on 5.10, where both directions wer
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from sockproxy.controller.doctor.probe import Kind, Probe
 from sockproxy.controller.mechanisms import SPLICE
 from sockproxy.errors import SockproxyError
@@ -16,12 +18,9 @@ __all__ = ["PROBE"]
 
 
 def run() -> str:
-    kernel = SockmapKernel(8)
-    try:
+    with closing(SockmapKernel(8)) as kernel:
         if not kernel.retries():
             raise SockproxyError("it does not try again")
-    finally:
-        kernel.close()
     return "tried again"
 
 
