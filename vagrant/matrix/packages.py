@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tools.apt_sources import read_sources
 from vagrant.matrix.errors import MatrixError
 from vagrant.matrix.kernels import Kernel
-from vagrant.matrix.sources import find_source, read_sources, write_apt
+from vagrant.matrix.sources import find_source, write_apt
 
 __all__ = ["Unpacked", "fetch", "resolve"]
 

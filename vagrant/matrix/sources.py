@@ -1,4 +1,4 @@
-"""Where this machine gets Debian from, and an apt of our own that gets other suites there.
+"""Kernels of other suites come from where the machine's own suite comes from, by an apt of our own.
 
 Nothing of the machine's apt is changed: lists, packages and configuration lie in one folder.
 """
@@ -6,74 +6,14 @@ Nothing of the machine's apt is changed: lists, packages and configuration lie i
 from __future__ import annotations
 
 import platform
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-__all__ = ["Source", "find_source", "read_sources", "write_apt"]
+from tools.apt_sources import Source
 
-APT = Path("/etc/apt")
+__all__ = ["find_source", "write_apt"]
+
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"  # of debian-archive-keyring
-ONE_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(.+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """An archive. suites: those that the machine takes from it; key: a path, or a key block."""
-
-    uri: str
-    suites: tuple[str, ...]
-    key: str = KEYRING
-
-    def stanza(self, suite: str) -> str:
-        """The entry, in deb822 style, for another suite of it."""
-        return (
-            f"Types: deb\nURIs: {self.uri}\nSuites: {suite}\nComponents: main\n"
-            f"Signed-By: {self.key}\n"
-        )
-
-
-def from_list(text: str) -> Iterator[Source]:
-    """The sources with the component main in one-line style."""
-    for line in text.splitlines():
-        found = ONE_LINE.fullmatch(line.split("#")[0].strip())
-        if found and "main" in found[4].split():
-            options = dict(each.split("=", 1) for each in (found["options"] or "").split())
-            yield Source(found["uri"], (found["suite"],), options.get("signed-by", KEYRING))
-
-
-def from_sources(text: str) -> Iterator[Source]:
-    """The enabled sources with the component main in deb822 style."""
-    for stanza in re.split(r"\n\s*\n", text):
-        entry: dict[str, str] = {}
-        name = ""
-        for line in stanza.splitlines():
-            if line.startswith("#") or not line.strip():
-                continue
-            if line[0].isspace():  # the field goes on, as an embedded key does
-                entry[name] += "\n" + line
-            else:
-                name, _, value = line.partition(":")
-                name = name.lower()
-                entry[name] = value.strip()
-        if "deb" not in entry.get("types", "").split() or entry.get("enabled", "yes") == "no":
-            continue
-        if "main" in entry.get("components", "").split() and entry.get("uris"):
-            suites = tuple(entry.get("suites", "").split())
-            yield Source(entry["uris"].split()[0], suites, entry.get("signed-by") or KEYRING)
-
-
-def read_sources(folder: Path = APT) -> list[Source]:
-    """All that the machine's apt knows."""
-    read = {".list": from_list, ".sources": from_sources}
-    paths = [folder / "sources.list", *sorted((folder / "sources.list.d").glob("*"))]
-    return [
-        source
-        for path in paths
-        if path.is_file() and path.suffix in read
-        for source in read[path.suffix](path.read_text())
-    ]
 
 
 def find_source(sources: list[Source], suite: str) -> Source | None:
@@ -83,7 +23,10 @@ def find_source(sources: list[Source], suite: str) -> Source | None:
     except OSError:
         own = ""
     wanted = f"{own}-security" if suite.endswith("-security") else own
-    return next((source for source in sources if own and wanted in source.suites), None)
+    for source in sources:
+        if own and wanted in source.suites:
+            return replace(source, options={"signed-by": KEYRING, **source.options})
+    return None
 
 
 def write_apt(folder: Path, stanzas: list[str]) -> Path:
