@@ -12,10 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from sockproxy.controller.doctor import PROBES, Kind, Probe, examine, verdicts, versions
+from sockproxy.controller.doctor import PROBES, Kind, Probe, examine, sockets, verdicts, versions
 from sockproxy.controller.doctor.versions import must_not_be, parse, within
 from sockproxy.controller.mechanisms import BYPASS, ENROL, OBSERVE, SPLICE, VERDICT_ONLY
-from sockproxy.errors import CgroupError, KernelError, SockproxyError
+from sockproxy.errors import CgroupError, KernelError, PermissionDenied, SockproxyError
 
 
 def fail():
@@ -117,6 +117,15 @@ def test_ctrl_c_while_a_probe_is_started(where):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == {"after_in_parent": "interrupted\n", "after_in_child": "ran\n"}[where]
     assert "KeyboardInterrupt" not in done.stderr
+
+
+def test_no_right_to_tidy_up_is_no_failure(monkeypatch, capfd):
+    def refuse():
+        raise PermissionDenied("read the pins", errno=errno.EACCES)
+
+    monkeypatch.setattr(sockets, "names", refuse)
+    assert [each.found for each in examine([probe("good", lambda: "found")])] == ["found"]
+    assert capfd.readouterr().err == ""
 
 
 def test_what_a_gate_switches_off_is_not_tried():

@@ -85,13 +85,14 @@ def enrolling() -> Iterator[SockmapKernel]:
 
 def tidy() -> None:
     """Remove what probes that were killed have left: their bypasses and their cgroups."""
-    for name in names():
-        mark = name.removeprefix(NAME).replace("-", ".")
-        if name.startswith(NAME) and is_owner_dead(f"{NAME}.{mark}"):
-            with contextlib.suppress(SockproxyError):
-                detach(name, DRAIN)
     with contextlib.suppress(SockproxyError):  # no right to, and so nothing was made
+        for name in names():
+            mark = name.removeprefix(NAME).replace("-", ".")
+            if name.startswith(NAME) and is_owner_dead(f"{NAME}.{mark}"):
+                with contextlib.suppress(SockproxyError):
+                    detach(name, DRAIN)
         pins.collect()
+    with contextlib.suppress(SockproxyError):
         sweep()
 
 
