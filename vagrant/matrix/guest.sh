@@ -47,7 +47,7 @@ echo "doctor $?" >>"$out/status"
 if [ "${ONLY:-}" != doctor ]; then
 	stage tests
 	# With "=", as pytest would take a folder that stands alone for one of tests.
-	"$python" -m pytest -q -p no:cacheprovider \
+	"$python" -m pytest -q -p no:cacheprovider --durations=20 \
 		--conformance="$out" --doctor="$out/doctor.json" "$@" >"$out/tests.log" 2>&1
 	echo "tests $?" >>"$out/status"
 fi
