@@ -95,13 +95,16 @@ def peek_waits(client, server):
 
 @case(
     differs="sk_msg_recvmsg() does not know SO_PEEK_OFF",
+    repaired=True,  # where TCP has no such option, before 6.9
     plain=(b"ab", b"cd", b"abcdef"),
     bypass=(b"ab", b"ab", b"abcdef"),
 )
 def peek_off(client, server):
-    client.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, 0)
+    refused = tried(client.setsockopt, socket.SOL_SOCKET, SO_PEEK_OFF, 0)
     server.sendall(b"abcdef")
     wait_readable(client)
+    if refused:
+        return refused, client.recv(9)
     return client.recv(2, PEEK), client.recv(2, PEEK), client.recv(9)
 
 
