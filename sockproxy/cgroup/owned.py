@@ -44,13 +44,20 @@ class OwnedCgroup(Cgroup):
 
 
 def start_time(pid: int) -> int | None:
-    """When the process began, in clock ticks since boot; None when there is no such one."""
+    """When the process began, in clock ticks since boot; None when there is no such one.
+
+    One that has ended and waits to be reaped, which some init does late, is none any more.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The second field, the command, may hold blanks and brackets.
-    return int(stat.rpartition(")")[2].split()[19])
+    fields = stat.rpartition(")")[2].split()
+    state, threads = fields[0], int(fields[17])
+    if state in "ZX" and threads <= 1:  # with more, just its first thread has ended
+        return None
+    return int(fields[19])
 
 
 def owner_mark() -> str:

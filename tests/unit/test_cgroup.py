@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from sockproxy.cgroup import Cgroup, find_mount, owned, sweep
 from sockproxy.errors import Unsupported, UsageError
+from tests.support.sockets import eventually
 
 UNIFIED = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n"
 HYBRID = (
@@ -68,6 +73,34 @@ def test_a_group_with_somebody_inside_is_left(tree):
     group.mkdir()
     (group / "cgroup.procs").write_text("17\n")
     assert sweep() == []
+
+
+def test_an_owner_that_nobody_has_reaped_is_dead():
+    with subprocess.Popen(["sleep", "60"]) as process:
+        mark = f"web.{process.pid}.{owned.start_time(process.pid)}"
+        assert not owned.is_owner_dead(mark)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert owned.is_owner_dead(mark)
+
+
+def test_an_owner_whose_first_thread_has_ended_lives():
+    code = (
+        "import ctypes, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "print(flush=True)\n"
+        "ctypes.CDLL(None).syscall(60, 0)\n"  # exit(2), which is of one thread
+    )
+    if platform.machine() != "x86_64":
+        pytest.skip("the number of exit(2) is that of x86-64")
+    argv = [sys.executable, "-c", code]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        mark = f"web.{process.pid}.{owned.start_time(process.pid)}"
+        state = Path(f"/proc/{process.pid}/stat")
+        eventually(lambda: " Z " in state.read_text())
+        assert not owned.is_owner_dead(mark)
+        process.kill()
 
 
 def test_the_empty_parent_goes_too(tree):

@@ -101,6 +101,7 @@ def test_a_probe_ends_with_its_doctor():
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    sockets.tidy()  # as the next doctor would
 
 
 @pytest.mark.parametrize("where", ["after_in_parent", "after_in_child"])
