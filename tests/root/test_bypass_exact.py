@@ -130,7 +130,7 @@ def test_options_change_under_load(bypassed):
 
     least = scaled(10, 2)
     with Churn(change) as churn:
-        until, seed = time.monotonic() + scaled(12.0, 2.0), 0
+        until, seed = time.monotonic() + scaled(7.0, 2.0), 0
         while time.monotonic() < until or churn.goes_on(least):
             seed += 1
             finish_talk(start_talk(seed=seed, turns=scaled(1500, 200), kinds=["send", "sendmsg"]))
@@ -151,7 +151,7 @@ def test_attach_and_detach_under_load(group):
 
     try:
         with Churn(change) as churn:
-            until, seed = time.monotonic() + scaled(20.0, 2.0), 0
+            until, seed = time.monotonic() + scaled(12.0, 2.0), 0
             while time.monotonic() < until or churn.goes_on(least):
                 seed += 1
                 talks = [

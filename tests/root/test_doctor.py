@@ -24,8 +24,12 @@ def test_all_is_on_here():
     assert off == ["splice, verdict only: off: exact"]
 
 
-def test_limits_are_those_that_attach_knows():
-    report = json.loads(run_sockproxy("doctor", "--json", timeout=60).stdout)
+@pytest.fixture(scope="module")
+def report():
+    return json.loads(run_sockproxy("doctor", "--json", timeout=60).stdout)
+
+
+def test_limits_are_those_that_attach_knows(report):
     limits = report["mechanisms"]["bypass"]["limited_by"]
     assert ("FIONREAD" in limits) == ("nginx" in must_be_left_alone())
 
@@ -37,8 +41,7 @@ def test_explain():
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
 
-def test_json():
-    report = json.loads(run_sockproxy("doctor", "--json", timeout=60).stdout)
+def test_json(report):
     assert (report["kind"], report["schema"]) == ("doctor", 1)
     bugs = {"FIONREAD", "splice reads", "urgent bytes"}  # which this kernel may have
     failed = {check["name"] for check in report["checks"] if not check["ok"]}

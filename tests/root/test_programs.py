@@ -117,10 +117,10 @@ def test_pgbench(front, postgres_folder):
         where = ["-h", "127.0.0.1", "-p", proxy.address[1], "-U", "bench", "postgres"]
         run("pgbench", "-i", "-s", "5", *where)
         for mode in ("simple", "prepared"):
-            out = run("pgbench", "-c", "8", "-j", "2", "-T", "3", "-M", mode, *where)
+            out = run("pgbench", "-c", "8", "-j", "2", "-T", "2", "-M", mode, *where)
             assert re.search(r"number of failed transactions: 0 ", out), out
         assert "number of failed transactions: 0 " in run(
-            "pgbench", "-C", "-c", "4", "-T", "2", "-S", *where
+            "pgbench", "-C", "-c", "4", "-T", "1", "-S", *where
         )
 
 
@@ -140,7 +140,7 @@ def test_wrk_and_nginx(front, files, tmp_path):
         for name, header in (("small", []), ("small", ["-H", "Connection: close"]), ("large", [])):
             url = f"http://127.0.0.1:{proxy.address[1]}/{name}"
             # wrk calls it an error when a response takes longer, as 50 large ones together may.
-            out = run("wrk", "-t", "2", "-c", "50", "-d", "3s", "--timeout", "60s", *header, url)
+            out = run("wrk", "-t", "2", "-c", "50", "-d", "2s", "--timeout", "60s", *header, url)
             assert "Socket errors" not in out, out
             assert "Non-2xx" not in out, out
             assert not re.search(r"\b0 requests in", out) or name == "large", out
