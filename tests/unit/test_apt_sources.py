@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tools.apt_sources import Source, from_list, from_sources, read_sources
@@ -89,3 +93,10 @@ def test_all_files_are_read(tmp_path):
     (tmp_path / "sources.list.d" / "three.save").write_text(DEB822)
     assert len(read_sources(tmp_path)) == 3
     assert read_sources(tmp_path / "nowhere") == []
+
+
+def test_another_suite_is_not_taken_for_non_free():
+    tool = Path(__file__).resolve().parents[2] / "tools" / "enable-non-free"
+    done = subprocess.run([sys.executable, tool, "elsewhere"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "enable-non-free: no apt source gives elsewhere main, so none to copy\n"
