@@ -12,6 +12,7 @@ from typing import Any
 
 import sockproxy
 from sockproxy.bench import interrupt, machine
+from sockproxy.bench.ability import find_off, why_no_case, why_no_system
 from sockproxy.bench.document import KIND, SCHEMA, Document
 from sockproxy.bench.folder import sweep_folders
 from sockproxy.bench.interrupt import Undo
@@ -59,6 +60,7 @@ class Campaign:
         self._began = time.monotonic()
         self._runs = 0
         self._left = scenario.runs
+        self._off: dict[str, str] = {}
         self._systems = {
             key: resolve(key, peers)
             for key in dict.fromkeys(
@@ -87,6 +89,8 @@ class Campaign:
         _collect_orphans()
         try:
             self._look_at_the_machine()
+            self._progress("asking what this kernel can do: see 'sockproxy doctor'")
+            self._off = find_off(self._systems.values())
             with Undo() as undo:
                 group = create_owned("bench")
                 undo.callback(group.remove)
@@ -131,8 +135,9 @@ class Campaign:
     def _play(self, case: Case, group: Cgroup) -> None:
         tool = TOOLS[case.tool]
         after = self._left - len(case.systems) * (self._scenario.rounds + 1)
-        systems = self._able(case, tool)
-        self.document["cases"].append(_describe_case(case, systems))
+        systems, off = self._able(case, tool)
+        shown = [key for key in case.systems if key in off or self._systems[key] in systems]
+        self.document["cases"].append(_describe_case(case, shown))
         try:
             if systems:
                 self._progress(f"{case.title}: starting {tool.programs[-1]}")
@@ -144,26 +149,23 @@ class Campaign:
         interrupt.check()
         self._left = after
 
-    def _able(self, case: Case, tool: Tool) -> list[System]:
-        """Those that can play here; the others are noted as skipped."""
-        if missing := tool.missing():
-            self._skip(case, "", f"no {', '.join(missing)}: {tool.install}")
-            return []
-        if case.placement == "apart" and len(set(machine.choose_cpus())) < 2:
-            self._skip(case, "", "there is only one CPU")
-            return []
-        able = []
+    def _able(self, case: Case, tool: Tool) -> tuple[list[System], list[str]]:
+        """Those that can play here, and those that this kernel keeps from it; whoever cannot is
+        noted as skipped."""
+        able: list[System] = []
+        off: list[str] = []
+        if why := why_no_case(case, tool):
+            self._skip(case, "", why)
+            return able, off
         for system in (self._systems[key] for key in case.systems):
-            if system.unix and not tool.unix:
-                self._skip(case, system.key, f"{tool.title} has no AF_UNIX")
-            elif system.unix and case.topology != "loopback":
-                self._skip(case, system.key, "AF_UNIX needs no network")
-            elif system.peer is not None and system.peer.is_missing():
-                peer = system.peer
-                self._skip(case, system.key, f"no {peer.program}: {peer.install}")
+            if why := why_no_system(case, tool, system):
+                self._skip(case, system.key, why)
+            elif system.key in self._off:
+                self._skip(case, system.key, f"off: {self._off[system.key]}")
+                off.append(system.key)
             else:
                 able.append(system)
-        return able
+        return able, off
 
     def _start(self, stage: Stage, systems: Sequence[System], undo: Undo) -> dict[str, Under]:
         """Those systems that could be started and went through a warm-up.
@@ -274,13 +276,13 @@ def _amount(stage: Stage, values: Mapping[str, float]) -> int:
     return max(case.connections, int(min(MOST_COUNTED, values["per_s"] * case.seconds)))
 
 
-def _describe_case(case: Case, systems: Sequence[System]) -> dict[str, Any]:
+def _describe_case(case: Case, systems: Sequence[str]) -> dict[str, Any]:
     return {
         "key": case.key, "title": case.title, "tool": case.tool, "test": case.test,
         "topology": case.topology, "placement": case.placement,
         "connections": case.connections, "size": case.size,
         "headline": TOOLS[case.tool].tests[case.test].headline,
-        "systems": [system.key for system in systems],
+        "systems": list(systems),
     }  # fmt: skip
 
 

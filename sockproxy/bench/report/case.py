@@ -129,6 +129,9 @@ def _fate(facts: Facts, case: dict[str, Any], system: str) -> str:
     for failure in facts.document["failures"]:
         if failure["case"] == case["key"] and failure["system"] in (system, ""):
             return f"failed: {failure['why']}"
+    for skip in facts.document["skipped"]:
+        if skip["case"] == case["key"] and skip["system"] == system:
+            return str(skip["why"])
     return "not measured"
 
 

@@ -1,0 +1,50 @@
+"""What cannot be measured here, and why: a tool that is missing, a mechanism that is off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sockproxy.bench import machine
+from sockproxy.bench.scenario import Case
+from sockproxy.bench.systems import System
+from sockproxy.bench.tools import Tool
+from sockproxy.controller.mechanisms import BYPASS, SPLICE
+from sockproxy.controller.verdicts import verdict
+
+__all__ = ["find_off", "why_no_case", "why_no_system"]
+
+
+def find_off(systems: Iterable[System]) -> dict[str, str]:
+    """The systems whose mechanism doctor finds off on this kernel, and why.
+
+    Where nobody has asked since the boot that takes seconds, and all of the CPU.
+    """
+    off = {}
+    for system in systems:
+        peer = system.peer
+        spliced = peer is not None and peer.counts and not peer.relays
+        needed = [SPLICE] * spliced + [BYPASS] * system.bypassed
+        for why in (verdict(each).why_off for each in needed):
+            if why:
+                off[system.key] = why
+    return off
+
+
+def why_no_case(case: Case, tool: Tool) -> str:
+    """Why nothing of a case can be played here; "" when it can."""
+    if missing := tool.missing():
+        return f"no {', '.join(missing)}: {tool.install}"
+    if case.placement == "apart" and len(set(machine.choose_cpus())) < 2:
+        return "there is only one CPU"
+    return ""
+
+
+def why_no_system(case: Case, tool: Tool, system: System) -> str:
+    """Why a system cannot play a case, whatever the kernel; "" when it can."""
+    if system.unix and not tool.unix:
+        return f"{tool.title} has no AF_UNIX"
+    if system.unix and case.topology != "loopback":
+        return "AF_UNIX needs no network"
+    if system.peer is not None and system.peer.is_missing():
+        return f"no {system.peer.program}: {system.peer.install}"
+    return ""
