@@ -11,8 +11,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-/* What each enrolled socket is. Goes with the socket; user space lists it by
- * bpf_iter, which reaches every network namespace. */
+/* What each enrolled socket is. Goes with the socket. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -68,6 +67,17 @@ struct {
 	__type(key, struct service);
 	__type(value, struct service_record);
 } services SEC(".maps");
+
+/* How many enrolled sockets each network namespace has, by its inode: where to look for them when
+ * the kernel refuses the iterator that sees all. The kernel gives these numbers out again, so that
+ * there are no more of them than there were namespaces at once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, __u64);
+} namespaces SEC(".maps");
 
 /* Names of programs whose sockets stay plain. */
 struct {

@@ -9,6 +9,7 @@
 #include "ends.h"
 #include "message.h"
 #include "multipath.h"
+#include "namespaces.h"
 #include "pairing.h"
 #include "policy.h"
 #include "program.h"
@@ -178,6 +179,7 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 			come_as_accepter(ops, end, &both, now->mode);
 	}
 	count(sum, end->plain);
+	count_in_namespace(end, (struct sock *)tp);
 	if (end->in_map)
 		flags |= BPF_SOCK_OPS_RTT_CB_FLAG;
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | flags);
@@ -213,7 +215,10 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 		return;
 	end = bpf_sk_storage_get(&ends, sk, 0, 0);
 	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
-	if (!end || !tp || end->closed)
+	if (!end || !tp)
+		return;
+	count_no_more(end);
+	if (end->closed)
 		return;
 	end->closed = 1;
 	__sync_fetch_and_add(&sum->closed, 1);

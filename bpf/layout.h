@@ -14,7 +14,7 @@ _Static_assert(sizeof(struct inspection) == 44, "struct inspection");
 _Static_assert(sizeof(struct enrolment) == 32, "struct enrolment");
 _Static_assert(sizeof(struct handshake) == 8, "struct handshake");
 _Static_assert(sizeof(struct opener) == 32, "struct opener");
-_Static_assert(sizeof(struct enrolled) == 128, "struct enrolled");
+_Static_assert(sizeof(struct enrolled) == 136, "struct enrolled");
 _Static_assert(sizeof(struct lane) == 56, "struct lane");
 _Static_assert(sizeof(struct pair) == 152, "struct pair");
 _Static_assert(sizeof(struct peer) == 16, "struct peer");

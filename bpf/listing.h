@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: one record for each enrolled socket, of any namespace.
+ * For BPF programs only: one record for each enrolled socket. Included by bypass.bpf.c, which has
+ * three ways to it, as kernels may refuse programs of a kind:
+ * - an iterator over the socket storage, which sees every network namespace;
+ * - an iterator over TCP's sockets, which sees the namespace of who opens it;
+ * - a program run by hand, which looks one socket of the sockmap up, in whatever namespace.
  */
 #ifndef SOCKPROXY_LISTING_H
 #define SOCKPROXY_LISTING_H
@@ -68,47 +72,89 @@ static __always_inline int is_busy(const struct enrolled *end, struct pair *pair
 	return __sync_fetch_and_add(&lane_to(pair, end->role)->busy, 0) != 0;
 }
 
-static __always_inline void list_end(struct bpf_iter__bpf_sk_storage_map *ctx)
+/* Everything about one socket. Its lock need not be held: what is read may be a moment old, but
+ * for `unread`, which stays 0 once it is, when nothing more is bypassed. */
+static __always_inline void describe(struct connection *line, const struct enrolled *end,
+				     struct sock *sk)
 {
-	struct seq_file *seq = ctx->meta->seq;
-	struct enrolled *end = ctx->value;
-	struct connection line = {};
 	struct pair *pair = NULL;
-	struct sock *sk = ctx->sk;
 	struct peer *peer;
 	__u64 cookie;
 
-	if (!sk || !end)
-		return;
 	cookie = end->cookie;
-	line.cookie = cookie;
-	line.since = end->since;
-	line.role = end->role;
-	line.plain = end->plain;
-	line.in_map = end->in_map;
-	line.traits = end->traits;
+	line->cookie = cookie;
+	line->since = end->since;
+	line->role = end->role;
+	line->plain = end->plain;
+	line->in_map = end->in_map;
+	line->traits = end->traits;
 	if (!end->closed) { /* then they are in the totals */
-		line.bypassed_bytes = end->bypassed_bytes;
-		line.bypassed_messages = end->bypassed_messages;
-		line.passed_bytes = end->passed_bytes;
-		line.passed_messages = end->passed_messages;
+		line->bypassed_bytes = end->bypassed_bytes;
+		line->bypassed_messages = end->bypassed_messages;
+		line->passed_bytes = end->passed_bytes;
+		line->passed_messages = end->passed_messages;
 	}
 	peer = bpf_map_lookup_elem(&peers, &cookie);
 	if (peer) {
-		line.peer = peer->cookie;
-		if (line.plain == PLAIN_PEER_UNSEEN)
-			line.plain = PLAIN_NOT;
+		line->peer = peer->cookie;
+		if (line->plain == PLAIN_PEER_UNSEEN)
+			line->plain = PLAIN_NOT;
 		pair = find_pair(peer->pair);
 	}
 	if (pair) {
-		read_pair(&line, end, pair);
-		line.unread = is_busy(end, pair);
+		read_pair(line, end, pair);
+		line->unread = is_busy(end, pair);
 	}
-	line.unread += queued((struct tcp_sock *)sk);
-	if (!line.in_map)
-		line.unread = 0;
-	read_socket(&line, sk);
-	bpf_seq_write(seq, &line, sizeof(line));
+	line->unread += queued((struct tcp_sock *)sk);
+	if (!line->in_map)
+		line->unread = 0;
+	read_socket(line, sk);
+}
+
+static __always_inline void write_line(struct bpf_iter_meta *meta, const struct enrolled *end,
+				       struct sock *sk)
+{
+	struct connection line = {};
+
+	describe(&line, end, sk);
+	bpf_seq_write(meta->seq, &line, sizeof(line));
+}
+
+/* A socket of the reader's namespace, as the iterator over TCP's sockets meets it. Those that are
+ * no full sockets (requests, TIME_WAIT) are none for bpf_skc_to_tcp_sock(). */
+static __always_inline void list_if_enrolled(struct bpf_iter_meta *meta, struct sock_common *skc)
+{
+	struct tcp_sock *tp = skc ? (struct tcp_sock *)bpf_skc_to_tcp_sock(skc) : NULL;
+	struct enrolled *end = tp ? bpf_sk_storage_get(&ends, tp, 0, 0) : NULL;
+
+	if (end && end->cookie)
+		write_line(meta, end, (struct sock *)tp);
+}
+
+/* The record of the sockmap's socket whose cookie stands in the packet, in its place; 1, or 0 when
+ * there is none. The packet is the caller's own, so that callers do not meet. */
+static __always_inline int look_up(struct __sk_buff *packet)
+{
+	struct connection line = {};
+	struct enrolled *end;
+	struct tcp_sock *tp;
+	struct bpf_sock *sk;
+	int found = 0;
+	__u64 cookie;
+
+	if (bpf_skb_load_bytes(packet, LOOKED_UP_AT, &cookie, sizeof(cookie)))
+		return 0;
+	sk = bpf_map_lookup_elem(&sockets, &cookie);
+	if (!sk)
+		return 0;
+	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+	end = bpf_sk_storage_get(&ends, sk, 0, 0);
+	if (tp && end) {
+		describe(&line, end, (struct sock *)tp);
+		found = !bpf_skb_store_bytes(packet, LOOKED_UP_AT, &line, sizeof(line), 0);
+	}
+	bpf_sk_release(sk);
+	return found;
 }
 
 #endif

@@ -154,6 +154,8 @@ struct enrolled {
 	uint32_t enlisted; /* it was in the sockmap once */
 	uint32_t closed;
 	uint32_t heard; /* stands for all that it had read when it last sent by TCP */
+	uint32_t netns; /* in which it is counted: see namespaces; 0: in none */
+	uint32_t reserved;
 };
 
 /* One direction of a pair: what its sender may put into the other end's bypass queue.
@@ -272,7 +274,11 @@ struct bypass_totals {
 	uint64_t passed_messages;
 };
 
-/* One enrolled socket, as the iterator writes it. Addresses are in network order. */
+/* Where the packet that look_up_socket() is run on holds a cookie, and then the record: behind
+ * what the kernel takes for the header of Ethernet. */
+enum { LOOKED_UP_AT = 16 };
+
+/* One enrolled socket, as the programs that list write it. Addresses are in network order. */
 struct connection {
 	uint64_t cookie;
 	uint64_t peer;	/* cookie of the other end; 0: none */

@@ -13,7 +13,7 @@ from sockproxy.controller import bypass
 from sockproxy.controller.bypass import BypassOptions
 from sockproxy.controller.left_alone import must_be_left_alone
 from sockproxy.errors import UsageError
-from sockproxy.kernel.bypass import Connection
+from sockproxy.kernel.listing import Connection
 from sockproxy.net.address import format_address
 from sockproxy.net.rules import parse_rule
 
@@ -129,13 +129,16 @@ def detach(name: str, timeout: float, as_json: bool) -> int:
     if not done.drained:
         result = "draining"
     if as_json:
-        show_json("detach", name=name, result=result, left=left)
+        show_json("detach", name=name, result=result, left=left, unseen=done.unseen)
     else:
         click.echo(f"{name}: {result}")
         for each in left:
             click.echo(
                 f"{each['local']} <- {each['remote']}: {each['unread']} bytes unread", err=True
             )
+        if done.unseen:
+            click.echo(f"{done.unseen} sockets stay until they close: this kernel lets nobody see"
+                       " whether something is unread", err=True)  # fmt: skip
         if not done.drained:
             click.echo(f"sockproxy: run 'sockproxy detach {name}' again later", err=True)
     return 0 if done.drained else NOT_DRAINED

@@ -16,8 +16,9 @@ from sockproxy.controller.verdicts import verdict, why_off
 from sockproxy.errors import PermissionDenied, SockproxyError, Unsupported, UsageError
 from sockproxy.kernel import pins
 from sockproxy.kernel.attach import CONNECTIONS, create
-from sockproxy.kernel.bypass import MOST_RULES, Bypass, Connection, Settings
+from sockproxy.kernel.bypass import MOST_RULES, Bypass, Settings
 from sockproxy.kernel.layout import Mode
+from sockproxy.kernel.listing import Connection
 from sockproxy.net.rules import Rule
 
 __all__ = ["Attached", "BypassOptions", "Detached", "attach", "detach", "is_orphaned", "names",
@@ -62,11 +63,16 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Detached:
-    """What came of a detach. left: sockets that still hold what was bypassed to them."""
+    """What came of a detach.
+
+    left: sockets that still hold what was bypassed to them. unseen: how many more stay, because
+    this kernel does not let them be looked at.
+    """
 
     was_attached: bool
     left: Sequence[Connection] = ()
     drained: bool = True
+    unseen: int = 0
 
 
 def attach(name: str, cgroup: Path, options: BypassOptions) -> Attached:
@@ -95,6 +101,11 @@ def attach(name: str, cgroup: Path, options: BypassOptions) -> Attached:
                     raise UsageError(
                         f"{name} is attached to {cgroup_names({now.cgroup})[now.cgroup]}",
                         hint=f"sockproxy detach {name} first",
+                    )
+                if why := bypass.why_not(mode):
+                    raise Unsupported(
+                        f"change {name} from observing: {why}",
+                        hint=f"what the kernel took is settled by 'attach': detach {name} first",
                     )
                 bypass.change(
                     Settings(now.since, now.cgroup, rules, mode, options.budget, programs)
@@ -143,9 +154,10 @@ def detach(name: str, timeout: float) -> Detached:
         with Bypass(name) as bypass:
             bypass.stop()
             left = bypass.take_out()
-            while not bypass.is_drained():
+            while remain := bypass.in_map():
                 if time.monotonic() >= deadline:
-                    return Detached(True, left, drained=False)
+                    unseen = 0 if bypass.sees_sockmap else remain - len(left)
+                    return Detached(True, left, drained=False, unseen=unseen)
                 time.sleep(POLL)
                 left = bypass.take_out()
         pins.remove(place / name)

@@ -10,8 +10,9 @@ from typing import Any
 import psutil
 
 from sockproxy.controller.bypass import cgroup_names
-from sockproxy.kernel.bypass import Bypass, Connection
+from sockproxy.kernel.bypass import Bypass
 from sockproxy.kernel.layout import Mode, Plain, Trait
+from sockproxy.kernel.listing import Connection
 
 __all__ = ["bypass_connections", "bypass_status"]
 
@@ -46,7 +47,8 @@ def bypass_status(name: str) -> dict[str, Any]:
     with Bypass(name) as bypass:
         settings = bypass.settings()
         totals = bypass.totals()
-        live = bypass.connections()
+        listed, lists_by = bypass.listed(), bypass.lists_by
+    live = listed.connections
     for field in ("bypassed_bytes", "bypassed_messages", "passed_bytes", "passed_messages"):
         totals[field] += sum(getattr(each, field) for each in live)
     return {
@@ -58,6 +60,8 @@ def bypass_status(name: str) -> dict[str, Any]:
         "rules": [str(rule) for rule in settings.rules],
         "left_alone": settings.programs,
         "live": len(live),
+        "lists_by": lists_by,
+        "unseen": listed.unseen,
         "in_map": sum(each.in_map for each in live),
         **totals,
     }
@@ -67,7 +71,8 @@ def bypass_connections(name: str) -> dict[str, Any]:
     """Every enrolled socket of NAME, as `connections --json` shows it."""
     with Bypass(name) as bypass:
         mode = bypass.settings().mode
-        found = bypass.connections()
+        listed = bypass.listed()
+    found = listed.connections
     owners = _owners({each.inode for each in found})
     groups = cgroup_names({each.cgroup for each in found})
     by_cookie = {each.cookie: each for each in found}
@@ -98,7 +103,7 @@ def bypass_connections(name: str) -> dict[str, Any]:
                 "processes": owners.get(each.inode, []),
             }
         )
-    return {"name": name, "connections": lines}
+    return {"name": name, "connections": lines, "unseen": listed.unseen}
 
 
 def judge(end: Connection, other: Connection | None, mode: Mode) -> tuple[str, str]:

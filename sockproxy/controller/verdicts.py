@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from sockproxy.controller.mechanisms import MECHANISMS
-from sockproxy.controller.rights import missing_capabilities
 from sockproxy.controller.runtime import runtime_root
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel.objects import read_object
-from sockproxy.libbpf import version
+from sockproxy.libbpf import missing_capabilities, version
 
 __all__ = ["RIGHTS", "Verdict", "keep", "kept_at", "verdict", "why_off"]
 

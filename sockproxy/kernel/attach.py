@@ -8,22 +8,14 @@ from pathlib import Path
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import pins
 from sockproxy.kernel.bypass import MAPS, Settings, note_listener, write_settings
+from sockproxy.kernel.bypass_roles import NEEDED, OBJECT, ON_CGROUP, ROLES, pin_name
 from sockproxy.kernel.layout import check_sizes
-from sockproxy.kernel.objects import read_object
-from sockproxy.libbpf import BpfObject, Link, ffi, load_library, pin
+from sockproxy.kernel.loading import PASSING, Cast, audition, best, load, refusal
+from sockproxy.libbpf import BpfObject, Link, Program, ffi, pin
 
 __all__ = ["CONNECTIONS", "create"]
 
 CONNECTIONS = 65536  # pairs of sockets at once that can be bypassed
-OBJECT = "bypass.bpf.o"
-READ = "bypass_read"
-# What looks at messages, and what tells that one has arrived; the first that the kernel takes.
-VARIANTS = (
-    ("bypass_message", "bypass_arrival"),
-    ("bypass_message", "bypass_redirected"),
-    ("bypass_message_blind", "bypass_arrival"),
-    ("bypass_message_blind", "bypass_redirected"),
-)
 
 
 def create(
@@ -36,57 +28,78 @@ def create(
 ) -> None:
     """Load, attach and pin, inside `pins.locked()`; undone in reverse when a step fails.
 
+    What the kernel refuses is done in another way, or left out, where settings.mode can do without.
     listeners: (network namespace, port) where programs that are left alone accept.
 
     Raises KernelError and its kin.
     """
     check_sizes()
-    bpf, (message, arrival) = _load(connections)
-    aside = place / f"{pins.ASIDE}{name}"
+    aside, listeners = place / f"{pins.ASIDE}{name}", tuple(listeners)
+    cast = best(ROLES)
+    try:
+        _create(cast, aside, cgroup_fd, settings, connections, listeners)
+    except SockproxyError as error:
+        if error.errno in PASSING:
+            raise
+        found = audition(OBJECT, ROLES)
+        if not found.refused:
+            raise
+        _check_needed(found, settings)
+        _create(found, aside, cgroup_fd, settings, connections, listeners)
+    try:
+        aside.rename(place / name)
+    except BaseException:
+        pins.remove(aside)
+        raise
+
+
+def _check_needed(cast: Cast, settings: Settings) -> None:
+    for role in NEEDED[settings.mode]:
+        if why := cast.why_missing(role):
+            told = "; ".join(refusal(each, cast.refused[each]) for each in role.programs)
+            raise type(why)(
+                f"{settings.mode.name.lower()}: {role.without} ({told})",
+                hint=why.hint,
+                log=why.log,
+            )
+
+
+def _create(
+    cast: Cast,
+    aside: Path,
+    cgroup_fd: int,
+    settings: Settings,
+    connections: int,
+    listeners: Iterable[tuple[int, int]],
+) -> None:
+    def size(bpf: BpfObject) -> None:
+        for each, entries in (("peers", 2), ("sockets", 2), ("pairs", 1), ("free_pairs", 1)):
+            bpf.set_max_entries(each, entries * connections)
+
+    bpf = load(OBJECT, cast.programs, size)
     try:
         _number_pairs(bpf, connections)
         maps = {each: bpf.map(each) for each in MAPS}
         write_settings(maps, settings, which=1, version=1)
         for netns, port in listeners:
             note_listener(maps, netns, port)
-        kind = load_library().BPF_SK_MSG_VERDICT
-        bpf.program(message).attach_to_map(bpf.map("sockets"), kind)
         aside.mkdir(mode=0o700)
         for each, opened in maps.items():
             pin(opened.fd, str(aside / each))
-        for each in (READ, arrival):
-            _pin_link(bpf.program(each).attach(), aside / each)
-        listing = bpf.program("list_connections").attach_iterator(bpf.map("ends"))
-        _pin_link(listing, aside / "connections")
-        options = bpf.program("bypass_setsockopt").attach_to_cgroup(cgroup_fd)
-        _pin_link(options, aside / "options")
-        # Last, as now sockets enter.
-        _pin_link(bpf.program("bypass_sock_ops").attach_to_cgroup(cgroup_fd), aside / "link")
-        aside.rename(place / name)
+        for role in ROLES:
+            if role not in ON_CGROUP:
+                for program in cast.ways.get(role.name, ()):
+                    link = role.attach(bpf, program) if role.attach else None
+                    _pin(link or bpf.program(program), aside / pin_name(program))
+        for role in ON_CGROUP:
+            for program in cast.ways.get(role.name, ()):
+                link = bpf.program(program).attach_to_cgroup(cgroup_fd)
+                _pin(link, aside / pin_name(program))
     except BaseException:
         pins.remove(aside)
         raise
     finally:
         bpf.close()
-
-
-def _load(connections: int) -> tuple[BpfObject, tuple[str, str]]:
-    """The loaded object, and which of VARIANTS is in it."""
-    failure: SockproxyError | None = None
-    for variant in VARIANTS:
-        bpf = BpfObject(OBJECT, read_object(OBJECT))
-        for each, entries in (("peers", 2), ("sockets", 2), ("pairs", 1), ("free_pairs", 1)):
-            bpf.set_max_entries(each, entries * connections)
-        for other in {name for each in VARIANTS for name in each} - set(variant):
-            bpf.skip_program(other)
-        try:
-            bpf.load()
-        except SockproxyError as error:
-            failure = failure or error  # of the first, which is what kernels of today take
-        else:
-            return bpf, variant
-    assert failure is not None
-    raise failure
 
 
 def _number_pairs(bpf: BpfObject, connections: int) -> None:
@@ -95,9 +108,10 @@ def _number_pairs(bpf: BpfObject, connections: int) -> None:
         free.push(number)
 
 
-def _pin_link(link: Link, path: Path) -> None:
-    """Leave the attachment to its pin; there is none if that fails."""
+def _pin(made: Link | Program, path: Path) -> None:
+    """Leave it to its pin; a link is none without it."""
     try:
-        link.pin(str(path))
+        made.pin(str(path))
     finally:
-        link.close()
+        if isinstance(made, Link):
+            made.close()

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sockproxy.errors import SockproxyError, UsageError
+from sockproxy.errors import UsageError
 from sockproxy.kernel import pins
 from sockproxy.kernel.barrier import wait_for_programs
-from sockproxy.kernel.layout import Mode, Plain, Role, Trait, check_sizes
+from sockproxy.kernel.bypass_roles import NEEDED, pin_name
+from sockproxy.kernel.layout import Mode, check_sizes
+from sockproxy.kernel.listing import Connection, Listed, Listing
 from sockproxy.libbpf import Map, ffi, open_pinned
 from sockproxy.net.rules import Rule
 
@@ -19,7 +21,6 @@ __all__ = [
     "MAPS",
     "MOST_RULES",
     "Bypass",
-    "Connection",
     "Settings",
     "note_listener",
     "write_settings",
@@ -34,6 +35,7 @@ MAPS = (
     "sockets",
     "left_alone",
     "plain_ports",
+    "namespaces",
 )  # the others live as long as the programs
 
 
@@ -53,39 +55,6 @@ class Settings:
     programs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """One enrolled socket. Addresses are (host, port), IPv4 as such.
-
-    peer: the cookie of the other end on this host, or None. since: CLOCK_MONOTONIC,
-    seconds. inode: of the open file, 0 when no process has it. in_map: its messages are
-    looked at. unread: 0 when nothing that was bypassed to it is unread. granted, closed:
-    whether it may ever, and may no longer, bypass. Bytes sent and received are TCP's.
-    """
-
-    cookie: int
-    peer: int | None
-    since: float
-    cgroup: int
-    inode: int
-    netns: int
-    local: tuple[str, int]
-    remote: tuple[str, int]
-    role: Role
-    plain: Plain
-    traits: Trait
-    in_map: bool
-    granted: bool
-    closed: bool
-    unread: int
-    bytes_sent: int
-    bytes_received: int
-    bypassed_bytes: int
-    bypassed_messages: int
-    passed_bytes: int
-    passed_messages: int
-
-
 class Bypass:
     """An attached bypass. Reading changes nothing.
 
@@ -100,11 +69,13 @@ class Bypass:
         if place is None or not (self._folder / "link").exists():
             raise UsageError(f"no bypass named {name}", hint="'sockproxy status' lists them")
         self._maps = {each: Map(each, open_pinned(str(self._folder / each))) for each in MAPS}
+        self._listing = Listing(self._folder, self._cookies, self._namespaces)
 
     def close(self) -> None:
         """Close what was opened; the bypass stays attached. Twice is allowed."""
         while self._maps:
             os.close(self._maps.popitem()[1].fd)
+        self._listing.close()
 
     def __enter__(self) -> Bypass:
         return self
@@ -141,25 +112,23 @@ class Bypass:
     def take_out(self) -> list[Connection]:
         """After stop(): take out of the sockmap each socket for which nothing is left.
 
-        Returns those that have to stay, with what is unread. `is_drained()` tells whether
-        all are out: the list may miss a socket while others close.
+        Returns those that have to stay, with what is unread. `in_map()` tells how many are
+        not out: the list may miss a socket while others close, or see none on this kernel.
         """
         sockets = self._maps["sockets"]
-        listed = {each.cookie: each for each in self.connections()}
         stay = []
-        for cookie in self._in_map():
-            each = listed.get(cookie)
-            if each is not None and each.unread:
+        for cookie, each in self._listing.in_map().items():
+            if each.unread:
                 stay.append(each)
-            elif each is not None:
+            else:
                 sockets.delete(ffi.new("uint64_t *", cookie))
         return stay
 
-    def is_drained(self) -> bool:
-        """Whether no socket is in the sockmap."""
-        return not self._in_map()
+    def in_map(self) -> int:
+        """How many sockets are in the sockmap."""
+        return len(self._cookies())
 
-    def _in_map(self) -> list[int]:
+    def _cookies(self) -> list[int]:
         return [int(key[0]) for key in self._maps["sockets"].keys("uint64_t")]
 
     def totals(self) -> dict[str, int]:
@@ -167,15 +136,34 @@ class Bypass:
         raw = self._read("totals", "struct bypass_totals")
         return {name: int(getattr(raw, name)) for name in TOTALS}
 
-    def connections(self) -> list[Connection]:
+    @property
+    def lists_by(self) -> str:
+        """In which way sockets are listed: see Listing."""
+        return self._listing.how
+
+    @property
+    def sees_sockmap(self) -> bool:
+        """Whether take_out() can tell of each socket whether something is unread."""
+        return self._listing.sees_sockmap
+
+    def listed(self) -> Listed:
         """Every enrolled socket, of any network namespace."""
-        try:
-            data = (self._folder / "connections").read_bytes()
-        except OSError as error:
-            raise SockproxyError(f"list {self.name}", errno=error.errno) from None
-        size = ffi.sizeof("struct connection")
-        lines = ffi.from_buffer(f"struct connection[{len(data) // size}]", data)
-        return [_read_connection(lines[number]) for number in range(len(data) // size)]
+        return self._listing.all()
+
+    def why_not(self, mode: Mode) -> str:
+        """What this attachment lacks of what `mode` needs, as a phrase; "" for nothing."""
+        for role in NEEDED.get(mode, ()):
+            if not any((self._folder / pin_name(each)).exists() for each in role.programs):
+                return role.without
+        return ""
+
+    def _namespaces(self) -> dict[int, int]:
+        """How many enrolled sockets each network namespace has, by its inode."""
+        found, value = {}, ffi.new("uint64_t *")
+        for key in self._maps["namespaces"].keys("uint32_t"):
+            if self._maps["namespaces"].lookup(key, value) and value[0]:
+                found[int(key[0])] = int(value[0])
+        return found
 
     def _read(self, name: str, ctype: str, key: int = 0) -> Any:
         value = ffi.new(f"{ctype} *")
@@ -226,34 +214,3 @@ def _read_rule(raw: Any) -> Rule:
     bits = int.from_bytes(bytes(ffi.buffer(raw.mask)), "big").bit_count()
     network = ipaddress.IPv6Network((prefix, bits))
     return Rule(bool(raw.deny), network, (int(raw.first_port), int(raw.last_port)))
-
-
-def _read_connection(raw: Any) -> Connection:
-    return Connection(
-        cookie=int(raw.cookie),
-        peer=int(raw.peer) or None,
-        since=raw.since / 1e9,
-        cgroup=int(raw.cgroup),
-        inode=int(raw.inode),
-        netns=int(raw.netns),
-        local=(_host(raw.local), int(raw.local_port)),
-        remote=(_host(raw.remote), int(raw.remote_port)),
-        role=Role(raw.role),
-        plain=Plain(raw.plain),
-        traits=Trait(raw.traits),
-        in_map=bool(raw.in_map),
-        granted=bool(raw.granted),
-        closed=bool(raw.closed),
-        unread=int(raw.unread),
-        bytes_sent=int(raw.bytes_sent),
-        bytes_received=int(raw.bytes_received),
-        bypassed_bytes=int(raw.bypassed_bytes),
-        bypassed_messages=int(raw.bypassed_messages),
-        passed_bytes=int(raw.passed_bytes),
-        passed_messages=int(raw.passed_messages),
-    )
-
-
-def _host(words: Any) -> str:
-    address = ipaddress.IPv6Address(bytes(ffi.buffer(words)))
-    return str(address.ipv4_mapped or address)

@@ -80,7 +80,7 @@ SIZES = {
     "enrolment": 32,
     "handshake": 8,
     "opener": 32,
-    "enrolled": 128,
+    "enrolled": 136,
     "lane": 56,
     "pair": 152,
     "peer": 16,

@@ -7,19 +7,24 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from sockproxy.errors import KernelError
+from sockproxy.errors import KernelError, SockproxyError
 from sockproxy.kernel.layout import check_sizes
-from sockproxy.kernel.objects import read_object
+from sockproxy.kernel.loading import PASSING, Role, load
 from sockproxy.kernel.protocol import Inspection
+from sockproxy.kernel.splice_roles import (
+    ENROLMENT,
+    INSPECTING,
+    MOVING,
+    MOVING_BLINDLY,
+    OBJECT,
+    prepare,
+)
 from sockproxy.libbpf import BpfObject, Link, RingBuffer, ffi
 from sockproxy.net.tcp import fence
 
 __all__ = ["SockmapKernel"]
 
 BPF_NOEXIST = 1
-BPF_SK_SKB_STREAM_PARSER = 4
-BPF_SK_SKB_STREAM_VERDICT = 5
-BPF_SK_SKB_VERDICT = 38
 
 HOLD_RECORD = 16  # bytes in the ring buffer: the event and its header
 RENEWALS = 3
@@ -42,15 +47,28 @@ class SockmapKernel:
         self._enrolments: Any = None
         self._ring: RingBuffer | None = None
         self._receive: Callable[[int], None] = lambda slot: None
-        self._object = BpfObject("splice.bpf.o", read_object("splice.bpf.o"))
+        moving = MOVING if parser else MOVING_BLINDLY
+        self._object, self._no_enrolment = self._load(moving)
         try:
-            self._load(parser)
+            self._open(moving)
         except BaseException:
             self.close()
             raise
 
-    def _load(self, parser: bool) -> None:
-        bpf = self._object
+    def _load(self, moving: Role) -> tuple[BpfObject, SockproxyError | None]:
+        """The loaded object, and why it is without sock_ops, if it is."""
+        needed = {each for role in (moving, INSPECTING) for each in role.programs}
+        try:
+            return load(OBJECT, needed | set(ENROLMENT.programs), self._size), None
+        except SockproxyError as error:
+            if error.errno in PASSING:
+                raise
+            try:
+                return load(OBJECT, needed, self._size), error
+            except SockproxyError:
+                raise error from None  # it was one of the others
+
+    def _size(self, bpf: BpfObject) -> None:
         for name in ("targets", "sources", "directions", "slots", "free_slots"):
             bpf.set_max_entries(name, self.capacity)
         # A direction is held at most once per start, so that the ring never overflows.
@@ -58,11 +76,10 @@ class SockmapKernel:
         while ring < self.capacity * HOLD_RECORD:
             ring *= 2
         bpf.set_max_entries("holds", ring)
-        bpf.set_attach_type("splice_verdict_only", BPF_SK_SKB_VERDICT)
-        for name in ("splice_verdict_only",) if parser else ("splice_parser", "splice_verdict"):
-            bpf.skip_program(name)
-        bpf.load()
+        prepare(bpf)
 
+    def _open(self, moving: Role) -> None:
+        bpf = self._object
         self._targets, self._sources = bpf.map("targets"), bpf.map("sources")
         self._slots, self._free = bpf.map("slots"), bpf.map("free_slots")
         self._directions = bpf.map("directions").view("struct direction", self.capacity)
@@ -72,11 +89,9 @@ class SockmapKernel:
         self._key, self._value = ffi.new("uint32_t *"), ffi.new("uint32_t *")
         self._cookie, self._fd = ffi.new("uint64_t *"), ffi.new("uint64_t *")
         self._inspect = bpf.program("inspect_slot").runner(PACKET)
-        if parser:
-            bpf.program("splice_parser").attach_to_map(self._sources, BPF_SK_SKB_STREAM_PARSER)
-            bpf.program("splice_verdict").attach_to_map(self._sources, BPF_SK_SKB_STREAM_VERDICT)
-        else:
-            bpf.program("splice_verdict_only").attach_to_map(self._sources, BPF_SK_SKB_VERDICT)
+        for program in moving.programs:
+            assert moving.attach is not None
+            moving.attach(bpf, program)
         for slot in range(self.capacity):
             self._give_back(slot)
         self._ring = RingBuffer(
@@ -194,6 +209,8 @@ class SockmapKernel:
         return {name: int(getattr(counts, name)) for name in names}
 
     def watch_cgroup(self, fd: int) -> None:
+        if self._no_enrolment is not None:
+            raise self._no_enrolment
         self._links.append(self._object.program("enrol_established").attach_to_cgroup(fd))
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sockproxy.libbpf.library import check, ffi, load_library, version
 from sockproxy.libbpf.map import Map, open_pinned, pin
 from sockproxy.libbpf.object import BpfObject, Link, Program, Runner
+from sockproxy.libbpf.rights import missing_capabilities
 from sockproxy.libbpf.ringbuf import RingBuffer
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "check",
     "ffi",
     "load_library",
+    "missing_capabilities",
     "open_pinned",
     "pin",
     "version",

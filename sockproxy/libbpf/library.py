@@ -8,6 +8,7 @@ from typing import Any
 
 from sockproxy.errors import KernelError, PermissionDenied, SockproxyError, Unsupported
 from sockproxy.libbpf import _binding
+from sockproxy.libbpf.rights import missing_capabilities
 
 __all__ = ["SONAME", "check", "failure", "ffi", "load_library", "version"]
 
@@ -18,6 +19,8 @@ SONAME = "libbpf.so.1"
 
 _NO_PERMISSION = (errno.EPERM, errno.EACCES)
 _NOT_THERE = (errno.ENOSYS, errno.EOPNOTSUPP, 524)  # 524: the kernel's own ENOTSUPP
+_REFUSED = "no capability is missing: this kernel's lockdown, LSM or seccomp refuses it"
+_LACKING = "docs/kernels.md names kernels that take it"
 
 
 @cache
@@ -44,17 +47,20 @@ def version() -> str:
 
 
 def failure(doing: str, number: int, log: str | None = None) -> SockproxyError:
-    """The error for `doing`, which ended with the positive errno `number`."""
+    """The error for `doing`, which ended with the positive errno `number`.
+
+    EPERM is for want of a capability, or else the kernel's own refusal: of a program of this kind
+    (lockdown, an LSM, seccomp), or of this program, where the verifier has left a log.
+    """
     if number in _NO_PERMISSION and not log:
-        return PermissionDenied(
-            doing, errno=number, hint="run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
-        )
+        if missing := missing_capabilities():
+            return PermissionDenied(
+                doing, errno=number, hint=f"run as root, or with {', '.join(missing)}"
+            )
+        return Unsupported(doing, errno=number, hint=_REFUSED)
     if number in _NOT_THERE:
-        return Unsupported(
-            doing, errno=number, hint="run 'sockproxy doctor' to see what is missing"
-        )
-    hint = "run 'sockproxy doctor' to see what this kernel accepts" if log else None
-    return KernelError(doing, errno=number, hint=hint, log=log)
+        return Unsupported(doing, errno=number, hint=_LACKING)
+    return KernelError(doing, errno=number, hint=_LACKING if log else None, log=log)
 
 
 def check(result: int, doing: str) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from sockproxy.libbpf.library import check, failure, ffi, load_library
-from sockproxy.libbpf.map import Map
+from sockproxy.libbpf.map import Map, pin
 
 __all__ = ["BpfObject", "Link", "Program"]
 
@@ -43,6 +44,10 @@ class Program:
         """The program's file descriptor."""
         return int(load_library().bpf_program__fd(self._pointer))
 
+    def pin(self, path: str) -> None:
+        """Keep the program at `path`, which must lie on a bpffs."""
+        pin(self.fd, path)
+
     def attach(self) -> Link:
         """Attach to what the section names: a function of the kernel."""
         pointer = load_library().bpf_program__attach(self._pointer)
@@ -67,16 +72,21 @@ class Program:
             f"attach {self.name} to the map {target.name}",
         )
 
-    def attach_iterator(self, target: Map) -> Link:
-        """Attach as an iterator over `target`: each open of the link's pin reads it anew."""
-        info = ffi.new("struct bpf_iter_link_info *")
-        info.map_fd = target.fd
-        options = ffi.new("struct bpf_iter_attach_opts *")
-        options.sz = ffi.sizeof("struct bpf_iter_attach_opts")
-        options.link_info, options.link_info_len = info, ffi.sizeof("struct bpf_iter_link_info")
+    def attach_iterator(self, target: Map | None = None) -> Link:
+        """Attach as an iterator, over `target` if it is one over a map: each open of the link's
+        pin reads anew."""
+        options = ffi.NULL
+        if target is not None:
+            info = ffi.new("struct bpf_iter_link_info *")
+            info.map_fd = target.fd
+            options = ffi.new("struct bpf_iter_attach_opts *")
+            options.sz = ffi.sizeof("struct bpf_iter_attach_opts")
+            options.link_info = info
+            options.link_info_len = ffi.sizeof("struct bpf_iter_link_info")
         pointer = load_library().bpf_program__attach_iter(self._pointer, options)
         if not pointer:
-            raise failure(f"attach {self.name} to the map {target.name}", ffi.errno)
+            over = f" to the map {target.name}" if target is not None else ""
+            raise failure(f"attach {self.name}{over}", ffi.errno)
         return Link(pointer)
 
     def runner(self, data: bytes) -> Runner:
@@ -85,20 +95,25 @@ class Program:
 
 
 class Runner:
-    """BPF_PROG_TEST_RUN of one program on one constant packet."""
+    """BPF_PROG_TEST_RUN of one program on one packet.
+
+    packet: its bytes, which may be changed between runs, and which a run changes.
+    """
 
     def __init__(self, name: str, fd: int, data: bytes) -> None:
         self._name, self._fd = name, fd
         self._run = load_library().bpf_prog_test_run_opts
-        self._data = ffi.from_buffer(data)
+        self.packet = bytearray(data)
+        self._data = ffi.from_buffer(self.packet)
         self._options = ffi.new("struct bpf_test_run_opts *")
         self._options.sz = ffi.sizeof("struct bpf_test_run_opts")
-        self._options.data_in = self._data
+        self._options.data_in = self._options.data_out = self._data
         self._options.data_size_in = len(data)
         self._options.repeat = 1
 
     def __call__(self) -> int:
         """Run once; the program's return value."""
+        self._options.data_size_out = len(self.packet)
         result = self._run(self._fd, self._options)
         if result < 0:
             raise failure(f"run {self._name}", -result)
@@ -128,6 +143,11 @@ class BpfObject:
             raise failure(f"find the program {name} in {self.name}", errno.ENOENT)
         return pointer
 
+    def _programs(self) -> Iterator[tuple[str, Any]]:
+        program = ffi.NULL
+        while program := self._lib.bpf_object__next_program(self._pointer, program):
+            yield ffi.string(self._lib.bpf_program__name(program)).decode(), program
+
     def _map(self, name: str) -> Any:
         pointer = self._lib.bpf_object__find_map_by_name(self._pointer, name.encode())
         if not pointer:
@@ -152,19 +172,18 @@ class BpfObject:
             f"set the attach type of {name}",
         )
 
-    def skip_program(self, name: str) -> None:
-        """Do not load the program `name`."""
-        check(self._lib.bpf_program__set_autoload(self._program(name), False), f"skip {name}")
+    def only(self, names: Collection[str]) -> None:
+        """Load these programs, and no others."""
+        for name, program in self._programs():
+            check(self._lib.bpf_program__set_autoload(program, name in names), f"skip {name}")
 
     def load(self) -> None:
         """Load maps and programs.
 
         Raises KernelError with the verifier's log when a program is refused.
         """
-        program = ffi.NULL
-        while program := self._lib.bpf_object__next_program(self._pointer, program):
+        for name, program in self._programs():
             buffer = ffi.new("char[]", LOG_BYTES)
-            name = ffi.string(self._lib.bpf_program__name(program)).decode()
             self._logs.append((name, buffer))
             self._lib.bpf_program__set_log_buf(program, buffer, LOG_BYTES)
         result = self._lib.bpf_object__load(self._pointer)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from sockproxy.errors import KernelError, PermissionDenied
 
-__all__ = ["Namespace"]
+__all__ = ["Namespace", "entered", "open_current"]
 
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
@@ -29,11 +29,11 @@ class Namespace:
     """
 
     def __init__(self) -> None:
-        home = _open_current()
+        home = open_current()
         try:
             _check(_libc.unshare(CLONE_NEWNET), "make a network namespace")
             try:
-                self.fd = _open_current()
+                self.fd = open_current()
             finally:
                 _check(_libc.setns(home, CLONE_NEWNET), "return to the network namespace")
         finally:
@@ -41,22 +41,32 @@ class Namespace:
         with self.entered():
             _set_up("lo")
 
-    @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self) -> contextlib.AbstractContextManager[None]:
         """Put this thread, and what it starts meanwhile, into the namespace."""
-        home = _open_current()
-        try:
-            _check(_libc.setns(self.fd, CLONE_NEWNET), "enter a network namespace")
-            try:
-                yield
-            finally:
-                _check(_libc.setns(home, CLONE_NEWNET), "return to the network namespace")
-        finally:
-            os.close(home)
+        return entered(self.fd)
 
     def close(self) -> None:
         """Let go of the namespace."""
         os.close(self.fd)
+
+
+@contextlib.contextmanager
+def entered(fd: int) -> Iterator[None]:
+    """Put this thread, and what it starts meanwhile, into the namespace that is open at `fd`."""
+    home = open_current()
+    try:
+        _check(_libc.setns(fd, CLONE_NEWNET), "enter a network namespace")
+        try:
+            yield
+        finally:
+            _check(_libc.setns(home, CLONE_NEWNET), "return to the network namespace")
+    finally:
+        os.close(home)
+
+
+def open_current() -> int:
+    """A descriptor of this thread's network namespace; the caller closes it."""
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _check(result: int, doing: str) -> None:
@@ -74,7 +84,3 @@ def _set_up(interface: str) -> None:
         answer = fcntl.ioctl(sock, SIOCGIFFLAGS, request.pack(interface.encode(), 0))
         _, flags = request.unpack(answer)
         fcntl.ioctl(sock, SIOCSIFFLAGS, request.pack(interface.encode(), flags | IFF_UP))
-
-
-def _open_current() -> int:
-    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)

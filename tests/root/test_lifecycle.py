@@ -158,7 +158,7 @@ attach.pin = deadly(attach.pin)
 for kind, steps in {
     Link: ["pin"], BpfObject: ["load"], pathlib.Path: ["mkdir", "rename", "unlink", "rmdir"],
     Program: ["attach", "attach_to_cgroup", "attach_to_map", "attach_iterator"],
-    bypass.Bypass: ["change", "stop", "take_out", "is_drained"],
+    bypass.Bypass: ["change", "stop", "take_out", "in_map"],
 }.items():
     for step in steps:
         setattr(kind, step, deadly(getattr(kind, step)))

@@ -45,7 +45,7 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
 def spliced_pair(splicer: Splicer) -> tuple[socket.socket, socket.socket, Any]:
     """Two far ends, and the splice between them."""
     if not splicer.accelerated:
-        raise Unsupported("not tried: the programs do not load", hint="see 'programs load'")
+        raise Unsupported("not tried: the programs do not load", hint="see 'splice: moving'")
     client, near = tcp_pair()
     server, far = tcp_pair()
     return client, server, splicer.splice(near, far)

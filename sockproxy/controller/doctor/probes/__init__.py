@@ -1,4 +1,5 @@
-"""Every module here is a probe, and has it as PROBE: to add one, add a file.
+"""Every module here is a probe, and has it as PROBE, or some of a kind, as PROBES: to add one, add
+a file.
 
 Its docstring is what `doctor --explain` shows.
 """
@@ -13,15 +14,15 @@ from sockproxy.controller.doctor.probe import Probe
 __all__ = ["PROBES"]
 
 
-def _probe(name: str) -> Probe:
-    found = importlib.import_module(f"{__name__}.{name}").PROBE
-    assert isinstance(found, Probe)
+def _of(name: str) -> tuple[Probe, ...]:
+    module = importlib.import_module(f"{__name__}.{name}")
+    found: tuple[Probe, ...] = getattr(module, "PROBES", ()) or (module.PROBE,)
     return found
 
 
 PROBES = tuple(
     sorted(
-        (_probe(each.name) for each in pkgutil.iter_modules(__path__)),
+        (probe for each in pkgutil.iter_modules(__path__) for probe in _of(each.name)),
         key=lambda probe: (probe.kind, probe.name),
     )
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sockproxy.controller.doctor.probe import Kind, Probe
 from sockproxy.controller.mechanisms import MECHANISMS
-from sockproxy.controller.rights import missing_capabilities
 from sockproxy.controller.verdicts import RIGHTS
 from sockproxy.errors import SockproxyError
+from sockproxy.libbpf import missing_capabilities
 
 __all__ = ["PROBE"]
 

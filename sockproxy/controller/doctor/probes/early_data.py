@@ -20,7 +20,7 @@ ROUNDS = 10
 def run() -> str:
     with Splicer(pairs=2, eager=True, force=True) as splicer:
         if not splicer.accelerated:
-            raise Unsupported("not tried: the programs do not load", hint="see 'programs load'")
+            raise Unsupported("not tried: the programs do not load", hint="see 'splice: moving'")
         for number in range(ROUNDS):
             client, near = tcp_pair()
             server, far = tcp_pair()

@@ -28,6 +28,6 @@ PROBE = Probe(
     "full target",
     run,
     "use a later kernel; 'proxy' relays until then",
-    Kind.LOADS,
+    Kind.DOES,
     (SPLICE,),
 )

@@ -1,0 +1,79 @@
+"""What each program of bpf/bypass.bpf.c is there for, and what a bypass needs of them."""
+
+from __future__ import annotations
+
+from sockproxy.kernel.layout import Mode
+from sockproxy.kernel.loading import Role
+from sockproxy.libbpf import BpfObject, Link
+
+__all__ = ["LOOK_UP", "NAMESPACE", "NEEDED", "OBJECT", "ON_CGROUP", "ROLES", "STORAGE", "pin_name"]
+
+OBJECT = "bypass.bpf.o"
+# The three of LISTING.
+STORAGE, NAMESPACE, LOOK_UP = "list_storage", "list_namespace", "look_up_socket"
+BPF_SK_MSG_VERDICT = 7
+
+
+def _attach_to_kernel(bpf: BpfObject, program: str) -> Link:
+    return bpf.program(program).attach()
+
+
+def _attach_to_map(bpf: BpfObject, program: str) -> None:
+    bpf.program(program).attach_to_map(bpf.map("sockets"), BPF_SK_MSG_VERDICT)
+
+
+def _attach_listing(bpf: BpfObject, program: str) -> Link | None:
+    if program == LOOK_UP:
+        return None  # it is run by hand
+    return bpf.program(program).attach_iterator(bpf.map("ends") if program == STORAGE else None)
+
+
+PAIRING = Role(
+    "pairing",
+    (("bypass_sock_ops",),),
+    "nothing tells which two sockets are the ends of a connection",
+)
+MESSAGES = Role(
+    "messages",
+    # Not on every kernel can a message look at its call, and so at MSG_OOB.
+    (("bypass_message",), ("bypass_message_blind",)),
+    "no message can skip TCP",
+    _attach_to_map,
+)
+READERS = Role(
+    "readers",
+    (("bypass_read",),),
+    "nothing tells whether a reader sees what was bypassed to it",
+    _attach_to_kernel,
+)
+ARRIVALS = Role(
+    "arrivals",
+    # The first is there since Linux 6.3.
+    (("bypass_arrival",), ("bypass_redirected",)),
+    "nothing tells when a message has arrived, and so whether a socket can be given back to TCP",
+    _attach_to_kernel,
+)
+OPTIONS = Role(
+    "options",
+    (("bypass_setsockopt",),),
+    "nothing keeps kTLS and SO_ZEROCOPY off sockets that cannot have them",
+)
+LISTING = Role(
+    "listing",
+    ((STORAGE,), (NAMESPACE, LOOK_UP), (LOOK_UP,), (NAMESPACE,)),
+    "connections are not listed, and one that is open when its bypass is detached stays in it"
+    " until it ends",
+    _attach_listing,
+)
+
+ROLES = (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS, LISTING)
+NEEDED = {
+    Mode.OBSERVE: (PAIRING,),  # it puts no socket into a sockmap, and no message past TCP
+    Mode.BYPASS: (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS),
+}
+ON_CGROUP = (OPTIONS, PAIRING)  # attached to it, in this order: with the last, sockets enter
+
+
+def pin_name(program: str) -> str:
+    """How its link, or itself where it has none, is called in the directory of a NAME."""
+    return "link" if program in PAIRING.programs else program

@@ -1,0 +1,89 @@
+"""Find network namespaces of this machine by their inodes, wherever somebody holds them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+import psutil
+
+from sockproxy.net.namespace import open_current
+
+__all__ = ["find_namespaces"]
+
+PIDFD_GETFD = 438  # system call that Python has no name for; the same number on every machine
+SIOCGSKNS = 0x894C  # a descriptor of a socket's network namespace
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def find_namespaces(wanted: Collection[int]) -> dict[int, int]:
+    """Descriptors of these namespaces, by inode; the caller closes them.
+
+    One that can not be found, or not by this process, is left out: it may have ended.
+    """
+    found: dict[int, int] = {}
+    # The cheap ones first. A namespace may have no process: a mount holds it, or just a socket.
+    for source in (_current, _of_processes, _of_threads, _of_mounts, _of_sockets):
+        if not set(wanted) - found.keys():
+            break
+        for fd in source(set(wanted) - found.keys()):
+            inode = os.fstat(fd).st_ino
+            if inode in wanted and inode not in found:
+                found[inode] = fd
+            else:
+                os.close(fd)
+    return found
+
+
+def _current(_wanted: set[int]) -> Iterator[int]:
+    yield open_current()
+
+
+def _open_all(paths: Iterable[Path], wanted: set[int]) -> Iterator[int]:
+    for path in paths:
+        with contextlib.suppress(OSError):  # its process has ended, or is not ours to look into
+            if path.stat().st_ino in wanted:
+                yield os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _of_processes(wanted: set[int]) -> Iterator[int]:
+    return _open_all(Path("/proc").glob("[0-9]*/ns/net"), wanted)
+
+
+def _of_threads(wanted: set[int]) -> Iterator[int]:
+    return _open_all(Path("/proc").glob("[0-9]*/task/[0-9]*/ns/net"), wanted)
+
+
+def _of_mounts(wanted: set[int]) -> Iterator[int]:
+    """Those with a name: `ip netns add` and container runtimes mount them on a file."""
+    mounts = psutil.disk_partitions(all=True)
+    return _open_all((Path(each.mountpoint) for each in mounts if each.fstype == "nsfs"), wanted)
+
+
+def _of_sockets(_wanted: set[int]) -> Iterator[int]:
+    """Those that only a socket keeps, which outlived the processes and the name."""
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):
+            pidfd = os.pidfd_open(int(folder.parent.name))
+            try:
+                yield from _of_sockets_of(folder, pidfd)
+            finally:
+                os.close(pidfd)
+
+
+def _of_sockets_of(folder: Path, pidfd: int) -> Iterator[int]:
+    for link in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if not os.readlink(link).startswith("socket:"):
+                continue
+            copy = _libc.syscall(PIDFD_GETFD, pidfd, int(link.name), 0)
+            if copy < 0:
+                continue
+            try:
+                yield fcntl.ioctl(copy, SIOCGSKNS)
+            finally:
+                os.close(copy)
