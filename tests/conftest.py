@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from sockproxy.controller.mechanisms import SPLICE
+from sockproxy.controller.mechanisms import BYPASS, SPLICE
 from sockproxy.controller.verdicts import kept_at, verdict
 from sockproxy.errors import SockproxyError
 from tests.support import needs, residue
@@ -42,6 +42,11 @@ def allow_time(config):
     limit = config.getini("timeout") if patience(1) != 1 else None
     if limit and config.option.timeout is None:
         config.option.timeout = patience(float(limit))
+
+
+def pytest_itemcollected(item):
+    if "bypassed" in item.fixturenames:
+        item.add_marker(pytest.mark.on(BYPASS))
 
 
 def pytest_runtest_setup(item):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.support.sockets import tcp_pair
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
+RESULTS = Path(__file__).resolve().parents[2] / "vagrant" / "results"
 TALK = """
 import socket
 listener = socket.create_server(("127.0.0.1", 0))
@@ -26,6 +29,18 @@ for _ in range(10):
         source.sendall(b"?")
         assert target.recv(2) == b"?"
 """
+
+
+def test_nothing_is_off_that_was_on():
+    """On a kernel of docs/kernels.md: tests skip what is off, and none must be that need not."""
+    release = os.uname().release
+    records = [json.loads(each.read_text()) for each in RESULTS.glob("*.json")]
+    recorded = [each["mechanisms"] for each in records if each["release"] == release]
+    if not recorded:
+        pytest.skip(f"{release} is no kernel of docs/kernels.md")
+    for mechanisms in recorded:
+        for name, said in mechanisms.items():
+            assert verdict(name).on >= said["on"], (name, verdict(name).why_off)
 
 
 def test_proxy():

@@ -15,7 +15,7 @@ from tests.support.pattern import Checker, Pattern
 from tests.support.proxy import running_proxy
 from tests.support.scale import patience, scaled
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("splice")]
 
 MIB = 1 << 20
 BUFFER = 256 * 1024  # of the senders and readers: the proxy's are what is looked at

@@ -14,7 +14,7 @@ from tests.support.bypass import converse, sockproxy
 from tests.support.cuts import BLOCKING, CUTS, KINDS, Reader, send_cut, total
 from tests.support.sockets import receive, tcp_pair
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
 
 NAME = f"test-data-{os.getpid()}"
 

@@ -17,7 +17,12 @@ from tests.support.proxy import started
 from tests.support.servers import ENVOY
 from tests.support.talk import KINDS
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.tools("iptables", "ip", "setpriv")]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.bpf,
+    pytest.mark.on("bypass"),
+    pytest.mark.tools("iptables", "ip", "setpriv"),
+]
 
 SERVER = ("10.99.0.2", 8080)
 OUTBOUND, INBOUND = 15001, 15006

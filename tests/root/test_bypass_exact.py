@@ -18,7 +18,7 @@ from tests.support.scale import scaled
 from tests.support.sockets import eventually
 from tests.support.talk import KINDS
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
 
 SMALL = (1, 3, 64, 100, 1000, 4096)
 

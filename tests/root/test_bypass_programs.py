@@ -28,7 +28,7 @@ from tests.support.servers import (
 )
 from tests.support.servers_clients import verify_memcached, verify_redis
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.timeout(120)]
 
 
 # -- redis -------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from sockproxy.controller.left_alone import must_be_left_alone
 from tests.support.bypass import status
 from tests.support.servers import haproxy, nginx, nginx_files, nginx_proxy, python_files, run
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.timeout(120)]
 
 SIZES = {"empty": 0, "small": 1000, "medium": 100_000, "large": 300_000, "huge": 20_000_000}
 # What a reader does with a large answer comes after it was seen to read small ones.

@@ -14,7 +14,7 @@ from tests.support.memory import busy_cores
 from tests.support.sockets import receive, tcp_pair
 from tests.support.talk import KINDS
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.soak]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.soak]
 
 BLOCK, GROUP = 16384, 4  # bytes, and blocks to an answer
 ROUND = 1 << 32  # TCP's sequence numbers

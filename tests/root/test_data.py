@@ -26,7 +26,7 @@ from tests.support.pattern import Checker
 from tests.support.scale import patience, scaled
 from tests.support.sockets import eventually, receive, spliced, tcp_pair
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("splice")]
 
 MIB = 1 << 20
 SMALL = 4096  # of a socket's buffers; the kernel doubles it

@@ -11,7 +11,7 @@ import sockproxy
 from tests.support.scale import patience
 from tests.support.sockets import receive, tcp_pair
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("splice")]
 
 OPTIONS = {"parser": {}, "verdict-only": {"parser": False, "force": True}}
 

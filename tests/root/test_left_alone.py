@@ -16,7 +16,7 @@ from tests.support.bypass import NAME, connections, converse, sockproxy, status
 from tests.support.scale import patience
 from tests.support.sockets import receive, tcp_pair
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
 
 COMM = Path("/proc/self/comm")
 ECHO = """

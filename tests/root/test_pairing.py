@@ -20,7 +20,7 @@ from tests.support.scale import patience
 from tests.support.sockets import eventually, receive, tcp_pair
 from tests.support.wire import ACK, SYN, Wire
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("observe")]
 
 
 @pytest.fixture

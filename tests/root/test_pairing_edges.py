@@ -16,7 +16,7 @@ from tests.support.namespace import Namespace
 from tests.support.scale import patience, scaled
 from tests.support.sockets import eventually, receive
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
 
 ROUNDS = 50
 WAIT = patience(20)

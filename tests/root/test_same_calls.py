@@ -28,7 +28,7 @@ from tests.support.bypass import converse, sockproxy
 from tests.support.calls import CASES, run_apart
 from tests.support.scale import patience
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
 NAME = f"test-same-{os.getpid()}"
 TOPICS = [calls_read, calls_write, calls_wait, calls_end, calls_ask, calls_share, calls_threads]
 

@@ -13,7 +13,7 @@ from tests.support.pattern import Pattern
 from tests.support.proxy import pattern_server, run_flows, running_proxy
 from tests.support.sockets import receive, reset, spliced
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.soak]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("splice"), pytest.mark.soak]
 
 GIB = 1 << 30
 

@@ -9,6 +9,9 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+from sockproxy.controller.verdicts import why_off
+from sockproxy.errors import SockproxyError
+
 SETUP = "as root, run tools/setup-debian"
 OBJECTS = Path(__file__).resolve().parents[2] / "sockproxy" / "_bpf"
 # Servers live outside the PATH that a plain login has.
@@ -56,7 +59,21 @@ def lacks_vm():
     return None if find_program("vng") else "no vng: make matrix sets it up (see vagrant/README.md)"
 
 
-NEEDS = {"root": lacks_root, "bpf": lacks_bpf, "tools": lacks_tools, "vm": lacks_vm}
+def lacks_mechanism(*names):
+    """Why a mechanism is not to be had on this kernel, as doctor found, or None."""
+    try:
+        return next((why for name in names if (why := why_off(name))), None)
+    except SockproxyError as error:
+        return str(error)
+
+
+NEEDS = {
+    "root": lacks_root,
+    "bpf": lacks_bpf,
+    "on": lacks_mechanism,
+    "tools": lacks_tools,
+    "vm": lacks_vm,
+}
 
 
 def required(value):
@@ -72,8 +89,9 @@ def unmet(markers):
 
     markers: a test's marks, each with a name and arguments.
     """
-    for mark in markers:
-        lacks = NEEDS.get(mark.name)
-        if lacks and (why := lacks(*mark.args)):
-            return mark.name, why
+    marks = list(markers)
+    for name, lacks in NEEDS.items():  # in this order: without rights no mechanism is on
+        for mark in marks:
+            if mark.name == name and (why := lacks(*mark.args)):
+                return name, why
     return None

@@ -2,13 +2,19 @@
 
 It stands below everything that is tested, libbpf included: a command started with `environment()`
 meets what it would meet there. See refusing.c.
+
+    eval "$(python -m tests.support.refusing hardened)"
+
+makes a shell's commands meet a hardened kernel.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -55,3 +61,11 @@ def hardened():
     kinds = [f"{PROG_TRACING}:{each}:*" for each in (FENTRY, FEXIT, MODIFY_RETURN)]
     kinds += [f"{PROG_TRACING}:{ITERATOR}:{each}" for each in over if each > 0]
     return " ".join([*kinds, f"{PROG_LSM}:*:*"])
+
+
+BUILDS = {"hardened": lambda: environment(kinds=hardened())}
+
+
+if __name__ == "__main__":
+    for name, value in BUILDS[sys.argv[1]]().items():
+        print(f"export {name}={shlex.quote(value)}")

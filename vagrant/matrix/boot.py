@@ -78,6 +78,7 @@ def _command(job: Job) -> tuple[list[str], str]:
         f"SOCKPROXY_PATIENCE={kernel.patience:g}",
         f"PROBE_PATIENCE={PROBE_PATIENCE[job.image is not None]}",
         f"ONLY={'doctor' if job.doctor_only else ''}",
+        f"REFUSES={kernel.refuses}",
         *("bash", str(GUEST), str(job.out), sys.executable, str(CHECKOUT)),
         DISK if job.archive else "-",
         f"--sample={kernel.sample}",
@@ -85,7 +86,9 @@ def _command(job: Job) -> tuple[list[str], str]:
     ]
     path = os.environ.get("PATH", "")
     if job.image is None:
-        return inside, path
+        # What doctor keeps of a kernel that refuses is not true of the machine.
+        private = ["unshare", "--mount", "--propagation", "private"] if kernel.refuses else []
+        return [*private, *inside], path
     if OVERLAID in job.out.parents:
         raise MatrixError(f"{job.out} is below {OVERLAID}", "a guest's files there are lost")
     vng = find_vng()

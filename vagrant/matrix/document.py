@@ -68,6 +68,9 @@ def _kernel(record: Record) -> Iterator[str]:
         f"Debian {record['suite']}'s package {record['package']}, " if record["package"] else ""
     )
     yield f"{package}{record['date'][:10]}, {where}: **{record['outcome']}**."
+    if record.get("refuses"):
+        yield "Its bpf(2) refused to everybody what hardened builds of it refuse: fentry, fexit,"
+        yield "fmod_ret and LSM programs, and iterators over maps (tests/support/refusing.py)."
     yield f"SOCKPROXY_SCALE is {record['scale']:g}."
     if record.get("selection"):
         yield f"Not all of the table was run, but what `{record['selection']}` selects."

@@ -2,7 +2,8 @@
 # Runs on the kernel in question, and leaves what it found in OUT: exit statuses in OUT/status.
 # Usage: guest.sh OUT PYTHON CHECKOUT DISK [PYTEST ARGUMENT...]
 # DISK holds the archive of archive.py in an emulated guest; - where files are read fast enough.
-# Environment: PROBE_PATIENCE, ONLY=doctor, SOCKPROXY_SCALE, SOCKPROXY_PATIENCE.
+# Environment: PROBE_PATIENCE, ONLY=doctor, SOCKPROXY_SCALE, SOCKPROXY_PATIENCE, and REFUSES, which
+# wants a mount namespace of its own.
 set -u
 out=$1 python=$2 checkout=$3 disk=$4
 shift 4
@@ -38,6 +39,10 @@ if [ "$disk" != - ]; then
 fi
 cd "$checkout" || exit 1
 export PYTHONPATH=$checkout
+if [ -n "${REFUSES:-}" ]; then
+	mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/netns || exit 1
+	eval "$("$python" -m tests.support.refusing "$REFUSES")" || exit 1
+fi
 
 stage doctor
 "$python" -m sockproxy doctor --json --patience "${PROBE_PATIENCE:-60}" \

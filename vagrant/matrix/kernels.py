@@ -31,6 +31,7 @@ class Kernel:
     scale: float
     patience: float
     sample: int
+    refuses: str
 
     @property
     def is_host(self) -> bool:

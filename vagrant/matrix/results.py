@@ -49,6 +49,7 @@ def read_run(kernel: Kernel, out: Path, in_time: bool, version: str, seconds: fl
         "suite": kernel.suite or None,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "emulated": not kernel.is_host,
+        "refuses": kernel.refuses or None,
         "scale": kernel.scale,
         "outcome": outcome,
         "why": why,
