@@ -13,11 +13,15 @@ from pathlib import Path
 
 PAGE = 4096
 EVERY, LASTING = 0.005, 0.5  # seconds
-PAGES = re.compile(r"^(?: +pages free| +nr_zone_(?:in)?active_file| +count:) +(\d+)$", re.MULTILINE)
+FREE = ("pages free", "nr_zone_active_file", "nr_zone_inactive_file", "count:")
+# What processes hold, and what is kept of files: other programs come and go meanwhile.
+OF_PROCESSES = ("nr_anon_pages", "nr_shmem", "nr_page_table_pages", "nr_slab_reclaimable")
+PAGES = re.compile(rf"^ +(?:{'|'.join(FREE + OF_PROCESSES)}) +(\d+)$", re.MULTILINE)
 
 
 def available():
-    """Bytes that the kernel could give out: free, in the file cache, or free on a CPU's list.
+    """Bytes that the kernel does not hold for itself: free, in the file cache, free on a CPU's
+    list, or of processes. What is taken from them is in sockets, queues and pipes.
 
     A CPU keeps freed pages on lists of its own (struct per_cpu_pages), hundreds of MiB at
     times, that MemAvailable counts as used: memory taken from there would not show. All
