@@ -8,6 +8,7 @@ from typing import Any
 
 from sockproxy.errors import KernelError, PermissionDenied, SockproxyError, Unsupported
 from sockproxy.libbpf import _binding
+from sockproxy.libbpf.rights import missing_capabilities
 
 __all__ = ["SONAME", "check", "failure", "ffi", "load_library", "version"]
 
@@ -17,6 +18,7 @@ ffi: Any = _binding.ffi
 SONAME = "libbpf.so.1"
 
 _NO_PERMISSION = (errno.EPERM, errno.EACCES)
+_HARDENED = "root has all rights here: lockdown, a security module or a seccomp filter refuses it"
 _NOT_THERE = (errno.ENOSYS, errno.EOPNOTSUPP, 524)  # 524: the kernel's own ENOTSUPP
 
 
@@ -46,9 +48,10 @@ def version() -> str:
 def failure(doing: str, number: int, log: str | None = None) -> SockproxyError:
     """The error for `doing`, which ended with the positive errno `number`."""
     if number in _NO_PERMISSION and not log:
-        return PermissionDenied(
-            doing, errno=number, hint="run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
-        )
+        if missing := missing_capabilities():
+            lack = f"missing: {', '.join(missing)}; run as root"
+            return PermissionDenied(doing, errno=number, hint=lack)
+        return Unsupported(doing, errno=number, hint=_HARDENED)
     if number in _NOT_THERE:
         return Unsupported(
             doing, errno=number, hint="run 'sockproxy doctor' to see what is missing"
