@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sockproxy.cgroup import Cgroup, find_by_id, find_mount
 from sockproxy.controller.left_alone import listening, must_be_left_alone
 from sockproxy.controller.mechanisms import BYPASS, OBSERVE
-from sockproxy.controller.verdicts import verdict, why_off
+from sockproxy.controller.verdicts import find_out, silent, verdict, why_off
 from sockproxy.errors import PermissionDenied, SockproxyError, Undecided, Unsupported, UsageError
 from sockproxy.kernel import pins
 from sockproxy.kernel.attach import CONNECTIONS, create
@@ -70,8 +70,12 @@ class Detached:
     drained: bool = True
 
 
-def attach(name: str, cgroup: Path, options: BypassOptions) -> Attached:
+def attach(
+    name: str, cgroup: Path, options: BypassOptions, tell: Callable[[str], None] = silent
+) -> Attached:
     """Attach NAME to a cgroup, or give the NAME that is attached there other options.
+
+    tell: receives lines while doctor, which nobody has asked since the boot, takes its time.
 
     Where doctor finds the bypass off, it only observes. Raises UsageError and its kin,
     Unsupported where not even that is to be had, and Undecided where that could not be found
@@ -85,7 +89,7 @@ def attach(name: str, cgroup: Path, options: BypassOptions) -> Attached:
     group = Cgroup(cgroup)
     if find_mount() not in (cgroup, *cgroup.parents) or not cgroup.is_dir():
         raise UsageError(f"cgroup {cgroup}", hint=f"name a directory of {find_mount()}")
-    mode, why_not = _allowed_mode(options)
+    mode, why_not = _allowed_mode(options, tell)
     rules = tuple(options.rules)
     left_alone = must_be_left_alone(proved=not options.force)
     programs = tuple(sorted({*options.programs, *left_alone}))
@@ -111,8 +115,10 @@ def attach(name: str, cgroup: Path, options: BypassOptions) -> Attached:
     return Attached(False, mode is Mode.OBSERVE, why_not)
 
 
-def _allowed_mode(options: BypassOptions) -> tuple[Mode, str]:
+def _allowed_mode(options: BypassOptions, tell: Callable[[str], None]) -> tuple[Mode, str]:
     """What this kernel may be asked for, and why not for what was."""
+    if not options.force:
+        find_out((BYPASS, OBSERVE), tell)
     asked = OBSERVE if options.observe else BYPASS
     mode = Mode.OBSERVE if options.observe else Mode.BYPASS
     if options.force or not (why_not := why_off(asked)):

@@ -27,7 +27,7 @@ from sockproxy.libbpf import version
 from sockproxy.libbpf.rights import missing_capabilities
 
 __all__ = ["RIGHTS", "Verdict", "find_out", "forget", "keep", "kept", "kept_at", "learn",
-           "verdict", "why_off"]  # fmt: skip
+           "silent", "verdict", "why_off"]  # fmt: skip
 
 RIGHTS = "capabilities"  # the name of that probe
 OBJECTS = ("splice.bpf.o", "bypass.bpf.o")
@@ -104,7 +104,11 @@ def why_off(mechanism: str) -> str:
     return f"{mechanism} is off {where}: {found.why_off}"
 
 
-def find_out(mechanisms: Iterable[str], tell: Callable[[str], None] = lambda line: None) -> None:
+def silent(line: str) -> None:
+    """Tell nobody."""
+
+
+def find_out(mechanisms: Iterable[str], tell: Callable[[str], None] = silent) -> None:
     """Have doctor find out about those that are not known yet; a minute is the most it takes.
 
     It is run apart: its probes fork, which a program with threads must not.
@@ -113,6 +117,7 @@ def find_out(mechanisms: Iterable[str], tell: Callable[[str], None] = lambda lin
     """
     if not (asked := [each for each in mechanisms if kept(each) is None]):
         return
+    tell("finding out what this kernel can do, once for each boot")
     why = "no answer"
     try:
         with contextlib.closing(Examination(asked)) as examination:

@@ -22,6 +22,7 @@ from typing import Any
 
 from sockproxy.controller.doctor import PASSES, PROBES, Finding, examine, verdicts
 from sockproxy.controller.doctor.apart import PR_SET_PDEATHSIG
+from sockproxy.controller.doctor.examine import TOO_LATE
 from sockproxy.controller.verdicts import Verdict, keep, kept, kept_at
 
 TURN = 75.0  # seconds to wait for another doctor, which may be stopped
@@ -58,7 +59,7 @@ def _examine(mechanisms: set[str]) -> None:
     with contextlib.closing(examine(probes, passes=PASSES)) as run:
         for finding in run:
             findings[finding.probe.name] = finding
-            if not finding.conclusive:
+            if not finding.conclusive and finding.found != TOO_LATE:
                 _say(told=f"not found out yet: {finding.probe.name}: {finding.found}")
             if len(findings) < len(probes):
                 continue  # the first pass goes on

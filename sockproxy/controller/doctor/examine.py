@@ -17,7 +17,7 @@ from sockproxy.controller.verdicts import Verdict
 from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.net.namespace import Namespace
 
-__all__ = ["PASSES", "PATIENCE", "examine", "latest", "verdicts"]
+__all__ = ["PASSES", "PATIENCE", "TOO_LATE", "examine", "latest", "verdicts"]
 
 PATIENCE = 5.0  # seconds that a probe may take, at first
 ALL = 3  # times that: what a pass over all of them may take
