@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from sockproxy.controller.engine import Engine
 from sockproxy.controller.inquiry import Backoff, Inquiry
 from sockproxy.controller.loop import Timer
 from sockproxy.controller.mechanisms import SPLICE, VERDICT_ONLY
-from sockproxy.controller.verdicts import Verdict, why_off
+from sockproxy.controller.verdicts import Verdict, kept, why_off
 from sockproxy.errors import SockproxyError, is_passing
 from sockproxy.kernel import SockmapKernel, SpliceKernel
 
@@ -49,9 +50,12 @@ class Acceleration:
         self._engine, self._pairs, self._parser, self._force = engine, pairs, parser, force
         self._came, self._tried, self._log = came, tried, log
         self._mechanism = SPLICE if parser else VERDICT_ONLY
-        self.may_come = True
+        known = None if force else kept(self._mechanism)
+        self.may_come = known is None or known.on or not known.known
         """Whether the engine, if it has no kernel, may have one later."""
         self._began = False
+        self._opener: threading.Thread | None = None
+        self._made: SpliceKernel | SockproxyError | None = None
         self._backoff = Backoff()
         self._timer: Timer | None = None
         self._inquiry = Inquiry(
@@ -85,21 +89,45 @@ class Acceleration:
         self._tried()
 
     def _open(self) -> None:
+        """Load the programs: some tenths of a second, or seconds for very many pairs."""
+        if not self._began:
+            self._on_made(self._make())
+            return
+        # The loop must go on with the connections that it has.
+        self._opener = threading.Thread(target=self._open_aside, name="sockproxy-open")
+        self._opener.start()
+
+    def _open_aside(self) -> None:
+        self._made = self._make()
+        self._engine.loop.call(self._take_made)
+
+    def _make(self) -> SpliceKernel | SockproxyError:
         try:
-            kernel = SockmapKernel(2 * self._pairs, parser=self._parser)
+            return SockmapKernel(2 * self._pairs, parser=self._parser)
         except SockproxyError as error:
-            if not is_passing(error.errno):
-                self._have_none(str(error))
-                return
-            seconds = self._backoff.next()
-            self._timer = self._engine.loop.later(seconds, self._open)
-            self._engine.why_not = str(error)
-            self._log(f"relaying in user space: {error}; trying again in {seconds:g} s")
-        else:
-            self._came(kernel)
-            self._engine.use(kernel)
+            return error
+        except OSError as error:
+            return SockproxyError("load the programs", errno=error.errno)
+
+    def _take_made(self) -> None:
+        made, self._made = self._made, None
+        if made is not None:
+            self._on_made(made)
+
+    def _on_made(self, made: SpliceKernel | SockproxyError) -> None:
+        if not isinstance(made, SockproxyError):
+            self._came(made)
+            self._engine.use(made)
             if self._began:
                 self._log("accelerated from now on; connections from before stay in user space")
+        elif is_passing(made.errno):
+            seconds = self._backoff.next()
+            self._timer = self._engine.loop.later(seconds, self._open)
+            self._engine.why_not = str(made)
+            self._log(f"relaying in user space: {made}; trying again in {seconds:g} s")
+        else:
+            self._have_none(str(made))
+            return
         self._tried()
 
     def _have_none(self, why: str) -> None:
@@ -114,3 +142,9 @@ class Acceleration:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._opener is not None:
+            self._opener.join()
+            self._opener = None
+        if self._made is not None and not isinstance(self._made, SockproxyError):
+            self._made.close()
+        self._made = None

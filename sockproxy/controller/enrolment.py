@@ -34,18 +34,16 @@ class Enrolment:
         self._inquiry: Inquiry | None = None
 
     def enter(self) -> None:
-        """Be in a cgroup of our own, if one is to be had. Twice is allowed."""
-        if self._cgroup is None:
-            try:
-                sweep()
-                self._cgroup = create_owned(self._name)
-                self._cgroup.enter()
-            except SockproxyError as error:
-                self.why_not = str(error)
+        """Be in a cgroup of our own, if one is to be had."""
+        try:
+            sweep()
+            self._cgroup = create_owned(self._name)
+            self._cgroup.enter()
+        except SockproxyError as error:
+            self.why_not = str(error)
 
     def begin(self, kernel: SpliceKernel) -> None:
         """Enrol as soon as doctor allows it."""
-        self.enter()
         if self.why_not:
             self._have_none(self.why_not)
         elif self._force:

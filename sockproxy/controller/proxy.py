@@ -91,7 +91,7 @@ class Proxy:
     # -- opening and closing ------------------------------------------------------------
 
     def open(self) -> None:
-        """Enter a cgroup, load the programs if it is known that they may be used, bind.
+        """Enter a cgroup, bind, load the programs if it is known that they may be used.
 
         Waits for nobody. Raises SockproxyError; undoes itself.
         """
@@ -104,15 +104,17 @@ class Proxy:
             )  # fmt: skip
             self._opened = True
             if not options.relay:
-                self._accelerate()
+                self._prepare_acceleration()
             for address in options.listen:
                 self._listeners.append(self._bind(address))
+            if self._acceleration is not None:
+                self._acceleration.begin()
             self._accept_again()
         except BaseException:
             self.close()
             raise
 
-    def _accelerate(self) -> None:
+    def _prepare_acceleration(self) -> None:
         options = self.options
         self._enrolment = Enrolment(
             self.engine.loop, options.name, force=options.force, log=self._log
@@ -126,7 +128,6 @@ class Proxy:
             came=self._enrolment.begin,
             log=self._log,
         )
-        self._acceleration.begin()
         if self._acceleration.may_come:
             self._enrolment.enter()
 

@@ -18,6 +18,7 @@ from sockproxy.errors import SockproxyError, UsageError
 
 __all__ = ["Splice", "Splicer"]
 
+LONGEST_WAIT = 180.0  # seconds; doctor has an end of its own before
 Side = Literal["forward", "backward"]
 
 
@@ -146,7 +147,7 @@ class Splicer:
                 self._acceleration.begin()
             self._thread.start()
             if wait and not relay:
-                tried.wait()
+                tried.wait(LONGEST_WAIT)
         except BaseException:  # Ctrl-C, while it waits
             self.close()
             raise
