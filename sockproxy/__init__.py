@@ -8,15 +8,22 @@ Errors are one tree, below SockproxyError: see sockproxy.errors.
 
 from __future__ import annotations
 
-from sockproxy.controller import DirectionStats, PairStats, Splice, Splicer
+import importlib
+import typing
+
 from sockproxy.errors import (
     CgroupError,
     KernelError,
     PermissionDenied,
     SockproxyError,
+    Undecided,
     Unsupported,
     UsageError,
 )
+
+if typing.TYPE_CHECKING:
+    from sockproxy.controller.splicer import Splice, Splicer
+    from sockproxy.controller.stats import DirectionStats, PairStats
 
 __all__ = [
     "CgroupError",
@@ -27,8 +34,29 @@ __all__ = [
     "SockproxyError",
     "Splice",
     "Splicer",
+    "Undecided",
     "Unsupported",
     "UsageError",
 ]
 
 __version__ = "0.1.0"
+
+_LATER = {
+    "DirectionStats": "stats",
+    "PairStats": "stats",
+    "Splice": "splicer",
+    "Splicer": "splicer",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for first: the command line passes here too, and must start fast."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(importlib.import_module(f"sockproxy.controller.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

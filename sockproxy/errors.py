@@ -4,6 +4,7 @@
     ├── UsageError            exit 2   the request itself is wrong
     ├── PermissionDenied      exit 3   a capability is missing
     ├── Unsupported           exit 4   this kernel or machine cannot do it
+    ├── Undecided             exit 1   whether it can could not be found out
     ├── KernelError           exit 1   a system call or libbpf call failed
     └── CgroupError           exit 1   a cgroup could not be made, entered or removed
 
@@ -16,6 +17,18 @@ from __future__ import annotations
 import errno as _errno
 import os
 from typing import ClassVar
+
+# Of the moment, and not of what was tried: short of memory, room, descriptors, ports or time,
+# or somebody else was just at it.
+_PASSING = frozenset({
+    _errno.EAGAIN, _errno.EBUSY, _errno.EINTR, _errno.ETIMEDOUT, _errno.ENOMEM, _errno.ENOBUFS,
+    _errno.ENOSPC, _errno.EDQUOT, _errno.EMFILE, _errno.ENFILE, _errno.EADDRNOTAVAIL,
+})  # fmt: skip
+
+
+def is_passing(number: int | None) -> bool:
+    """Whether what ended with this errno may well succeed when it is tried again."""
+    return number in _PASSING
 
 
 class SockproxyError(Exception):
@@ -71,6 +84,10 @@ class Unsupported(SockproxyError):
     """This kernel or machine cannot do what was asked."""
 
     exit_code = 4
+
+
+class Undecided(SockproxyError):
+    """Whether this kernel can do what was asked could not be found out, for the moment."""
 
 
 class KernelError(SockproxyError):

@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from sockproxy.controller.mechanisms import BYPASS, SPLICE
+from sockproxy.controller.mechanisms import BYPASS, MECHANISMS
 from sockproxy.controller.verdicts import kept_at, verdict
 from sockproxy.errors import SockproxyError
 from tests.support import needs, residue
@@ -78,7 +78,8 @@ def examined():
     place = kept_at()
     before = place is None or place.exists()
     with contextlib.suppress(SockproxyError):
-        verdict(SPLICE)
+        for mechanism in MECHANISMS:
+            verdict(mechanism)
     yield
     if not before:
         for each in (place, place.with_suffix(".lock")):

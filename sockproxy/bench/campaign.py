@@ -26,6 +26,8 @@ from sockproxy.bench.summary import noise, summarize
 from sockproxy.bench.systems import System, resolve
 from sockproxy.bench.tools import TOOLS, Tool
 from sockproxy.cgroup import Cgroup, create_owned, orphans, sweep
+from sockproxy.controller.mechanisms import MECHANISMS
+from sockproxy.controller.verdicts import find_out
 from sockproxy.errors import SockproxyError, Unsupported
 
 __all__ = ["Campaign"]
@@ -87,6 +89,8 @@ class Campaign:
         if find_program("nft") is None:
             raise Unsupported("find nft", hint="apt-get install nftables")
         _collect_orphans()
+        # Else a proxy would be measured while it relays, until doctor has found out.
+        find_out(MECHANISMS, self._progress)
         try:
             self._look_at_the_machine()
             self._progress("asking what this kernel can do: see 'sockproxy doctor'")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sockproxy.cli.output import show_json
+from sockproxy.cli.output import show_json, tell
 from sockproxy.cli.types import DURATION, SIZE
 from sockproxy.controller import bypass
 from sockproxy.controller.bypass import BypassOptions
@@ -80,13 +80,14 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
     --max-connections stays. Connections that were established before are not seen.
 
     Where 'sockproxy doctor' finds the bypass off on this kernel, NAME only observes, and
-    this says why; where not even that is to be had the exit status is 4.
+    this says why; where not even that is to be had the exit status is 4. Where that could not
+    be found out, as on a machine that is very busy, nothing is attached and it is 1.
     """
     if (cgroup is None) == (unit is None):
         raise UsageError("attach needs --cgroup or --unit", hint="give one of them")
     options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
     where = cgroup.absolute() if cgroup is not None else bypass.unit_cgroup(unit or "")
-    done = bypass.attach(name, where, options)
+    done = bypass.attach(name, where, options, tell)
     result = "changed" if done.changed else "attached"
     mode = "observing" if done.observes else "bypassing"
     if as_json:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from sockproxy.cli.on_demand import OnDemand
 
 __all__ = ["bench"]
 
@@ -16,22 +16,6 @@ COMMANDS = {
 }
 
 
-class OnDemand(click.Group):
-    """Imports a command when it is asked for: what a benchmark needs takes longer to import
-    than all other commands together."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name].partition(".")
-        found = getattr(import_module(f"sockproxy.cli.{module}"), name)
-        assert isinstance(found, click.Command)
-        return found
-
-
-@click.group(name="bench", cls=OnDemand)
+@click.group(name="bench", cls=OnDemand, where=COMMANDS)
 def bench() -> None:
     """Measure plain TCP, sockproxy and other proxies side by side, with real tools."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -10,7 +11,15 @@ import click
 
 from sockproxy.cli.output import show_json
 from sockproxy.cli.types import DURATION
-from sockproxy.controller.doctor import PATIENCE, PROBES, Finding, Kind, examine, verdicts
+from sockproxy.controller.doctor import (
+    PASSES,
+    PATIENCE,
+    PROBES,
+    Finding,
+    examine,
+    latest,
+    verdicts,
+)
 from sockproxy.controller.mechanisms import SPLICE, VERDICT_ONLY
 from sockproxy.controller.verdicts import Verdict, keep
 from sockproxy.errors import UsageError
@@ -36,38 +45,41 @@ Examples:
 def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -> int:
     """Try what sockproxy needs of this machine, and which known bugs its kernel has.
 
-    A mechanism is on, on with limits, or off. Each probe works in a cgroup and a network
-    namespace of its own, and leaves nothing behind. The verdicts are kept until the next
-    boot, for 'attach', 'run' and 'proxy', which do not use what is off.
+    A mechanism is on, on with limits, or off; or not known, where this machine was too busy
+    or too short of memory to find out, after three tries with growing patience. Each probe
+    works in a cgroup and a network namespace of its own, and leaves nothing behind. What was
+    found out is kept until the next boot, for 'attach', 'run' and 'proxy', which do not use
+    what is off.
 
     \b
     Exit status: 0 all is on, but for the verdict without a parser, which is
-    exact nowhere; 1 some mechanism is off; 2 the proxy cannot accelerate, and
-    relays in user space.
+    exact nowhere; 1 some mechanism is off or not known; 2 the proxy cannot
+    accelerate, and relays in user space.
     """
     if explain is not None:
         return _explain(explain)
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # and tidy up
-    findings = []
-    for finding in examine(seconds=patience):
-        findings.append(finding)
-        if not as_json:
-            _show(finding, verbose)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))  # and tidy up
+    found = []
+    with contextlib.closing(examine(seconds=patience, passes=PASSES)) as run:
+        for finding in run:
+            found.append(finding)
+            if not as_json:
+                _show(finding, verbose)
+    findings = latest(found)
     mechanisms = verdicts(findings)
-    # What the machine lacks may be there a minute later; the kernel stays until the boot.
-    lasts = all(each.lasts and (each.ok or each.probe.kind > Kind.HAS) for each in findings)
-    kept = keep(mechanisms) if lasts and patience >= PATIENCE else None
+    kept = keep(mechanisms) if patience >= PATIENCE else None
     if as_json:
         checks = [
             {"name": each.probe.name, "kind": each.probe.kind.name.lower(), "ok": each.ok,
-             "tried": each.tried, "found": each.found, "hint": each.advice,
-             "avoided": each.probe.avoided or None}
+             "tried": each.tried, "conclusive": each.conclusive, "found": each.found,
+             "hint": each.advice, "avoided": each.probe.avoided or None}
             for each in findings
         ]  # fmt: skip
         show_json("doctor", kernel=os.uname().release, kernel_version=os.uname().version,
                   checks=checks, kept=str(kept) if kept else None, mechanisms={
             name: {"on": each.on, "failed": list(each.failed), "limits": list(each.limits.values()),
-                   "limited_by": dict(each.limits)}
+                   "limited_by": dict(each.limits), "unknown": dict(each.unknown)}
             for name, each in mechanisms.items()
         })  # fmt: skip
     else:
@@ -77,7 +89,7 @@ def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -
         click.echo("relay in user space: on")
         if kept:
             click.echo(f"kept until the next boot: {kept}", err=True)
-    if not mechanisms[SPLICE].on:
+    if mechanisms[SPLICE].failed:
         return UNUSABLE
     all_on = all(each.on for name, each in mechanisms.items() if name != VERDICT_ONLY)
     return ALL if all_on else SOME_OFF
@@ -100,8 +112,10 @@ def _explain(name: str) -> int:
 
 
 def _told(verdict: Verdict) -> str:
-    if not verdict.on:
+    if verdict.failed:
         return f"off: {', '.join(verdict.failed)}"
+    if not verdict.known:
+        return f"not known: {'; '.join(f'{n}: {found}' for n, found in verdict.unknown.items())}"
     return f"on, with limits: {'; '.join(verdict.limits.values())}" if verdict.limits else "on"
 
 
@@ -119,4 +133,6 @@ def _mark(finding: Finding) -> str:
         return "ok"
     if not finding.tried:
         return "--"
+    if not finding.conclusive:
+        return "?"
     return "off" if finding.probe.needed_by else "note" if finding.probe.avoided else "bug"

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
 
-from sockproxy.cli.attach import attach, detach
-from sockproxy.cli.bench import bench
-from sockproxy.cli.connections import connections
-from sockproxy.cli.doctor import doctor
-from sockproxy.cli.proxy import proxy
-from sockproxy.cli.run import run
-from sockproxy.cli.status import status
+from sockproxy.cli.on_demand import OnDemand
 from sockproxy.errors import SockproxyError
 
 __all__ = ["main"]
 
 INTERRUPTED = 130
+COMMANDS = {
+    "proxy": "proxy.proxy",
+    "attach": "attach.attach",
+    "detach": "attach.detach",
+    "run": "run.run",
+    "status": "status.status",
+    "connections": "connections.connections",
+    "doctor": "doctor.doctor",
+    "bench": "bench.bench",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OnDemand, where=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sockproxy")
 def cli() -> None:
     """Accelerate TCP between sockets of this host with the kernel's sockmap.
@@ -31,12 +36,11 @@ def cli() -> None:
     """
 
 
-for command in (proxy, attach, detach, run, status, connections, doctor, bench):
-    cli.add_command(command)
-
-
 def main() -> None:
     """Run the command line and exit."""
+    # While modules were loading a Ctrl-C ended us on the spot; from here on it is Abort.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -10,7 +10,12 @@ import click
 
 from sockproxy.controller.control import SCHEMA
 
-__all__ = ["age", "show_json", "table"]
+__all__ = ["age", "show_json", "table", "tell"]
+
+
+def tell(line: str) -> None:
+    """What takes long, on stderr."""
+    click.echo(f"sockproxy: {line}", err=True)
 
 
 def show_json(kind: str, **fields: Any) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import time
+from types import FrameType
 
 import click
 
@@ -86,9 +88,13 @@ def proxy(
     """Run a TCP proxy whose bytes stay in the kernel.
 
     SIGTERM or Ctrl-C stops accepting and lets connections finish within --grace; a
-    second one ends them now. What cannot be accelerated is relayed with splice(2), and
-    'sockproxy connections' says why; so is all, on a kernel where 'sockproxy doctor' finds
-    the splice off.
+    second one ends them now. The exit status is 0 then; 128 and the signal's number for one
+    that comes before anything was done. SIGHUP does nothing.
+
+    What cannot be accelerated is relayed with splice(2), and 'sockproxy connections' says
+    why; so is all, on a kernel where 'sockproxy doctor' finds the splice off. Where nobody has
+    found out since the boot it relays until that is done, in the background, and then
+    accelerates the connections that come.
     """
     if budget < 4096 or budget > 1 << 30:
         raise UsageError("--budget", hint="choose from 4KiB to 1GiB")
@@ -120,13 +126,16 @@ def proxy(
 
 
 def _serve(served: Proxy) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: served.stop())
+    signal.signal(signal.SIGHUP, _on_hangup)
     control = Control(served)
     try:
         served.open()
         control.open()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: served.stop())
         path = "accelerated" if served.engine.kernel is not None else "relaying in user space"
+        if served.may_accelerate:
+            path += f" for now: {served.engine.why_not}"
         for address in served.listening:
             _log(f"{served.options.name}: listening on {address}, {path}")
         served.run()
@@ -135,12 +144,21 @@ def _serve(served: Proxy) -> None:
         served.close()
 
 
+def _on_hangup(_number: int, _frame: FrameType | None) -> None:
+    # Not by print(), in the midst of which a signal may come.
+    with contextlib.suppress(OSError):
+        os.write(2, _stamped("SIGHUP does nothing: there is nothing to reload").encode())
+
+
 def _log(line: str) -> None:
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
     try:
-        print(f"{stamp} {line}", file=sys.stderr, flush=True)
+        print(_stamped(line), end="", file=sys.stderr, flush=True)
     except OSError:
         pass  # a log that cannot be written must not end the connections
+
+
+def _stamped(line: str) -> str:
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {line}\n"
 
 
 def _silent(_line: str) -> None:

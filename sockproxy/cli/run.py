@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from sockproxy.cli.attach import RULES, bypass_options, read_options
+from sockproxy.cli.output import tell
 from sockproxy.controller.run import run as run_command
+from sockproxy.controller.verdicts import silent
 from sockproxy.errors import UsageError
 from sockproxy.units import format_size
 
@@ -42,11 +44,11 @@ def run(words: tuple[str, ...], quiet: bool, **given: object) -> int:
 
     When CMD ends, what it left running is ended too, and nothing is left behind. The exit
     status is that of CMD, which is run by plain TCP where 'sockproxy doctor' finds the bypass
-    off. NAME is that of 'status' and 'connections' [default: run-PID].
+    off or cannot find out. NAME is that of 'status' and 'connections' [default: run-PID].
     """
     name, argv = _split(words)
     options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
-    ran = run_command(name, options, argv)
+    ran = run_command(name, options, argv, silent if quiet else tell)
     if not quiet:
         if ran.why_not:
             click.echo(f"sockproxy: {name}: by plain TCP: {ran.why_not}", err=True)

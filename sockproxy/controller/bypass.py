@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sockproxy.cgroup import Cgroup, find_by_id, find_mount
 from sockproxy.controller.left_alone import listening, must_be_left_alone
 from sockproxy.controller.mechanisms import BYPASS, OBSERVE
-from sockproxy.controller.verdicts import verdict, why_off
-from sockproxy.errors import PermissionDenied, SockproxyError, Unsupported, UsageError
+from sockproxy.controller.verdicts import find_out, silent, verdict, why_off
+from sockproxy.errors import PermissionDenied, SockproxyError, Undecided, Unsupported, UsageError
 from sockproxy.kernel import pins
 from sockproxy.kernel.attach import CONNECTIONS, create
 from sockproxy.kernel.bypass import MOST_RULES, Bypass, Settings
@@ -27,6 +27,7 @@ __all__ = ["Attached", "BypassOptions", "Detached", "attach", "detach", "is_orph
 SYSTEMD_TIME = 10.0  # seconds that systemd has to answer
 POLL = 0.01  # seconds between two looks at what drains
 SMALLEST_BUDGET = 4096
+TRY_AGAIN = "connections stay plain TCP; try again, or --force to do it without proof"
 
 names = pins.names
 
@@ -75,11 +76,16 @@ class Detached:
     unseen: int = 0
 
 
-def attach(name: str, cgroup: Path, options: BypassOptions) -> Attached:
+def attach(
+    name: str, cgroup: Path, options: BypassOptions, tell: Callable[[str], None] = silent
+) -> Attached:
     """Attach NAME to a cgroup, or give the NAME that is attached there other options.
 
-    Where doctor finds the bypass off, it only observes. Raises UsageError and its kin, and
-    Unsupported where not even that is to be had; nothing is left behind then.
+    tell: receives lines while doctor, which nobody has asked since the boot, takes its time.
+
+    Where doctor finds the bypass off, it only observes. Raises UsageError and its kin,
+    Unsupported where not even that is to be had, and Undecided where that could not be found
+    out; nothing is left behind then.
     """
     pins.check_name(name)
     if len(options.rules) > MOST_RULES:
@@ -89,7 +95,7 @@ def attach(name: str, cgroup: Path, options: BypassOptions) -> Attached:
     group = Cgroup(cgroup)
     if find_mount() not in (cgroup, *cgroup.parents) or not cgroup.is_dir():
         raise UsageError(f"cgroup {cgroup}", hint=f"name a directory of {find_mount()}")
-    mode, why_not = _allowed_mode(options)
+    mode, why_not = _allowed_mode(options, tell)
     rules = tuple(options.rules)
     left_alone = must_be_left_alone(proved=not options.force)
     programs = tuple(sorted({*options.programs, *left_alone}))
@@ -120,23 +126,30 @@ def attach(name: str, cgroup: Path, options: BypassOptions) -> Attached:
     return Attached(False, mode is Mode.OBSERVE, why_not)
 
 
-def _allowed_mode(options: BypassOptions) -> tuple[Mode, str]:
+def _allowed_mode(options: BypassOptions, tell: Callable[[str], None]) -> tuple[Mode, str]:
     """What this kernel may be asked for, and why not for what was."""
-    asked = Mode.OBSERVE if options.observe else Mode.BYPASS
-    if options.force:
-        return asked, ""
-    why_not = "" if options.observe else why_off(BYPASS)
-    if asked is Mode.BYPASS and not why_not:
-        return asked, ""
-    if why_none := why_off(OBSERVE):
-        if verdict(OBSERVE).lacks_rights:
-            raise PermissionDenied(f"attach a bypass: {why_none}", hint="run as root")
-        raise Unsupported(
-            f"attach a bypass: {why_not or why_none}",
-            hint="connections stay plain TCP; 'sockproxy doctor' tells more, and --force tries it"
-            " all the same",
-        )
-    return Mode.OBSERVE, why_not
+    if not options.force:
+        find_out((BYPASS, OBSERVE), tell)
+    asked = OBSERVE if options.observe else BYPASS
+    mode = Mode.OBSERVE if options.observe else Mode.BYPASS
+    if options.force or not (why_not := why_off(asked)):
+        return mode, ""
+    found, doing = verdict(asked), f"attach a bypass: {why_not}"
+    # Where nobody knows it must not observe: it would for ever, as there is none to ask again.
+    if found.known and asked is BYPASS:
+        if not (why_none := why_off(OBSERVE)):
+            return Mode.OBSERVE, why_not
+        if not verdict(OBSERVE).known:
+            found, doing = verdict(OBSERVE), f"{doing}; {why_none}"
+    if not found.known:
+        raise Undecided(doing, hint=TRY_AGAIN)
+    if found.lacks_rights:
+        raise PermissionDenied(doing, hint="run as root")
+    raise Unsupported(
+        doing,
+        hint="connections stay plain TCP; 'sockproxy doctor' tells more, and --force tries it"
+        " all the same",
+    )
 
 
 def detach(name: str, timeout: float) -> Detached:

@@ -9,32 +9,14 @@ import time
 from collections.abc import Callable
 
 from sockproxy.controller.loop import EventLoop
-from sockproxy.controller.mechanisms import SPLICE, VERDICT_ONLY
 from sockproxy.controller.pair import Pair
 from sockproxy.controller.pump import Pipes
-from sockproxy.controller.verdicts import why_off
-from sockproxy.errors import SockproxyError
-from sockproxy.kernel import SockmapKernel, SpliceKernel
+from sockproxy.kernel import SpliceKernel
 
-__all__ = ["MIB", "Engine", "Totals", "open_kernel"]
+__all__ = ["MIB", "Engine", "Totals"]
 
 MIB = 1 << 20
 SWEEP = 0.5  # seconds between looks at idle pairs
-
-
-def open_kernel(
-    pairs: int, *, parser: bool = True, force: bool = False
-) -> tuple[SpliceKernel | None, str]:
-    """A kernel for so many pairs; or none, and why this machine cannot have one.
-
-    force: take one even where doctor found that it is not exact.
-    """
-    try:
-        if not force and (why := why_off(SPLICE if parser else VERDICT_ONLY)):
-            return None, why
-        return SockmapKernel(2 * pairs, parser=parser), ""
-    except SockproxyError as error:
-        return None, str(error)
 
 
 class Totals:
@@ -60,7 +42,7 @@ class Totals:
 class Engine:
     """Pairs and what they share. All but `loop.call` belongs to the loop's thread.
 
-    kernel: None to relay everything in user space; `why_not` then says why.
+    kernel: None to relay everything in user space, until use(); `why_not` then says why.
     budget: bytes per direction.
     eager: redirect whatever comes, not conversations alone.
     idle_timeout: seconds without a byte either way after which a pair is aborted.
@@ -87,9 +69,15 @@ class Engine:
         self._activity: dict[int, tuple[int, float]] = {}
         self._by_slot: dict[int, Pair] = {}
         if kernel is not None:
-            self.loop.watch(kernel.hold_events(), select.EPOLLIN, self._on_holds)
+            self.use(kernel)
         if idle_timeout is not None:
             self.loop.later(SWEEP, self._sweep)
+
+    def use(self, kernel: SpliceKernel) -> None:
+        """Have a kernel for the pairs that are added from now on; those before it stay as they
+        are. It is closed with the engine."""
+        self.kernel, self.why_not = kernel, ""
+        self.loop.watch(kernel.hold_events(), select.EPOLLIN, self._on_holds)
 
     def add(
         self, client: socket.socket, upstream: socket.socket, on_end: Callable[[Pair], None]

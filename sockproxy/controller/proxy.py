@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from sockproxy.cgroup import Cgroup, create_owned, sweep
+from sockproxy.controller.acceleration import Acceleration
 from sockproxy.controller.connect import Connector
-from sockproxy.controller.engine import MIB, Engine, open_kernel
+from sockproxy.controller.engine import MIB, Engine
+from sockproxy.controller.enrolment import Enrolment
 from sockproxy.controller.loop import Timer
-from sockproxy.controller.mechanisms import ENROL
 from sockproxy.controller.pair import Pair
-from sockproxy.controller.verdicts import why_off
-from sockproxy.errors import SockproxyError, Unsupported
+from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address, format_address, original_destination
 from sockproxy.net.tcp import close_with_reset, set_keepalive, spare_pacing
 
@@ -76,11 +75,9 @@ class Proxy:
         self.started = time.time()
         self.listening: list[Address] = []
         self.engine: Engine
-        self.why_no_cgroup = ""
         self.refused = 0
         """Clients reset because no upstream took them."""
         self._log, self._trace = log, trace
-        self._cgroup: Cgroup | None = None
         self._listeners: list[socket.socket] = []
         self._accepting = False
         self._connecting: dict[socket.socket, Connector] = {}
@@ -88,60 +85,65 @@ class Proxy:
         self._stops = 0
         self._grace: Timer | None = None
         self._opened = False
+        self._acceleration: Acceleration | None = None
+        self._enrolment: Enrolment | None = None
 
     # -- opening and closing ------------------------------------------------------------
 
     def open(self) -> None:
-        """Enter a cgroup, load the programs, bind. Raises SockproxyError; undoes itself."""
+        """Enter a cgroup, bind, load the programs if it is known that they may be used.
+
+        Waits for nobody. Raises SockproxyError; undoes itself.
+        """
+        options = self.options
         try:
             self._raise_descriptor_limit()
-            self._open_engine()
-            for address in self.options.listen:
+            self.engine = Engine(
+                None, budget=options.budget, eager=options.eager,
+                idle_timeout=options.idle_timeout,
+            )  # fmt: skip
+            self._opened = True
+            if not options.relay:
+                self._prepare_acceleration()
+            for address in options.listen:
                 self._listeners.append(self._bind(address))
+            if self._acceleration is not None:
+                self._acceleration.begin()
             self._accept_again()
         except BaseException:
             self.close()
             raise
 
-    def _open_engine(self) -> None:
+    def _prepare_acceleration(self) -> None:
         options = self.options
-        kernel, why_not = None, "relay asked for"
-        if not options.relay:
-            # Sockets that wait to be accepted have a slot as well.
-            kernel, why_not = open_kernel(
-                options.max_connections + BACKLOG, parser=options.parser, force=options.force
-            )
-            if kernel is None:
-                self._log(f"relaying in user space: {why_not}")
-        self.engine = Engine(
-            kernel,
-            why_not=why_not,
-            budget=options.budget,
-            eager=options.eager,
-            idle_timeout=options.idle_timeout,
+        self._enrolment = Enrolment(
+            self.engine.loop, options.name, force=options.force, log=self._log
         )
-        self._opened = True
-        if kernel is not None:
-            try:
-                if not options.force and (why := why_off(ENROL)):
-                    raise Unsupported(why)
-                self._enter_cgroup()
-            except SockproxyError as error:
-                # Sockets are then enrolled one by one, when they are paired.
-                self.why_no_cgroup = str(error)
-                self._log(f"no cgroup of its own: {error}")
+        self._acceleration = Acceleration(
+            self.engine,
+            # Sockets that wait to be accepted have a slot as well.
+            options.max_connections + BACKLOG,
+            parser=options.parser,
+            force=options.force,
+            came=self._enrolment.begin,
+            log=self._log,
+        )
+        if self._acceleration.may_come:
+            self._enrolment.enter()
 
-    def _enter_cgroup(self) -> None:
-        """Sockets opened from here on are enrolled by sock_ops as they are established."""
-        assert self.engine.kernel is not None
-        sweep()
-        self._cgroup = create_owned(self.options.name)
-        self._cgroup.enter()
-        fd = self._cgroup.open()
-        try:
-            self.engine.kernel.watch_cgroup(fd)
-        finally:
-            os.close(fd)
+    @property
+    def may_accelerate(self) -> bool:
+        """Whether it relays only for now."""
+        if self._acceleration is None or self.engine.kernel is not None:
+            return False
+        return self._acceleration.may_come
+
+    @property
+    def why_no_cgroup(self) -> str:
+        """Why sockets are enrolled one by one, when they are paired; "" where they are not."""
+        if self._enrolment is None or self.engine.kernel is None:
+            return ""
+        return self._enrolment.why_not
 
     def _raise_descriptor_limit(self) -> None:
         need = DESCRIPTORS_PER_PAIR * self.options.max_connections + SPARE_DESCRIPTORS
@@ -185,23 +187,27 @@ class Proxy:
             connector.cancel()
             close_with_reset(client)
         self._connecting.clear()
+        if self._acceleration is not None and self._enrolment is not None:
+            self._acceleration.close()
+            self._enrolment.stop()
         if self._opened:
             self._opened = False
             self.engine.close()
-        if self._cgroup is not None:
-            cgroup, self._cgroup = self._cgroup, None
-            cgroup.remove()
+        if self._enrolment is not None:
+            self._enrolment.leave()
 
     # -- serving ---------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Serve until stopped."""
-        self.engine.loop.run()
+        """Serve until stopped, which may have been before."""
+        if not self._stops:
+            self.engine.loop.run()
 
     def stop(self) -> None:
         """From a signal handler: the first call lets pairs finish, the second ends now."""
         self._stops += 1
-        self.engine.loop.call(self._end_now if self._stops > 1 else self._end_gently)
+        if self._opened:
+            self.engine.loop.call(self._end_now if self._stops > 1 else self._end_gently)
 
     def _end_gently(self) -> None:
         self._close_listeners()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 from sockproxy.cgroup import Cgroup, create_owned, sweep
 from sockproxy.controller.bypass import BypassOptions, attach, detach, is_orphaned, names
 from sockproxy.controller.bypass_view import bypass_status
-from sockproxy.errors import Unsupported, UsageError
+from sockproxy.controller.verdicts import silent
+from sockproxy.errors import Undecided, Unsupported, UsageError
 
 __all__ = ["Ran", "run"]
 
@@ -36,8 +37,12 @@ class Ran:
     why_not: str = ""
 
 
-def run(name: str, options: BypassOptions, argv: Sequence[str]) -> Ran:
+def run(
+    name: str, options: BypassOptions, argv: Sequence[str], tell: Callable[[str], None] = silent
+) -> Ran:
     """Run `argv`, and end what it leaves running; by plain TCP where no bypass is to be had.
+
+    tell: as attach() has it.
 
     Raises UsageError when NAME is attached already or there is no such command.
     """
@@ -51,8 +56,8 @@ def run(name: str, options: BypassOptions, argv: Sequence[str]) -> Ran:
     group = create_owned(f"run-{name}")
     try:
         try:
-            why_not = attach(name, group.path, options).why_not
-        except Unsupported as error:
+            why_not = attach(name, group.path, options, tell).why_not
+        except (Unsupported, Undecided) as error:
             if options.force:
                 raise
             return Ran(_run_and_end(group, argv), None, error.failure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import socket
 import threading
@@ -11,13 +10,15 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Literal
 
-from sockproxy.controller.engine import MIB, Engine, open_kernel
+from sockproxy.controller.acceleration import Acceleration
+from sockproxy.controller.engine import MIB, Engine
 from sockproxy.controller.pair import Pair
 from sockproxy.controller.stats import PairStats
 from sockproxy.errors import SockproxyError, UsageError
 
 __all__ = ["Splice", "Splicer"]
 
+LONGEST_WAIT = 180.0  # seconds; doctor has an end of its own before
 Side = Literal["forward", "backward"]
 
 
@@ -42,6 +43,8 @@ class Splice:
         return self._done.result(timeout)
 
     def __await__(self) -> Generator[None, None, PairStats]:
+        import asyncio  # here, as it takes longer to import than all else, and few need it
+
         # shield: to cancel one who waits must not end the splice for the others.
         return asyncio.shield(asyncio.wrap_future(self._done)).__await__()
 
@@ -111,8 +114,12 @@ class Splicer:
     parser: False for the verdict-only path, for measurements: it is neither exact nor
         bounded (docs/decisions/0002-parser-path.md), and so takes force.
     force: True to use what loads even where `sockproxy doctor` found it off.
+    wait: the first splicer after a boot has doctor find out what the kernel can do, which
+        takes some seconds, and up to a minute on a busy machine. False not to wait for that:
+        pairs are relayed meanwhile. Either way one that has not found out asks again in the
+        background, and accelerates the pairs that are made after that.
 
-    Where the machine cannot accelerate, pairs are relayed and `why_not` says why.
+    Where the machine cannot accelerate, or not yet, pairs are relayed and `why_not` says why.
     """
 
     def __init__(
@@ -124,21 +131,36 @@ class Splicer:
         eager: bool = False,
         parser: bool = True,
         force: bool = False,
+        wait: bool = True,
     ) -> None:
         if pairs < 1 or budget < 4096:
             raise UsageError("a splicer needs at least 1 pair and a budget of 4096 bytes")
-        kernel, self.why_not = (
-            (None, "relay asked for") if relay else open_kernel(pairs, parser=parser, force=force)
+        self._engine = Engine(None, budget=budget, eager=eager)
+        tried = threading.Event()
+        self._acceleration = Acceleration(
+            self._engine, pairs, parser=parser, force=force, tried=tried.set
         )
-        self._engine = Engine(kernel, why_not=self.why_not, budget=budget, eager=eager)
         self._thread = threading.Thread(target=self._engine.loop.run, name="splicer", daemon=True)
-        self._thread.start()
         self._closed = False
+        try:
+            if not relay:
+                self._acceleration.begin()
+            self._thread.start()
+            if wait and not relay:
+                tried.wait(LONGEST_WAIT)
+        except BaseException:  # Ctrl-C, while it waits
+            self.close()
+            raise
 
     @property
     def accelerated(self) -> bool:
-        """Whether this machine accelerates at all."""
+        """Whether this machine accelerates the pairs that are made now."""
         return self._engine.kernel is not None
+
+    @property
+    def why_not(self) -> str:
+        """Why it does not; "" where it does."""
+        return self._engine.why_not
 
     def splice(self, a: socket.socket, b: socket.socket) -> Splice:
         """Move bytes between two connected stream sockets until both directions end.
@@ -164,8 +186,10 @@ class Splicer:
         """Reset what still runs and release everything. Closing twice is allowed."""
         if not self._closed:
             self._closed = True
-            self._engine.loop.stop()
-            self._thread.join()
+            if self._thread.ident is not None:
+                self._engine.loop.stop()
+                self._thread.join()
+            self._acceleration.close()
             self._engine.close()
 
     def __enter__(self) -> Splicer:

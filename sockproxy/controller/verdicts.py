@@ -1,37 +1,38 @@
 """Whether a mechanism is on, on with limits, or off on this kernel: what doctor found, kept.
 
-Each mechanism is proved before it is used. What was found is kept in a file until the next
-boot, for this kernel and this build of programs and probes; where there is none, doctor is run.
+Each mechanism is proved before it is used. What was found of one is kept in a file until the
+next boot, for this kernel and this build of programs and probes; where there is nothing, doctor
+is run. What could not be found out is not kept, and is neither on nor off.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import stat
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sockproxy.controller.mechanisms import MECHANISMS
+from sockproxy.controller.examination import ENOUGH, Examination
+from sockproxy.controller.mechanisms import MECHANISMS, together
 from sockproxy.controller.runtime import runtime_root
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel.objects import read_object
-from sockproxy.libbpf import missing_capabilities, version
+from sockproxy.libbpf import version
+from sockproxy.libbpf.rights import missing_capabilities
 
-__all__ = ["RIGHTS", "Verdict", "keep", "kept_at", "verdict", "why_off"]
+__all__ = ["RIGHTS", "Verdict", "find_out", "forget", "keep", "kept", "kept_at", "learn",
+           "silent", "verdict", "why_off"]  # fmt: skip
 
-DOCTOR_TIME = 60.0  # seconds; it has an end of its own long before
 RIGHTS = "capabilities"  # the name of that probe
 OBJECTS = ("splice.bpf.o", "bypass.bpf.o")
-PACKAGE = Path(__file__).resolve().parents[1]
+PROBES = Path(__file__).resolve().parent / "doctor"
+UNKNOWN_HOLDS = 60.0  # seconds in which one process does not ask again
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,24 @@ class Verdict:
     """Of one mechanism.
 
     failed: the failed probes that it needs, and what each found. limits: other failed probes,
-    and what the mechanism does not do because of each.
+    and what the mechanism does not do because of each. unknown: probes that it needs of which
+    nothing was found out, and why not. lasts: whether it holds until the next boot.
     """
 
     failed: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, str] = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    lasts: bool = True
 
     @property
     def on(self) -> bool:
         """Whether it can be used, with its limits if it has any."""
-        return not self.failed
+        return not self.failed and not self.unknown
+
+    @property
+    def known(self) -> bool:
+        """Whether it was found out; if not it is neither on nor off."""
+        return bool(self.failed) or not self.unknown
 
     @property
     def lacks_rights(self) -> bool:
@@ -57,53 +66,129 @@ class Verdict:
 
     @property
     def why_off(self) -> str:
-        """The probe that switched it off, in words; "" when it is on."""
-        for name, found in self.failed.items():
-            others = len(self.failed) - 1
+        """The probe that switched it off, or found nothing out, in words; "" when it is on."""
+        for name, found in (self.failed or self.unknown).items():
+            others = len(self.failed or self.unknown) - 1
             return f"{name}: {found}" + (f" (and {others} more)" if others else "")
         return ""
 
 
+_found: dict[str, tuple[Verdict, float]] = {}
+"""What this process knows, each until a moment of time.monotonic()."""
+
+
+def kept(mechanism: str) -> Verdict | None:
+    """What is known of it without asking doctor, if anything is."""
+    if (found := _remembered(mechanism)) is None:
+        learn(_read())
+        found = _remembered(mechanism)
+    return found
+
+
 def verdict(mechanism: str) -> Verdict:
-    """What holds for a mechanism; runs doctor when nobody did since the last boot."""
-    return _verdicts()[mechanism]
+    """What holds for a mechanism; has doctor find out what nobody did since the last boot."""
+    if (found := kept(mechanism)) is None:
+        find_out(together(mechanism))
+        found = _remembered(mechanism)
+    return found or _no_answer("no answer")
 
 
 def why_off(mechanism: str) -> str:
     """Why a mechanism must not be used here, as a phrase; "" when it may."""
     found = verdict(mechanism)
-    return "" if found.on else f"{mechanism} is off on this kernel: {found.why_off}"
+    if found.on:
+        return ""
+    if not found.known:
+        return f"could not find out whether {mechanism} is safe here: {found.why_off}"
+    where = "for want of rights" if found.lacks_rights else "on this kernel"
+    return f"{mechanism} is off {where}: {found.why_off}"
 
 
-@cache
-def _verdicts() -> dict[str, Verdict]:
-    found = _read()
-    if found is None:
-        with _one_at_a_time():  # services that start at once wait for the first one's
-            found = _read() or _ask_doctor()
-    return found
+def silent(line: str) -> None:
+    """Tell nobody."""
+
+
+def find_out(mechanisms: Iterable[str], tell: Callable[[str], None] = silent) -> None:
+    """Have doctor find out about those that are not known yet; a minute is the most it takes.
+
+    It is run apart: its probes fork, which a program with threads must not.
+
+    tell: receives a line for each thing that takes long.
+    """
+    if not (asked := [each for each in mechanisms if kept(each) is None]):
+        return
+    tell("finding out what this kernel can do, once for each boot")
+    why = "no answer"
+    try:
+        with contextlib.closing(Examination(asked)) as examination:
+            for said in examination.said_within(ENOUGH):
+                if "told" in said:
+                    tell(said["told"])
+                learn(read_verdicts(said))
+            why = examination.why_no_answer()
+    except OSError as error:
+        why = f"it cannot be started: {error.strerror}"
+    learn({each: _no_answer(why) for each in asked if _remembered(each) is None})
+
+
+def learn(verdicts: Mapping[str, Verdict]) -> None:
+    """Know these from now on: what was found out for good, the rest for a minute."""
+    soon = time.monotonic() + UNKNOWN_HOLDS
+    for name, each in verdicts.items():
+        if each.known or name not in _found or not _found[name][0].known:
+            _found[name] = (each, float("inf") if each.known else soon)
+
+
+def forget() -> None:
+    """Know nothing but what is kept."""
+    _found.clear()
+
+
+def _remembered(mechanism: str) -> Verdict | None:
+    found, until = _found.get(mechanism, (None, 0.0))
+    return found if time.monotonic() < until else None
+
+
+def _no_answer(why: str) -> Verdict:
+    return Verdict(unknown={"doctor": why}, lasts=False)
+
+
+def read_verdicts(document: Any) -> dict[str, Verdict]:
+    """The verdicts in a document that has some; none where it has another shape."""
+    try:
+        return {
+            name: Verdict(each["failed"], each["limits"], each["unknown"], each["lasts"])
+            for name, each in document["verdicts"].items()
+            if name in MECHANISMS
+        }
+    except (KeyError, TypeError, AttributeError):  # no verdicts; or of another version of us
+        return {}
 
 
 def keep(verdicts: Mapping[str, Verdict]) -> Path | None:
-    """Keep what was found until the next boot; where, or None if it could not be written."""
+    """Keep those that last until the next boot; where, or None if nothing could be kept.
+
+    What was kept of others stays.
+    """
     place = kept_at()
-    if place is None:
+    lasting = {name: each for name, each in verdicts.items() if each.lasts and each.known}
+    if place is None or not lasting:
         return None
     try:
         of = _identity()
     except SockproxyError:  # without libbpf, or our objects
         return None
-    document = {"of": of, "verdicts": {name: asdict(each) for name, each in verdicts.items()}}
+    all_kept = {name: asdict(each) for name, each in (_read() | lasting).items()}
     aside = place.with_name(f"{place.name}.{os.getpid()}")
     try:
         with open(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            json.dump(document, file)
+            json.dump({"of": of, "verdicts": all_kept}, file)
         aside.rename(place)
     except OSError:
         with contextlib.suppress(OSError):
             aside.unlink()
         return None
-    _verdicts.cache_clear()
+    forget()
     return place
 
 
@@ -114,82 +199,29 @@ def kept_at() -> Path | None:
     return None
 
 
-def _read() -> dict[str, Verdict] | None:
+def _read() -> dict[str, Verdict]:
     """What was kept, if it is of this boot, this kernel, these programs and these rights."""
     place = kept_at()
     if place is None:
-        return None
+        return {}
     try:
         with open(os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)) as file:
             about = os.fstat(file.fileno())
             writable = about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
             if about.st_uid not in (0, os.geteuid()) or writable:
-                return None
+                return {}
             document = json.load(file)
         if document["of"] != _identity():
-            return None
-        kept = document["verdicts"]
-        return {name: Verdict(kept[name]["failed"], kept[name]["limits"]) for name in MECHANISMS}
+            return {}
+        return read_verdicts(document)
     except (OSError, ValueError, KeyError, TypeError, SockproxyError):
-        return None
-
-
-@contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    place = kept_at()
-    try:
-        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-        lock = os.open(place.with_suffix(".lock"), flags, 0o600) if place else None
-    except OSError:
-        lock = None  # a file system that is read-only: then each for itself
-    try:
-        if lock is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        if lock is not None:
-            os.close(lock)
-
-
-def _ask_doctor() -> dict[str, Verdict]:
-    """Run it apart: its probes fork, which a program with threads must not.
-
-    Where it gives no answer nothing is proved, and so all is off.
-    """
-    # -P: not from the working directory, which may be anybody's.
-    argv = [sys.executable, "-P", "-m", "sockproxy", "doctor", "--json"]
-    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
-    try:
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=DOCTOR_TIME, cwd="/",
-            stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": path},
-        )  # fmt: skip
-        return _parse(json.loads(done.stdout))
-    except OSError as error:
-        why = str(error)
-    except subprocess.TimeoutExpired:
-        why = f"no answer in {DOCTOR_TIME:g} s"
-    except (ValueError, KeyError, TypeError):
-        why = "no answer"
-    return dict.fromkeys(MECHANISMS, Verdict({"doctor": why}))
-
-
-def _parse(told: Mapping[str, Any]) -> dict[str, Verdict]:
-    """The verdicts in what `doctor --json` prints."""
-    found = {each["name"]: each["found"] for each in told["checks"]}
-    return {
-        name: Verdict(
-            {each: found[each] for each in told["mechanisms"][name]["failed"]},
-            told["mechanisms"][name]["limited_by"],
-        )
-        for name in MECHANISMS
-    }
+        return {}
 
 
 def _identity() -> dict[str, Any]:
     """What the findings hold for. Raises SockproxyError."""
     probes = hashlib.sha256()
-    for source in sorted((PACKAGE / "controller" / "doctor").rglob("*.py")):
+    for source in sorted(PROBES.rglob("*.py")):
         probes.update(source.read_bytes())
     return {
         "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),

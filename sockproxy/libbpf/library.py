@@ -18,8 +18,8 @@ ffi: Any = _binding.ffi
 SONAME = "libbpf.so.1"
 
 _NO_PERMISSION = (errno.EPERM, errno.EACCES)
+_HARDENED = "root has all rights here: lockdown, a security module or a seccomp filter refuses it"
 _NOT_THERE = (errno.ENOSYS, errno.EOPNOTSUPP, 524)  # 524: the kernel's own ENOTSUPP
-_REFUSED = "no capability is missing: this kernel's lockdown, LSM or seccomp refuses it"
 _LACKING = "docs/kernels.md names kernels that take it"
 
 
@@ -54,10 +54,9 @@ def failure(doing: str, number: int, log: str | None = None) -> SockproxyError:
     """
     if number in _NO_PERMISSION and not log:
         if missing := missing_capabilities():
-            return PermissionDenied(
-                doing, errno=number, hint=f"run as root, or with {', '.join(missing)}"
-            )
-        return Unsupported(doing, errno=number, hint=_REFUSED)
+            lack = f"missing: {', '.join(missing)}; run as root"
+            return PermissionDenied(doing, errno=number, hint=lack)
+        return Unsupported(doing, errno=number, hint=_HARDENED)
     if number in _NOT_THERE:
         return Unsupported(doing, errno=number, hint=_LACKING)
     return KernelError(doing, errno=number, hint=_LACKING if log else None, log=log)

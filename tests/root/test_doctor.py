@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
 
 def test_all_is_on_here():
-    done = run_sockproxy("doctor", timeout=60)
+    done = run_sockproxy("doctor", timeout=150)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "splice: on" in done.stdout
     off = [line for line in done.stdout.splitlines() if ": off" in line]
@@ -26,7 +26,7 @@ def test_all_is_on_here():
 
 @pytest.fixture(scope="module")
 def report():
-    return json.loads(run_sockproxy("doctor", "--json", timeout=60).stdout)
+    return json.loads(run_sockproxy("doctor", "--json", timeout=150).stdout)
 
 
 def test_limits_are_those_that_attach_knows(report):
@@ -48,12 +48,12 @@ def test_json(report):
     harmless = {check["name"] for check in report["checks"] if check["avoided"]}
     assert failed - bugs - harmless == {"exact"}  # which fails everywhere
     assert report["mechanisms"]["splice"] == {
-        "on": True, "failed": [], "limits": [], "limited_by": {},
+        "on": True, "failed": [], "limits": [], "limited_by": {}, "unknown": {},
     }  # fmt: skip
     assert report["mechanisms"]["bypass"]["on"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_nothing(number):
     """Nor a traceback; the fixture of all tests looks for cgroups and pins."""
     argv = [sys.executable, "-u", "-m", "sockproxy", "doctor"]
@@ -64,7 +64,7 @@ def test_a_signal_leaves_nothing(number):
             if "bounded memory" in line:  # and so the next one, a bypass, is being tried
                 break
         doctor.send_signal(number)
-        _, errors = doctor.communicate(timeout=60)
+        _, errors = doctor.communicate(timeout=150)
     assert doctor.returncode in (128 + number, 130)
     assert "Traceback" not in errors
 
@@ -72,6 +72,6 @@ def test_a_signal_leaves_nothing(number):
 def test_a_hasty_doctor_decides_nothing_for_others():
     place = kept_at()
     before = place.read_bytes()
-    told = json.loads(run_sockproxy("doctor", "--json", "--patience", "1ms", timeout=60).stdout)
+    told = json.loads(run_sockproxy("doctor", "--json", "--patience", "1ms", timeout=150).stdout)
     assert told["kept"] is None
     assert place.read_bytes() == before

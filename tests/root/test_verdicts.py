@@ -9,7 +9,7 @@ import pytest
 
 import sockproxy
 from sockproxy.controller.mechanisms import BYPASS, MECHANISMS, OBSERVE, SPLICE
-from sockproxy.controller.verdicts import Verdict, keep, kept_at
+from sockproxy.controller.verdicts import Verdict, forget, keep, kept_at
 from sockproxy.kernel import pins
 from tests.support.bypass import NAME, status
 from tests.support.bypass import sockproxy as command
@@ -35,7 +35,7 @@ def switch_off():
     if before is not None:
         place.write_bytes(before)
         place.chmod(0o600)
-    keep.__globals__["_verdicts"].cache_clear()
+    forget()
 
 
 def attach(group, *options, code=0):

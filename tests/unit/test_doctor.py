@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,10 +13,32 @@ from types import SimpleNamespace
 
 import pytest
 
-from sockproxy.controller.doctor import PROBES, Kind, Probe, examine, sockets, verdicts, versions
+from sockproxy.controller.doctor import (
+    PROBES,
+    Finding,
+    Kind,
+    Probe,
+    examine,
+    latest,
+    machine,
+    outcome,
+    sockets,
+    verdicts,
+    versions,
+)
+from sockproxy.controller.doctor.probe import AGAIN
 from sockproxy.controller.doctor.versions import must_not_be, parse, within
 from sockproxy.controller.mechanisms import BYPASS, ENROL, OBSERVE, SPLICE, VERDICT_ONLY
-from sockproxy.errors import CgroupError, KernelError, PermissionDenied, SockproxyError
+from sockproxy.controller.verdicts import Verdict
+from sockproxy.errors import (
+    CgroupError,
+    KernelError,
+    PermissionDenied,
+    SockproxyError,
+    Unsupported,
+)
+
+examination = sys.modules[examine.__module__]  # its name is the function's too
 
 
 def fail():
@@ -26,18 +49,44 @@ def probe(name, run, *needed_by, **limits):
     return Probe(name, run, "hint", Kind.DOES, needed_by, limits)
 
 
+def lack(error):
+    """A probe's function that raises."""
+
+    def run():
+        raise error
+
+    return run
+
+
+def hang():
+    time.sleep(1000)
+    return ""
+
+
+@pytest.fixture
+def busy(monkeypatch):
+    """A function: whether the machine is to be taken for a busy one."""
+    monkeypatch.setattr(examination, "PAUSE", 0.0)
+
+    def be(value):
+        monkeypatch.setattr(machine.Load, "was_busy", lambda load, pid: value)
+
+    be(False)
+    return be
+
+
 TRIED = (
     probe("good", lambda: "found", SPLICE, BYPASS),
     probe("failing", fail, BYPASS),
     probe("broken", lambda: str(1 // 0), ENROL),
-    probe("hanging", lambda: time.sleep(60) or "", ENROL, OBSERVE),
+    probe("hanging", hang, ENROL, OBSERVE),
     probe("crashing", lambda: os._exit(9), ENROL, VERDICT_ONLY),
-    probe("pointless", lambda: time.sleep(60) or "", ENROL, OBSERVE),
+    probe("pointless", hang, ENROL),
     probe("limiting", fail, **{SPLICE: "slow"}),
 )
 
 
-def test_each_way_to_fail_is_a_finding():
+def test_each_way_to_fail_is_a_finding(busy):
     findings = list(examine(TRIED, seconds=0.5))
     assert [finding.ok for finding in findings] == [True, *[False] * 6]
     assert [finding.found for finding in findings] == [
@@ -46,39 +95,167 @@ def test_each_way_to_fail_is_a_finding():
     ]  # fmt: skip
     assert findings[1].log == "verifier says no"
     assert [finding.advice for finding in findings] == [
-        None, "do this", "hint", "hint", "hint", None, "do this",
+        None, "do this", "hint", AGAIN, "hint", None, "do this",
     ]  # fmt: skip
     found = verdicts(findings)
     assert {name: list(each.failed) for name, each in found.items() if each.failed} == {
-        BYPASS: ["failing"], ENROL: ["broken", "hanging", "crashing"],
-        OBSERVE: ["hanging"], VERDICT_ONLY: ["crashing"],
+        BYPASS: ["failing"], ENROL: ["broken", "crashing"], VERDICT_ONLY: ["crashing"],
     }  # fmt: skip
     assert found[BYPASS].why_off == "failing: it is not there"
-    assert found[ENROL].why_off.endswith("(and 2 more)")
+    assert found[ENROL].why_off.endswith("(and 1 more)")
+    assert (found[OBSERVE].on, found[OBSERVE].known) == (False, False)
     assert found[SPLICE].on
     assert found[SPLICE].limits == {"limiting": "slow"}
 
 
-def test_what_may_be_otherwise_a_minute_later_is_told():
-    def lack(error):
-        raise error
+MOMENTARY = {
+    "memory": KernelError("load", errno=errno.ENOMEM),
+    "no memory": MemoryError(),
+    "files": OSError(errno.EMFILE, "files"),
+    "busy": KernelError("attach", errno=errno.EBUSY),
+    "again": KernelError("fork", errno=errno.EAGAIN),
+    "interrupted": OSError(errno.EINTR, "interrupted"),
+    "late": TimeoutError("timed out"),
+}
+LASTING = {
+    "kernel": KernelError("load", errno=errno.EINVAL),
+    "refused": Unsupported("load", errno=errno.EPERM),
+    "wrong": SockproxyError("received b''"),
+}
+ELSEWHERE = {
+    "cgroup": CgroupError("make it", errno=errno.EROFS),
+    "rights": PermissionDenied("load", errno=errno.EPERM),
+    "path": OSError(errno.ENOENT, "not there"),
+}
 
-    tried = [
-        probe("cgroup", lambda: lack(CgroupError("make it", errno=errno.EROFS)), SPLICE),
-        probe("memory", lambda: lack(KernelError("load", errno=errno.ENOMEM)), SPLICE, BYPASS),
-        probe("files", lambda: lack(OSError(errno.EMFILE, "files")), SPLICE, ENROL),
-        probe("hanging", lambda: time.sleep(60) or "", SPLICE, OBSERVE),
-        probe("kernel", lambda: lack(KernelError("load", errno=errno.EINVAL)), VERDICT_ONLY),
-    ]
-    findings = list(examine(tried, seconds=0.5))
-    assert not any(finding.ok for finding in findings)
-    assert [finding.lasts for finding in findings] == [False, False, False, False, True]
+
+def tried(errors):
+    """What comes of a probe for each error, once."""
+    return list(examine([probe(name, lack(each), BYPASS) for name, each in errors.items()], 10))
+
+
+@pytest.mark.parametrize(
+    ("errors", "conclusive", "lasts"),
+    [(MOMENTARY, False, False), (LASTING, True, True), (ELSEWHERE, True, False)],
+    ids=["of the moment", "of the kernel", "of this process"],
+)
+def test_what_a_failure_says(errors, conclusive, lasts):
+    for name, error in errors.items():
+        (finding,) = tried({name: error})
+        assert (finding.ok, finding.conclusive, finding.lasts) == (False, conclusive, lasts), name
+        found = verdicts([finding])[BYPASS]
+        assert (found.known, found.lasts) == (conclusive, lasts), name
+
+
+def test_a_refusal_behind_a_filter_is_not_kept(monkeypatch):
+    monkeypatch.setattr(outcome, "is_filtered", lambda: True)
+    (finding,) = tried({"refused": Unsupported("load", errno=errno.EPERM)})
+    assert (finding.conclusive, finding.lasts) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("number", "conclusive"),
+    [(signal.SIGSEGV, True), (signal.SIGABRT, True), (signal.SIGKILL, False),
+     (signal.SIGTERM, False), (signal.SIGXCPU, False)],
+)  # fmt: skip
+def test_a_crash_is_a_finding_and_to_be_killed_is_none(number, conclusive):
+    """The kernel kills by SIGKILL when memory is short."""
+
+    def die():
+        signal.signal(number, signal.SIG_DFL) if number != signal.SIGKILL else None
+        os.kill(os.getpid(), number)
+        return ""
+
+    (finding,) = examine([probe("dies", die, BYPASS)])
+    assert signal.Signals(number).name in finding.found
+    assert (finding.ok, finding.conclusive) == (False, conclusive)
+
+
+def test_no_room_for_a_process_is_of_the_moment(monkeypatch):
+    def refuse(*_):
+        raise BlockingIOError(errno.EAGAIN, "no")
+
+    monkeypatch.setattr(examination, "apart", refuse)
+    (finding,) = examine([probe("good", lambda: "found", SPLICE)])
+    assert (finding.ok, finding.conclusive, finding.lasts) == (False, False, False)
+
+
+def test_what_was_not_found_out_is_tried_again_with_more_patience(busy, tmp_path):
+    """And the later finding holds; what is known is not tried again."""
+    marks = tmp_path / "marks"
+
+    def once_late():
+        with marks.open("a") as file:
+            file.write(f"{sockets.patience()} ")
+        if len(marks.read_text().split()) == 1:
+            raise TimeoutError("timed out")
+        return "found"
+
+    late = probe("late", once_late, BYPASS)
+    findings = list(examine([late, probe("good", lambda: "found", BYPASS)], 4.0, passes=3))
+    assert [(each.probe.name, each.ok) for each in findings] == [
+        ("late", False), ("good", True), ("late", True),
+    ]  # fmt: skip
+    first, second = map(float, marks.read_text().split())
+    assert second == 2 * first
+    assert verdicts(findings)[BYPASS] == Verdict()
+    assert [each.found for each in latest(findings)] == ["found", "found"]
+
+
+def test_a_stall_that_comes_again_is_the_kernels_unless_the_machine_is_busy(busy):
+    stalls = [probe("stalls", lack(TimeoutError("timed out")), BYPASS)]
+    *_, last = examine(stalls, 4.0, passes=3)
+    assert (last.conclusive, last.lasts) == (True, True)
+    assert last.found == "timed out, again, and the machine is not busy"
+    busy(True)
+    findings = list(examine(stalls, 4.0, passes=3))
+    assert [each.conclusive for each in findings] == [False] * 3
+    assert findings[-1].found == "timed out: this machine is busy"
+
+
+def test_what_is_off_by_then_is_not_tried_again(busy):
+    findings = list(
+        examine([probe("hangs", hang, BYPASS), probe("fails", fail, BYPASS)], 0.3, passes=3)
+    )
+    assert [(each.probe.name, each.tried) for each in findings] == [
+        ("hangs", True), ("fails", True), ("hangs", False),
+    ]  # fmt: skip
+    found = verdicts(findings)[BYPASS]
+    assert (list(found.failed), found.known, found.lasts) == (["fails"], True, True)
+
+
+def test_a_limit_that_was_not_found_out_is_one(busy):
+    finding = Finding(probe("slow", fail, **{BYPASS: "slow"}), False, "late", conclusive=False)
+    found = verdicts([finding])[BYPASS]
+    assert (found.on, found.limits) == (True, {"slow": "slow"})
+
+
+def test_doctor_does_not_send_to_doctor():
+    error = KernelError("load", errno=errno.EINVAL, hint="run 'sockproxy doctor' to see", log="no")
+    (finding,) = tried({"load": error})
+    assert (finding.advice, finding.log) == ("hint", "no")
+
+
+def test_a_process_that_spins_is_not_a_busy_machine(monkeypatch):
+    """Nor one of many CPUs of which some are idle."""
+    times = iter([[0, 0, 0, 0, 0, 0, 0, 0], [100, 0, 0, 0, 0, 0, 0, 0]] * 2)
+    monkeypatch.setattr(machine, "_cpu_times", lambda: next(times))
+    monkeypatch.setattr(machine, "_waited", lambda pid: 0.0)
+    monkeypatch.setattr(machine, "_own_time", lambda pid: 90)
+    assert not machine.Load().was_busy(1)
+    monkeypatch.setattr(machine, "_own_time", lambda pid: 5)
+    assert machine.Load().was_busy(1)
+
+
+def test_the_load_of_this_machine_can_be_told():
+    assert len(machine._cpu_times()) == 8
+    machine.Load().was_busy(os.getpid())
 
 
 def test_all_together_have_an_end():
     began = time.monotonic()
     mechanisms = (SPLICE, BYPASS, ENROL, OBSERVE, VERDICT_ONLY)
-    hanging = [probe(f"hangs {each}", lambda: time.sleep(60) or "", each) for each in mechanisms]
+    hanging = [probe(f"hangs {each}", hang, each) for each in mechanisms]
     findings = list(examine([*hanging, probe("late", lambda: "", *mechanisms)], seconds=0.4))
     assert time.monotonic() - began < 20  # not five times a minute
     assert [finding.ok for finding in findings] == [False] * 6

@@ -21,6 +21,7 @@ PUBLIC = [
     "SockproxyError",
     "Splice",
     "Splicer",
+    "Undecided",
     "Unsupported",
     "UsageError",
 ]
@@ -33,8 +34,10 @@ def test_all_is_what_was_promised():
 def test_all_names_everything_public():
     public = {
         name
-        for name, value in vars(sockproxy).items()
-        if not name.startswith("_") and name != "annotations" and not isinstance(value, ModuleType)
+        for name in dir(sockproxy)
+        if not name.startswith("_")
+        and name != "annotations"
+        and not isinstance(getattr(sockproxy, name), ModuleType)
     }
     assert public == set(sockproxy.__all__)
 
@@ -75,6 +78,7 @@ def test_exit_codes_are_the_documented_ones():
         "UsageError": 2,
         "PermissionDenied": 3,
         "Unsupported": 4,
+        "Undecided": 1,
         "KernelError": 1,
         "CgroupError": 1,
     }

@@ -6,8 +6,9 @@ that one which hangs or crashes has failed, and nothing else.
 
 from __future__ import annotations
 
-from sockproxy.controller.doctor.examine import PATIENCE, examine, verdicts
+from sockproxy.controller.doctor.examine import PASSES, PATIENCE, examine, latest, verdicts
 from sockproxy.controller.doctor.probe import Finding, Kind, Probe
 from sockproxy.controller.doctor.probes import PROBES
 
-__all__ = ["PATIENCE", "PROBES", "Finding", "Kind", "Probe", "examine", "verdicts"]
+__all__ = ["PASSES", "PATIENCE", "PROBES", "Finding", "Kind", "Probe", "examine", "latest",
+           "verdicts"]  # fmt: skip

@@ -3,124 +3,131 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
-import multiprocessing
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from sockproxy.cgroup import create_owned
+from sockproxy.controller.doctor.apart import apart
+from sockproxy.controller.doctor.outcome import Outcome, crashed, failed
 from sockproxy.controller.doctor.probe import Finding, Kind, Probe
 from sockproxy.controller.doctor.probes import PROBES
 from sockproxy.controller.doctor.sockets import have_patience, tidy
 from sockproxy.controller.mechanisms import MECHANISMS
 from sockproxy.controller.verdicts import Verdict
-from sockproxy.errors import CgroupError, PermissionDenied, SockproxyError
+from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.net.namespace import Namespace
 
-__all__ = ["PATIENCE", "examine", "verdicts"]
+__all__ = ["PASSES", "PATIENCE", "TOO_LATE", "examine", "latest", "verdicts"]
 
-PATIENCE = 5.0  # seconds that a probe may take; one that takes longer counts as failed
-ALL = 3  # times that: what all of them may take together
-PR_SET_PDEATHSIG = 1
-ENDING = (signal.SIGINT, signal.SIGTERM)
-# What the machine lacks for the moment, or this process in its sandbox.
-PASSING = {errno.EROFS, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EAGAIN}
+PATIENCE = 5.0  # seconds that a probe may take, at first
+ALL = 3  # times that: what a pass over all of them may take
+PASSES = 3  # how often a probe is tried that found nothing out
+PAUSE = 1.0  # second before the second pass; twice as long before the third
+ENOUGH = 60.0  # seconds for all passes together; or two passes, if that is more
+TOO_LATE = "others had taken all the time"
 
 
-def examine(probes: Sequence[Probe] = PROBES, seconds: float = PATIENCE) -> Iterator[Finding]:
-    """Try each: one that hangs or crashes has failed.
+def examine(
+    probes: Sequence[Probe] = PROBES, seconds: float = PATIENCE, passes: int = 1
+) -> Generator[Finding, None, None]:
+    """Try each: one that hangs or crashes is ended, and no other suffers.
 
-    What concerns only mechanisms that are off already is not tried: behind a gate it could
-    crash the kernel, and elsewhere it would fail for the same reason, or hang.
+    What was not found out is tried again in the next pass, with twice the patience: of the
+    findings of one probe the last one holds. What concerns only mechanisms that are off already
+    is not tried: behind a gate it could crash the kernel, and elsewhere it would fail for the
+    same reason, or hang.
     """
-    off: dict[str, str] = {}
-    end = time.monotonic() + ALL * seconds
+    examination = _Examination(time.monotonic() + max(ENOUGH, 2 * ALL * seconds))
+    patience = seconds
     try:
+        for number in range(passes):
+            probes = yield from examination.look(probes, patience)
+            pause = PAUSE * 2**number
+            if not probes or number + 1 == passes or examination.left() < pause:
+                break
+            time.sleep(pause)
+            patience *= 2
+    finally:
+        with contextlib.suppress(OSError):  # no room for a process: the next doctor does it
+            apart(max(seconds, PATIENCE), tidy)  # that is not what a hasty caller hastens
+
+
+class _Examination:
+    """What one pass knows from those before it. end: when no probe begins any more."""
+
+    def __init__(self, end: float) -> None:
+        self._end = end
+        self._off: dict[str, str] = {}
+        """Mechanism to the probe that has switched it off."""
+        self._stalled: set[str] = set()
+        """Probes that ran out of time on a machine that was not busy."""
+
+    def left(self) -> float:
+        """Seconds until the end."""
+        return self._end - time.monotonic()
+
+    def look(
+        self, probes: Sequence[Probe], seconds: float
+    ) -> Generator[Finding, None, list[Probe]]:
+        """Try each once, for so many seconds; those of which nothing was found out."""
+        again = []
+        end = min(self._end, time.monotonic() + ALL * seconds)
         for probe in probes:
-            concerned = [*probe.needed_by, *probe.limits]
-            if probe.kind > Kind.GATE and concerned and off.keys() >= set(concerned):
-                yield Finding(probe, False, f"see '{off[concerned[0]]}'", tried=False)
+            if why := self._pointless(probe):
+                yield Finding(probe, False, f"see '{why}'", tried=False)
                 continue
             left = end - time.monotonic()
             if left > 0:
-                finding = _try(probe, min(seconds, left))
+                found = self._try(probe, seconds, min(seconds, left))
             else:
-                finding = Finding(probe, False, "others had taken all the time", lasts=False)
-            if not finding.ok:
-                off = dict.fromkeys(probe.needed_by, probe.name) | off
-            yield finding
-    finally:
-        _apart(max(seconds, PATIENCE), tidy)  # that is not what a hasty caller hastens
+                found = Outcome(False, TOO_LATE, conclusive=False, lasts=False)
+            if not found.conclusive:
+                again.append(probe)
+            elif not found.ok:
+                self._off = dict.fromkeys(probe.needed_by, probe.name) | self._off
+            yield Finding(
+                probe, found.ok, found.found, found.hint, found.log,
+                conclusive=found.conclusive, lasts=found.lasts,
+            )  # fmt: skip
+        return again
+
+    def _pointless(self, probe: Probe) -> str:
+        """The probe that has switched off all that this one concerns; "" when none has."""
+        concerned = [*probe.needed_by, *probe.limits]
+        if probe.kind > Kind.GATE and concerned and self._off.keys() >= set(concerned):
+            return self._off[concerned[0]]
+        return ""
+
+    def _try(self, probe: Probe, seconds: float, left: float) -> Outcome:
+        try:
+            answer, busy = apart(left, _attempt, probe, seconds)
+        except OSError as error:
+            return failed(error)
+        if isinstance(answer, int):
+            return crashed(answer)
+        found = answer or Outcome(
+            False, f"no result in {left:.3g} s", conclusive=False, lasts=False, late=True
+        )
+        assert isinstance(found, Outcome)
+        if not found.late:
+            return found
+        if busy or left < seconds:
+            self._stalled.discard(probe.name)
+            return Outcome(False, f"{found.found}: this machine is busy", None, None, False, False)
+        if probe.name not in self._stalled:
+            self._stalled.add(probe.name)
+            return found
+        # With twice the patience, and nobody else to blame: that is the kernel.
+        return Outcome(False, f"{found.found}, again, and the machine is not busy")
 
 
-def _try(probe: Probe, seconds: float) -> Finding:
-    answer = _apart(seconds, _attempt, probe, seconds)
-    if answer is None:
-        return Finding(probe, False, f"no result in {seconds:.3g} s", lasts=False)
-    if isinstance(answer, int):
-        return Finding(probe, False, f"the probe crashed ({answer})")
-    ok, found, hint, log, lasts = answer
-    return Finding(probe, ok, found, hint, log, lasts=lasts)
-
-
-def _apart(seconds: float, do: Callable[..., Any], *arguments: Any) -> Any:
-    """What `do` returns in a process of its own; None for no answer, the exit code of a crash."""
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    # A daemon: one that hangs inside of the kernel must not be waited for at exit either.
-    child = context.Process(target=_inside, args=(sender, do, *arguments), daemon=True)
-    try:
-        with _signals_held():
-            child.start()
-        sender.close()
-        return receiver.recv() if receiver.poll(seconds) else None
-    except EOFError:
-        child.join(0.5)
-        return child.exitcode
-    except OSError as error:
-        raise SockproxyError("start a probe's process", errno=error.errno) from error
-    finally:
-        if child.ident is not None:
-            child.join(0.2)
-            child.kill()
-            child.join(0.5)
-        receiver.close()
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """For a fork: what a signal raises inside of its hooks is printed, and forgotten."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-
-
-def _inside(pipe: Any, do: Callable[..., Any], *arguments: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for doctor, which then ends us
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    pipe.send(do(*arguments))
-
-
-def _attempt(probe: Probe, seconds: float) -> tuple[bool, str, str | None, str | None, bool]:
-    """(ok, found, hint, log, lasts)."""
+def _attempt(probe: Probe, seconds: float) -> Outcome:
     have_patience(seconds)
     try:
         with _private() if probe.kind > Kind.GATE else contextlib.nullcontext():
-            return True, probe.run(), None, None, True
-    except SockproxyError as error:
-        passing = isinstance(error, CgroupError | PermissionDenied) or error.errno in PASSING
-        return False, error.failure, error.hint, error.log, not passing
-    except OSError as error:
-        return False, str(error), None, None, error.errno not in PASSING
+            return Outcome(True, probe.run())
     except Exception as error:  # whatever breaks is a finding, not a crash of doctor
-        return False, str(error) or type(error).__name__, None, None, True
+        return failed(error)
 
 
 @contextlib.contextmanager
@@ -137,15 +144,30 @@ def _private() -> Iterator[None]:
         yield
 
 
+def latest(findings: Iterable[Finding]) -> list[Finding]:
+    """Of each probe the finding that holds."""
+    return list({each.probe.name: each for each in findings}.values())
+
+
 def verdicts(findings: Iterable[Finding]) -> dict[str, Verdict]:
     """What follows for each mechanism."""
-    failed = [finding for finding in findings if finding.tried and not finding.ok]
+    failed = [each for each in latest(findings) if each.tried and not each.ok]
     return {name: _verdict(name, failed) for name in MECHANISMS}
 
 
 def _verdict(mechanism: str, failed: Sequence[Finding]) -> Verdict:
-    probes = [each.probe for each in failed if mechanism in each.probe.limits]
+    needed = [each for each in failed if mechanism in each.probe.needed_by]
+    # What was not found out is taken for a limit, as it does no harm to have too many.
+    limiting = [each for each in failed if mechanism in each.probe.limits]
+    off = [each for each in needed if each.conclusive]
     return Verdict(
-        {each.probe.name: each.found for each in failed if mechanism in each.probe.needed_by},
-        {probe.name: probe.limits[mechanism] for probe in probes},
+        {each.probe.name: each.found for each in off},
+        {each.probe.name: each.probe.limits[mechanism] for each in limiting},
+        {each.probe.name: each.found for each in needed if not each.conclusive},
+        any(map(_lasts, off)) if off else all(map(_lasts, [*needed, *limiting])),
     )
+
+
+def _lasts(finding: Finding) -> bool:
+    # What the machine lacks may be there a minute later; the kernel stays until the boot.
+    return finding.lasts and finding.probe.kind > Kind.HAS

@@ -9,6 +9,8 @@ from importlib import import_module
 
 __all__ = ["KERNEL", "Finding", "Kind", "Probe"]
 
+AGAIN = "this says nothing about the kernel: try again when the machine is less busy"
+
 KERNEL = "use a kernel with CONFIG_BPF_STREAM_PARSER, CONFIG_CGROUP_BPF and CONFIG_DEBUG_INFO_BTF"
 
 
@@ -54,8 +56,9 @@ class Finding:
     """What came of one probe.
 
     hint: what to do about it, where the failure itself knows. tried: False where an earlier
-    probe has switched off all that this one concerns. lasts: False where it may be otherwise a
-    minute later, as when it was a time limit that failed, or the room for a cgroup.
+    probe has switched off all that this one concerns. conclusive: False where nothing was found
+    out, as the machine was short of time, memory or descriptors; ok is False then, too. lasts:
+    False where it may be otherwise a minute later, and so must not be kept until the boot.
     """
 
     probe: Probe
@@ -64,9 +67,12 @@ class Finding:
     hint: str | None = None
     log: str | None = None
     tried: bool = True
+    conclusive: bool = True
     lasts: bool = True
 
     @property
     def advice(self) -> str | None:
         """What to do about a failure; None when there is none."""
-        return None if self.ok or not self.tried else self.hint or self.probe.hint
+        if self.ok or not self.tried:
+            return None
+        return (self.hint or self.probe.hint) if self.conclusive else AGAIN
