@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from sockproxy.errors import SockproxyError
+from sockproxy.errors import SockproxyError, is_passing
 from sockproxy.kernel import pins
 from sockproxy.kernel.bypass import MAPS, Settings, note_listener, write_settings
 from sockproxy.kernel.bypass_roles import NEEDED, OBJECT, ON_CGROUP, ROLES, pin_name
 from sockproxy.kernel.layout import check_sizes
-from sockproxy.kernel.loading import PASSING, Cast, audition, best, load, refusal
+from sockproxy.kernel.loading import Cast, audition, best, load, refusal
 from sockproxy.libbpf import BpfObject, Link, Program, ffi, pin
 
 __all__ = ["CONNECTIONS", "create"]
@@ -39,7 +39,7 @@ def create(
     try:
         _create(cast, aside, cgroup_fd, settings, connections, listeners)
     except SockproxyError as error:
-        if error.errno in PASSING:
+        if is_passing(error.errno):
             raise
         found = audition(OBJECT, ROLES)
         if not found.refused:

@@ -13,17 +13,11 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from sockproxy.errors import SockproxyError
+from sockproxy.errors import SockproxyError, is_passing
 from sockproxy.kernel.objects import read_object
 from sockproxy.libbpf import BpfObject, Link
 
-__all__ = ["PASSING", "Cast", "Prepare", "Role", "audition", "best", "load", "refusal"]
-
-# The machine is short of something for the moment; that says nothing of a program.
-PASSING = {
-    *(errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC),
-    *(errno.EAGAIN, errno.EBUSY, errno.EINTR),
-}
+__all__ = ["Cast", "Prepare", "Role", "audition", "best", "load", "refusal"]
 
 Prepare = Callable[[BpfObject], None]
 
@@ -101,7 +95,7 @@ def _try(name: str, role: Role, program: str, prepare: Prepare) -> SockproxyErro
             if role.attach and (link := role.attach(bpf, program)):
                 link.close()
     except SockproxyError as error:
-        if error.errno in PASSING:
+        if is_passing(error.errno):
             raise
         return error
     return None

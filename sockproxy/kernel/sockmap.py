@@ -7,9 +7,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from sockproxy.errors import KernelError, SockproxyError
+from sockproxy.errors import KernelError, SockproxyError, is_passing
 from sockproxy.kernel.layout import check_sizes
-from sockproxy.kernel.loading import PASSING, Role, load
+from sockproxy.kernel.loading import Role, load
 from sockproxy.kernel.protocol import Inspection
 from sockproxy.kernel.splice_roles import (
     ENROLMENT,
@@ -61,7 +61,7 @@ class SockmapKernel:
         try:
             return load(OBJECT, needed | set(ENROLMENT.programs), self._size), None
         except SockproxyError as error:
-            if error.errno in PASSING:
+            if is_passing(error.errno):
                 raise
             try:
                 return load(OBJECT, needed, self._size), error

@@ -124,7 +124,7 @@ class _Examination:
 def _attempt(probe: Probe, seconds: float) -> Outcome:
     have_patience(seconds)
     try:
-        with _private() if probe.kind > Kind.GATE else contextlib.nullcontext():
+        with _private() if probe.kind > Kind.LOADS else contextlib.nullcontext():
             return Outcome(True, probe.run())
     except Exception as error:  # whatever breaks is a finding, not a crash of doctor
         return failed(error)
