@@ -23,6 +23,7 @@ NOT_DRAINED = 1
 RULES = """\b
 A rule is a port, a range FIRST-LAST, or a network in CIDR, and matches either end. A
 connection that a --deny matches is left alone; with any --allow, so is what none matches.
+A network of IPv6 matches no IPv4: all addresses are 0.0.0.0/0 and ::/0.
 """
 EPILOG = f"""\b
 Examples:

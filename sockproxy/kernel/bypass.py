@@ -94,17 +94,29 @@ class Bypass:
 
     def __init__(self, name: str) -> None:
         check_sizes()
-        place = pins.root()
         self.name = name
-        self._folder = (place or Path("/")) / pins.check_name(name)
-        if place is None or not (self._folder / "link").exists():
+        self._maps: dict[str, Map] = {}
+        folder = pins.open_pins(name)
+        if folder is None:
             raise UsageError(f"no bypass named {name}", hint="'sockproxy status' lists them")
-        self._maps = {each: Map(each, open_pinned(str(self._folder / each))) for each in MAPS}
+        self._folder = folder
+        try:
+            for each in MAPS:
+                self._maps[each] = Map(each, open_pinned(str(folder.at(each))))
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close what was opened; the bypass stays attached. Twice is allowed."""
         while self._maps:
             os.close(self._maps.popitem()[1].fd)
+        self._folder.close()
+
+    @property
+    def place(self) -> Path:
+        """The directory of its pins, for people to read."""
+        return self._folder.path
 
     def __enter__(self) -> Bypass:
         return self
@@ -170,7 +182,7 @@ class Bypass:
     def connections(self) -> list[Connection]:
         """Every enrolled socket, of any network namespace."""
         try:
-            data = (self._folder / "connections").read_bytes()
+            data = self._folder.at("connections").read_bytes()
         except OSError as error:
             raise SockproxyError(f"list {self.name}", errno=error.errno) from None
         size = ffi.sizeof("struct connection")
@@ -193,6 +205,7 @@ def write_settings(maps: dict[str, Map], settings: Settings, which: int, version
         into = raw.rule[number]
         into.deny = rule.deny
         into.first_port, into.last_port = rule.ports
+        into.only_ipv6 = rule.only_ipv6
         ffi.memmove(into.prefix, rule.network.network_address.packed, 16)
         ffi.memmove(into.mask, rule.network.netmask.packed, 16)
     maps["settings"].update(ffi.new("uint32_t *", 1 - which), raw)
@@ -225,7 +238,8 @@ def _read_rule(raw: Any) -> Rule:
     prefix = ipaddress.IPv6Address(bytes(ffi.buffer(raw.prefix)))
     bits = int.from_bytes(bytes(ffi.buffer(raw.mask)), "big").bit_count()
     network = ipaddress.IPv6Network((prefix, bits))
-    return Rule(bool(raw.deny), network, (int(raw.first_port), int(raw.last_port)))
+    ports = (int(raw.first_port), int(raw.last_port))
+    return Rule(bool(raw.deny), network, ports, bool(raw.only_ipv6))
 
 
 def _read_connection(raw: Any) -> Connection:
