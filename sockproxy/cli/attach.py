@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sockproxy.cli.names import tell
 from sockproxy.cli.output import show_json
 from sockproxy.cli.types import DURATION, SIZE
 from sockproxy.controller import bypass
@@ -16,6 +17,7 @@ from sockproxy.errors import UsageError
 from sockproxy.kernel.bypass import Connection
 from sockproxy.net.address import format_address
 from sockproxy.net.rules import parse_rule
+from sockproxy.text import clean
 
 __all__ = ["attach", "bypass_options", "detach", "read_options"]
 
@@ -86,15 +88,18 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
     if (cgroup is None) == (unit is None):
         raise UsageError("attach needs --cgroup or --unit", hint="give one of them")
     options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
-    where = cgroup.absolute() if cgroup is not None else bypass.unit_cgroup(unit or "")
+    where = cgroup if cgroup is not None else bypass.unit_cgroup(unit or "")
+    where = bypass.resolve_cgroup(where)
     done = bypass.attach(name, where, options)
+    for line in bypass.refused():
+        tell(line)
     result = "changed" if done.changed else "attached"
     mode = "observing" if done.observes else "bypassing"
     if as_json:
         show_json("attach", name=name, cgroup=str(where), result=result, mode=mode,
                   why_not=done.why_not or None)  # fmt: skip
     else:
-        click.echo(f"{name}: {result}, {mode} {where}")
+        click.echo(f"{name}: {result}, {mode} {clean(str(where))}")
     if done.why_not:
         click.echo(f"sockproxy: {done.why_not}; connections stay plain TCP", err=True)
     elif not as_json and (names := must_be_left_alone(proved=not options.force)):
@@ -125,6 +130,8 @@ def detach(name: str, timeout: float, as_json: bool) -> int:
     its socket stays until the next detach, and the exit status is 1.
     """
     done = bypass.detach(name, timeout)
+    for line in bypass.refused():
+        tell(line)
     left = [_describe(each) for each in done.left]
     result = "detached" if done.was_attached else "was not attached"
     if not done.drained:

@@ -14,6 +14,7 @@ from sockproxy.cli.proxy import proxy
 from sockproxy.cli.run import run
 from sockproxy.cli.status import status
 from sockproxy.errors import SockproxyError
+from sockproxy.text import clean
 
 __all__ = ["main"]
 
@@ -45,7 +46,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except SockproxyError as error:
-        click.echo(f"sockproxy: {error}", err=True)
+        click.echo(f"sockproxy: {clean(str(error))}", err=True)
         if error.log:
             click.echo(error.log, err=True)
         sys.exit(error.exit_code)

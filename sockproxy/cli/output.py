@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from sockproxy.controller.control import SCHEMA
+from sockproxy.text import clean
 
 __all__ = ["age", "show_json", "table"]
 
@@ -20,7 +21,7 @@ def show_json(kind: str, **fields: Any) -> None:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Left-aligned columns, as wide as their widest cell."""
-    cells = [[str(cell) for cell in row] for row in (headings, *rows)]
+    cells = [[clean(str(cell)) for cell in row] for row in (headings, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     for row in cells:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

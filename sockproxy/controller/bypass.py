@@ -22,9 +22,11 @@ from sockproxy.kernel.attach import CONNECTIONS, create
 from sockproxy.kernel.bypass import MOST_RULES, Bypass, Connection, Settings
 from sockproxy.kernel.layout import Mode
 from sockproxy.net.rules import Rule
+from sockproxy.text import shortened
 
-__all__ = ["Attached", "BypassOptions", "Detached", "attach", "detach", "is_orphaned", "names",
-           "resolve_cgroup", "unit_cgroup"]  # fmt: skip
+__all__ = ["Attached", "BypassOptions", "Detached", "attach", "detach", "find_elsewhere",
+           "is_orphaned", "names", "out_of_sight", "refused", "resolve_cgroup",
+           "unit_cgroup"]  # fmt: skip
 
 SYSTEMD_TIME = 10.0  # seconds that systemd has to answer
 POLL = 0.01  # seconds between two looks at what drains
@@ -32,6 +34,9 @@ SMALLEST_BUDGET = 4096
 MOST_SHOWN = 200  # characters of a path that leads nowhere
 
 names = pins.names
+refused = pins.refused
+out_of_sight = pins.out_of_sight
+find_elsewhere = pins.find_elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ def resolve_cgroup(path: Path) -> Path:
         found = path.resolve(strict=True)
         about = found.stat()
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
-        shown = str(path) if len(str(path)) <= MOST_SHOWN else f"{str(path)[:MOST_SHOWN]}..."
+        shown = shortened(str(path), MOST_SHOWN)
         number = error.errno if isinstance(error, OSError) else errno.ELOOP
         raise UsageError(f"cgroup {shown}", errno=number, hint=hint) from None
     is_inside = mount.resolve() in (found, *found.parents) and found.is_dir()

@@ -47,10 +47,12 @@ def bypass_status(name: str) -> dict[str, Any]:
         settings = bypass.settings()
         totals = bypass.totals()
         live = bypass.connections()
+        place = str(bypass.place)
     for field in ("bypassed_bytes", "bypassed_messages", "passed_bytes", "passed_messages"):
         totals[field] += sum(getattr(each, field) for each in live)
     return {
         "name": name,
+        "place": place,
         "cgroup": cgroup_names({settings.cgroup})[settings.cgroup],
         "mode": settings.mode.name.lower(),
         "age": time.monotonic() - settings.since,

@@ -14,6 +14,7 @@ from sockproxy.cgroup import Cgroup, create_owned, sweep
 from sockproxy.controller.bypass import BypassOptions, attach, detach, is_orphaned, names
 from sockproxy.controller.bypass_view import bypass_status
 from sockproxy.errors import Unsupported, UsageError
+from sockproxy.kernel.pins import check_name
 
 __all__ = ["Ran", "run"]
 
@@ -41,6 +42,7 @@ def run(name: str, options: BypassOptions, argv: Sequence[str]) -> Ran:
 
     Raises UsageError when NAME is attached already or there is no such command.
     """
+    check_name(name)
     sweep()
     if name in names():
         if not is_orphaned(name):

@@ -22,6 +22,7 @@ from pathlib import Path
 from sockproxy.errors import PermissionDenied, UsageError
 from sockproxy.folders import Folder, open_folder
 from sockproxy.kernel.places import OURS, Elsewhere, elsewhere, failure, make_place, surveyed
+from sockproxy.text import shortened
 
 __all__ = ["Waits", "check_name", "collect", "find_elsewhere", "locked", "names", "open_pins",
            "out_of_sight", "refused", "remove", "where"]  # fmt: skip
@@ -40,7 +41,7 @@ Waits = Callable[[str], None]
 def check_name(name: str) -> str:
     """`name`, if it can be one. Raises UsageError."""
     if not _NAME.fullmatch(name):
-        shown = name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}..."
+        shown = shortened(name, MOST_SHOWN)
         raise UsageError(f"name {shown!r}", hint="use up to 64 letters, digits, '_' and '-'")
     return name
 
