@@ -10,8 +10,15 @@
 
 #define RULES (sizeof(((struct settings *)0)->rule) / sizeof(struct rule))
 
+static __always_inline int is_mapped(const __u32 *address)
+{
+	return !(address[0] | address[1] | (address[2] ^ MAPPED));
+}
+
 static __always_inline int in_prefix(const struct rule *rule, const __u32 *address)
 {
+	if (rule->only_ipv6 & is_mapped(address))
+		return 0;
 	return !((address[0] ^ rule->prefix[0]) & rule->mask[0]) &&
 	       !((address[1] ^ rule->prefix[1]) & rule->mask[1]) &&
 	       !((address[2] ^ rule->prefix[2]) & rule->mask[2]) &&

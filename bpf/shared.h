@@ -225,7 +225,7 @@ struct rule {
 	uint32_t deny;
 	uint32_t first_port;
 	uint32_t last_port;
-	uint32_t reserved;
+	uint32_t only_ipv6; /* v4-mapped addresses are not meant, though they lie in its network */
 	uint32_t prefix[4]; /* IPv4 is v4-mapped; network order */
 	uint32_t mask[4];
 };

@@ -16,9 +16,9 @@ from sockproxy.bench.process import Place, Server
 from sockproxy.bench.systems import System
 from sockproxy.bench.topology import LOOPBACK, Hop, Topology
 from sockproxy.cgroup import Cgroup
+from sockproxy.controller.asking import ask
 from sockproxy.controller.bypass import BypassOptions, attach, detach, is_orphaned, names
 from sockproxy.controller.bypass_view import bypass_status
-from sockproxy.controller.runtime import ask
 from sockproxy.errors import SockproxyError
 
 __all__ = ["Under", "end_bypass", "sweep_bypasses"]

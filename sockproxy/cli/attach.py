@@ -16,6 +16,7 @@ from sockproxy.errors import UsageError
 from sockproxy.kernel.listing import Connection
 from sockproxy.net.address import format_address
 from sockproxy.net.rules import parse_rule
+from sockproxy.text import clean
 
 __all__ = ["attach", "bypass_options", "detach", "read_options"]
 
@@ -23,6 +24,7 @@ NOT_DRAINED = 1
 RULES = """\b
 A rule is a port, a range FIRST-LAST, or a network in CIDR, and matches either end. A
 connection that a --deny matches is left alone; with any --allow, so is what none matches.
+A network of IPv6 matches no IPv4: all addresses are 0.0.0.0/0 and ::/0.
 """
 EPILOG = f"""\b
 Examples:
@@ -86,15 +88,18 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
     if (cgroup is None) == (unit is None):
         raise UsageError("attach needs --cgroup or --unit", hint="give one of them")
     options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
-    where = cgroup.absolute() if cgroup is not None else bypass.unit_cgroup(unit or "")
+    where = cgroup if cgroup is not None else bypass.unit_cgroup(unit or "")
+    where = bypass.resolve_cgroup(where)
     done = bypass.attach(name, where, options, tell)
+    for line in bypass.refused():
+        tell(line)
     result = "changed" if done.changed else "attached"
     mode = "observing" if done.observes else "bypassing"
     if as_json:
         show_json("attach", name=name, cgroup=str(where), result=result, mode=mode,
                   why_not=done.why_not or None)  # fmt: skip
     else:
-        click.echo(f"{name}: {result}, {mode} {where}")
+        click.echo(f"{name}: {result}, {mode} {clean(str(where))}")
     if done.why_not:
         click.echo(f"sockproxy: {done.why_not}; connections stay plain TCP", err=True)
     elif not as_json and (names := must_be_left_alone(proved=not options.force)):
@@ -124,7 +129,9 @@ def detach(name: str, timeout: float, as_json: bool) -> int:
     Connections go on by TCP. Where a reader does not read what was bypassed to it in time,
     its socket stays until the next detach, and the exit status is 1.
     """
-    done = bypass.detach(name, timeout)
+    done = bypass.detach(name, timeout, tell)
+    for line in bypass.refused():
+        tell(line)
     left = [_describe(each) for each in done.left]
     result = "detached" if done.was_attached else "was not attached"
     if not done.drained:

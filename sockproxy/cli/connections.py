@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from sockproxy.cli.names import select
-from sockproxy.cli.output import age, show_json, table
+from sockproxy.cli.names import NOT_ALL, gather
+from sockproxy.cli.output import age, show_json, table, tell
 from sockproxy.controller.bypass_view import bypass_connections
-from sockproxy.controller.runtime import ask
 from sockproxy.net.address import format_address
 from sockproxy.units import format_size
 
@@ -29,23 +28,25 @@ def connections(name: str | None, as_json: bool) -> int:
 
     IN KERNEL counts what was redirected, PUMPED what user space moved with splice(2).
     BYPASSED counts what a socket of a bypass sent past TCP. WHY NOT says why the kernel
-    does not move the bytes at this moment.
+    does not move the bytes at this moment. What does not answer is named on stderr, and the
+    exit status is 1 then.
     """
-    proxy_names, bypass_names = select(name)
-    proxies = [ask(each, "connections") for each in proxy_names]
-    bypasses = [bypass_connections(each) for each in bypass_names]
+    proxies, bypasses, silent = gather(name, "connections", bypass_connections)
+    code = NOT_ALL if silent else 0
+    for each in silent:
+        tell(f"{each['name']}: {each['why']}")
     if as_json:
-        show_json("connections", proxies=proxies, bypasses=bypasses)
-        return 0
+        show_json("connections", proxies=proxies, bypasses=bypasses, unanswered=silent)
+        return code
     rows = [row for each in proxies for pair in each["connections"] for row in _rows(each, pair)]
     if rows:
         table(HEADINGS, rows)
     sockets = [_socket(each, end) for each in bypasses for end in each["connections"]]
     if sockets:
         table(BYPASS_HEADINGS, sockets)
-    if not rows and not sockets:
+    if not rows and not sockets and not silent:
         click.echo("no connections", err=True)
-    return 0
+    return code
 
 
 def _socket(bypass: dict[str, Any], end: dict[str, Any]) -> tuple[object, ...]:

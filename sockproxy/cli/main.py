@@ -9,6 +9,7 @@ import click
 
 from sockproxy.cli.on_demand import OnDemand
 from sockproxy.errors import SockproxyError
+from sockproxy.text import clean
 
 __all__ = ["main"]
 
@@ -49,7 +50,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except SockproxyError as error:
-        click.echo(f"sockproxy: {error}", err=True)
+        click.echo(f"sockproxy: {clean(str(error))}", err=True)
         if error.log:
             click.echo(error.log, err=True)
         sys.exit(error.exit_code)

@@ -2,22 +2,78 @@
 
 from __future__ import annotations
 
-import click
+from collections.abc import Callable
+from typing import Any
 
+from sockproxy.cli.output import tell
 from sockproxy.controller import bypass
-from sockproxy.controller.runtime import running
-from sockproxy.errors import PermissionDenied
+from sockproxy.controller.asking import ANSWER_TIME, QUIET, ask_all
+from sockproxy.controller.runtime import check_name, is_running, running
+from sockproxy.errors import PermissionDenied, SockproxyError
 
-__all__ = ["select"]
+__all__ = ["gather", "select"]
+
+NOT_ALL = 1  # exit status: some gave no answer
 
 
 def select(name: str | None) -> tuple[list[str], list[str]]:
-    """The proxies and the bypasses that NAME means: all of both without one."""
+    """The proxies and the bypasses that NAME means: all of both without one.
+
+    Raises UsageError for a NAME that can be none, and SockproxyError where nothing has it.
+    """
+    if name is not None:
+        check_name(name)
     try:
         bypasses = bypass.names()
+        for line in bypass.refused():
+            tell(line)
     except PermissionDenied as error:
         bypasses = []  # root's; what this user runs can be shown all the same
-        click.echo(f"bypasses are not shown: {error}", err=True)
+        tell(f"bypasses are not shown: {error}")
     if name is None:
-        return running(), bypasses
-    return ([], [name]) if name in bypasses else ([name], [])
+        for line in bypass.out_of_sight():
+            tell(line)
+        return _proxies(), bypasses
+    proxies = [name] if is_running(name) else []
+    found = [name] if name in bypasses else []
+    if not proxies and not found:
+        if there := bypass.find_elsewhere(name):
+            raise SockproxyError(there)
+        raise SockproxyError(
+            f"nothing named {name} is running", hint="'sockproxy status' lists those that are"
+        )
+    return proxies, found
+
+
+def _proxies() -> list[str]:
+    try:
+        return running()
+    except PermissionDenied as error:
+        tell(f"proxies are not shown: {error}")
+        return []
+
+
+def gather(
+    name: str | None, question: str, look: Callable[[str], dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, str]]]:
+    """What the proxies and the bypasses of NAME tell, and who tells nothing: its name and why.
+
+    question: to a proxy. look: at a bypass.
+    """
+    proxies, bypasses = select(name)
+    quiet = QUIET if name is None else ANSWER_TIME
+    told: list[dict[str, Any]] = []
+    seen: list[dict[str, Any]] = []
+    silent: list[dict[str, str]] = []
+    for each, answer in ask_all(proxies, question, quiet, tell).items():
+        if isinstance(answer, SockproxyError):
+            silent.append({"name": each, "why": str(answer)})
+        else:
+            told.append(answer)
+    for each in bypasses:
+        try:
+            seen.append(look(each))
+        except SockproxyError as error:
+            if each in bypass.names():  # else it was detached at this moment
+                silent.append({"name": each, "why": str(error)})
+    return told, seen, silent

@@ -9,13 +9,14 @@ from typing import Any
 import click
 
 from sockproxy.controller.control import SCHEMA
+from sockproxy.text import clean
 
 __all__ = ["age", "show_json", "table", "tell"]
 
 
 def tell(line: str) -> None:
-    """What takes long, on stderr."""
-    click.echo(f"sockproxy: {line}", err=True)
+    """A line on stderr: what takes long, or was passed over."""
+    click.echo(f"sockproxy: {clean(line)}", err=True)
 
 
 def show_json(kind: str, **fields: Any) -> None:
@@ -25,7 +26,7 @@ def show_json(kind: str, **fields: Any) -> None:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Left-aligned columns, as wide as their widest cell."""
-    cells = [[str(cell) for cell in row] for row in (headings, *rows)]
+    cells = [[clean(str(cell)) for cell in row] for row in (headings, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     for row in cells:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

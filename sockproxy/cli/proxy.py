@@ -108,7 +108,7 @@ def proxy(
     options = ProxyOptions(
         listen=listen,
         upstreams=_upstreams(upstream),
-        name=name or f"proxy-{os.getpid()}",
+        name=f"proxy-{os.getpid()}" if name is None else name,
         connect_timeout=connect_timeout,
         idle_timeout=idle_timeout,
         max_connections=max_connections,

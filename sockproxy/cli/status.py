@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import click
 
-from sockproxy.cli.names import select
+from sockproxy.cli.names import NOT_ALL, gather
 from sockproxy.cli.output import age, show_json, table
 from sockproxy.controller.bypass_view import bypass_status
-from sockproxy.controller.runtime import ask
+from sockproxy.text import clean
 from sockproxy.units import format_size
 
 __all__ = ["status"]
@@ -20,6 +21,7 @@ HEADINGS = ("NAME", "PID", "AGE", "LISTEN", "UPSTREAM", "PATH", "NOW", "ENDED", 
 
 BYPASS_HEADINGS = ("NAME", "AGE", "MODE", "CGROUP", "SOCKETS", "NOW", "PAIRS", "BYPASSED",
                    "MESSAGES", "PASSED", "MESSAGES", "LEFT PLAIN", "RULES")  # fmt: skip
+USUAL = Path("/sys/fs/bpf/sockproxy")  # where no line says that a bypass lives
 LEFT_PLAIN = ("policy", "programs", "no_gain", "streams", "full", "owned", "multipath",
               "ambiguous", "zerocopy")  # fmt: skip
 
@@ -29,31 +31,32 @@ LEFT_PLAIN = ("policy", "programs", "no_gain", "streams", "full", "owned", "mult
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--watch", is_flag=True, help="Show anew every second until Ctrl-C.")
 def status(name: str | None, as_json: bool, watch: bool) -> int:
-    """Show what runs: one line for each proxy and each bypass, or for those called NAME."""
+    """Show what runs: one line for each proxy and each bypass, or for those called NAME.
+
+    A proxy that does not answer has a line that says so, and the exit status is 1 then.
+    """
     while True:
-        proxies, bypasses = select(name)
-        shown = [ask(each, "status") for each in proxies]
-        seen = [bypass_status(each) for each in bypasses]
+        shown, seen, silent = gather(name, "status", bypass_status)
         if as_json:
-            show_json("status", proxies=shown, bypasses=seen)
+            show_json("status", proxies=shown, bypasses=seen, unanswered=silent)
         else:
             if watch:
                 click.clear()
-            if not shown and not seen:
+            if not shown and not seen and not silent:
                 click.echo(
                     "nothing runs; start with 'sockproxy proxy' or 'sockproxy attach'", err=True
                 )
-            _show(shown)
+            _show(shown, silent)
             _show_bypasses(seen)
         if not watch:
-            return 0
+            return NOT_ALL if silent else 0
         time.sleep(1)
 
 
-def _show(proxies: list[dict[str, Any]]) -> None:
-    if not proxies:
+def _show(proxies: list[dict[str, Any]], silent: list[dict[str, str]]) -> None:
+    if not proxies and not silent:
         return
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (
             each["name"], each["pid"], age(each["age"]), ",".join(each["listen"]),
             ",".join(each["upstream"]), each["path"], each["connections"],
@@ -62,11 +65,14 @@ def _show(proxies: list[dict[str, Any]]) -> None:
         )
         for each in proxies
     ]  # fmt: skip
+    rows += [(each["name"], *["?"] * (len(HEADINGS) - 1)) for each in silent]
     table(HEADINGS, rows)
     for each in proxies:
         for why in (each["why_not"], each["why_no_cgroup"]):
             if why:
                 click.echo(f"{each['name']}: {why}")
+    for each in silent:
+        click.echo(f"{each['name']}: {clean(each['why'])}")
 
 
 def _show_bypasses(bypasses: list[dict[str, Any]]) -> None:
@@ -86,4 +92,6 @@ def _show_bypasses(bypasses: list[dict[str, Any]]) -> None:
     table(BYPASS_HEADINGS, rows)
     for each in bypasses:
         if each["left_alone"]:
-            click.echo(f"{each['name']}: leaves alone {', '.join(each['left_alone'])}")
+            click.echo(f"{each['name']}: leaves alone {clean(', '.join(each['left_alone']))}")
+        if each["place"] != str(USUAL / each["name"]):
+            click.echo(f"{each['name']}: lives at {clean(each['place'])}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,16 +22,22 @@ from sockproxy.kernel.bypass import MOST_RULES, Bypass, Settings
 from sockproxy.kernel.layout import Mode
 from sockproxy.kernel.listing import Connection
 from sockproxy.net.rules import Rule
+from sockproxy.text import shortened
 
-__all__ = ["Attached", "BypassOptions", "Detached", "attach", "detach", "is_orphaned", "names",
+__all__ = ["Attached", "BypassOptions", "Detached", "attach", "detach", "find_elsewhere",
+           "is_orphaned", "names", "out_of_sight", "refused", "resolve_cgroup",
            "unit_cgroup"]  # fmt: skip
 
 SYSTEMD_TIME = 10.0  # seconds that systemd has to answer
 POLL = 0.01  # seconds between two looks at what drains
 SMALLEST_BUDGET = 4096
 TRY_AGAIN = "connections stay plain TCP; try again, or --force to do it without proof"
+MOST_SHOWN = 200  # characters of a path that leads nowhere
 
 names = pins.names
+refused = pins.refused
+out_of_sight = pins.out_of_sight
+find_elsewhere = pins.find_elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,8 @@ def attach(
 ) -> Attached:
     """Attach NAME to a cgroup, or give the NAME that is attached there other options.
 
-    tell: receives lines while doctor, which nobody has asked since the boot, takes its time.
+    tell: receives lines about what takes long: doctor, which nobody has asked since the boot, or
+    others who are changing NAME.
 
     Where doctor finds the bypass off, it only observes. Raises UsageError and its kin,
     Unsupported where not even that is to be had, and Undecided where that could not be found
@@ -92,18 +101,18 @@ def attach(
         raise UsageError(f"{len(options.rules)} rules", hint=f"at most {MOST_RULES} are possible")
     if not SMALLEST_BUDGET <= options.budget < 1 << 31:
         raise UsageError(f"budget of {options.budget} bytes", hint="use from 4KiB to 2047MiB")
-    group = Cgroup(cgroup)
-    if find_mount() not in (cgroup, *cgroup.parents) or not cgroup.is_dir():
-        raise UsageError(f"cgroup {cgroup}", hint=f"name a directory of {find_mount()}")
+    path = resolve_cgroup(cgroup)
     mode, why_not = _allowed_mode(options, tell)
     rules = tuple(options.rules)
     left_alone = must_be_left_alone(proved=not options.force)
     programs = tuple(sorted({*options.programs, *left_alone}))
-    with pins.locked() as place:
+    pins.collect()
+    _check_in_sight(name)
+    with _opened(path) as (group, fd), pins.locked(name, tell) as place:
         if name in pins.names():
             with Bypass(name) as bypass:
                 now = bypass.settings()
-                if now.cgroup != group.id:
+                if now.cgroup != group:
                     raise UsageError(
                         f"{name} is attached to {cgroup_names({now.cgroup})[now.cgroup]}",
                         hint=f"sockproxy detach {name} first",
@@ -117,13 +126,44 @@ def attach(
                     Settings(now.since, now.cgroup, rules, mode, options.budget, programs)
                 )
             return Attached(True, mode is Mode.OBSERVE, why_not)
-        fd = group.open()
-        try:
-            settings = Settings(time.monotonic(), group.id, rules, mode, options.budget, programs)
-            create(name, place, fd, settings, options.connections, listening(programs))
-        finally:
-            os.close(fd)
+        assert place is not None
+        settings = Settings(time.monotonic(), group, rules, mode, options.budget, programs)
+        create(name, place.at(), fd, settings, options.connections, listening(programs))
     return Attached(False, mode is Mode.OBSERVE, why_not)
+
+
+def resolve_cgroup(path: Path) -> Path:
+    """The directory that a path leads to, if it is one of the cgroup v2 hierarchy: without links
+    and '..', which may lead out of it. Raises UsageError."""
+    mount = find_mount()
+    hint = f"name a directory of {mount}"
+    try:
+        found = path.resolve(strict=True)
+        about = found.stat()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        shown = shortened(str(path), MOST_SHOWN)
+        number = error.errno if isinstance(error, OSError) else errno.ELOOP
+        raise UsageError(f"cgroup {shown}", errno=number, hint=hint) from None
+    is_inside = mount.resolve() in (found, *found.parents) and found.is_dir()
+    if not is_inside or about.st_dev != mount.stat().st_dev:
+        raise UsageError(f"cgroup {found}", hint=hint)
+    return found
+
+
+@contextlib.contextmanager
+def _opened(cgroup: Path) -> Iterator[tuple[int, int]]:
+    """The number of a cgroup, and a descriptor of it."""
+    fd = Cgroup(cgroup).open()
+    try:
+        yield os.fstat(fd).st_ino, fd
+    finally:
+        os.close(fd)
+
+
+def _check_in_sight(name: str) -> None:
+    """Raises SockproxyError when NAME is attached, but only other mount namespaces see it."""
+    if name not in pins.names() and (there := pins.find_elsewhere(name)):
+        raise SockproxyError(there)
 
 
 def _allowed_mode(options: BypassOptions, tell: Callable[[str], None]) -> tuple[Mode, str]:
@@ -152,29 +192,46 @@ def _allowed_mode(options: BypassOptions, tell: Callable[[str], None]) -> tuple[
     )
 
 
-def detach(name: str, timeout: float) -> Detached:
+def detach(name: str, timeout: float, tell: Callable[[str], None] = silent) -> Detached:
     """Detach NAME; no byte is lost. What is not read within `timeout` seconds stays.
 
-    What stays is passed on by TCP, and the next call collects it.
+    What stays is passed on by TCP, and the next call collects it. Others may change NAME
+    meanwhile: its lock is held only while something is done. Raises SockproxyError.
     """
     pins.check_name(name)
-    if name not in pins.names() and not pins.has_leftovers():
-        return Detached(False)  # without the lock, which would mount a bpffs for it
-    with pins.locked() as place:
-        if name not in pins.names():
-            return Detached(False)
-        deadline = time.monotonic() + timeout
-        with Bypass(name) as bypass:
+    pins.collect()
+    _check_in_sight(name)
+    deadline = time.monotonic() + timeout
+    stopped, was_attached = False, False
+    while True:
+        with pins.locked(name, tell, make=False) as place:
+            if place is None:
+                return Detached(was_attached)
+            was_attached = True
+            draining = _drain(name, stopped)
+            stopped = draining is not None
+            if draining is None:
+                pins.remove(place.at(name))
+                continue  # unless it lives in a second place as well, that was all
+        if time.monotonic() >= deadline:
+            return draining
+        time.sleep(POLL)
+
+
+def _drain(name: str, stopped: bool) -> Detached | None:
+    """Inside of its lock: take out what can be taken; None when nothing is left in it."""
+    with Bypass(name) as bypass:
+        if not stopped:
             bypass.stop()
-            left = bypass.take_out()
-            while remain := bypass.in_map():
-                if time.monotonic() >= deadline:
-                    unseen = 0 if bypass.sees_sockmap else remain - len(left)
-                    return Detached(True, left, drained=False, unseen=unseen)
-                time.sleep(POLL)
-                left = bypass.take_out()
-        pins.remove(place / name)
-    return Detached(True)
+        elif bypass.settings().mode is not Mode.DRAIN:
+            raise SockproxyError(
+                f"detach {name}: it was attached again meanwhile", hint="detach it again"
+            )
+        left = bypass.take_out()
+        remain = bypass.in_map()
+        if not remain:
+            return None
+        return Detached(True, left, False, 0 if bypass.sees_sockmap else remain - len(left))
 
 
 def is_orphaned(name: str) -> bool:

@@ -48,11 +48,13 @@ def bypass_status(name: str) -> dict[str, Any]:
         settings = bypass.settings()
         totals = bypass.totals()
         listed, lists_by = bypass.listed(), bypass.lists_by
+        place = str(bypass.place)
     live = listed.connections
     for field in ("bypassed_bytes", "bypassed_messages", "passed_bytes", "passed_messages"):
         totals[field] += sum(getattr(each, field) for each in live)
     return {
         "name": name,
+        "place": place,
         "cgroup": cgroup_names({settings.cgroup})[settings.cgroup],
         "mode": settings.mode.name.lower(),
         "age": time.monotonic() - settings.since,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -12,11 +13,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from sockproxy.controller.asking import ANSWER_TIME
 from sockproxy.controller.proxy import Proxy
-from sockproxy.controller.runtime import ANSWER_TIME, socket_path, take_name
+from sockproxy.controller.runtime import take_name
 
 __all__ = ["SCHEMA", "Control", "connections_report", "status_report"]
 
+MOST_ASKERS = 16  # at once, each with a thread of its own
+QUESTION_TIME = 2.0  # seconds from the connection to the question
+LONGEST_QUESTION = 64  # bytes
 SCHEMA = 1
 """Version of the JSON shapes: it grows when a field is removed or changes its meaning."""
 
@@ -74,12 +79,17 @@ class Control:
         self._proxy = proxy
         self._name = take_name(proxy.options.name)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._askers = 0
+        self._closed = False
 
     def open(self) -> None:
         """Answer from now on."""
         self._listener.setblocking(False)
-        self._listener.bind(str(socket_path(self._name.name)))
-        self._listener.listen(16)
+        self._name.bind(self._listener)
+        self._listener.listen(MOST_ASKERS)
+        self._accept_again()
+
+    def _accept_again(self) -> None:
         self._proxy.engine.loop.watch(self._listener.fileno(), select.EPOLLIN, self._accept)
 
     def _accept(self, _events: int) -> None:
@@ -87,18 +97,28 @@ class Control:
             asker, _ = self._listener.accept()
         except OSError:
             return
+        self._askers += 1
+        if self._askers == MOST_ASKERS:  # others wait until one has gone
+            self._proxy.engine.loop.unwatch(self._listener.fileno())
         # A thread waits for the question: the loop waits for nobody.
-        threading.Thread(target=self._read, args=(asker,), daemon=True).start()
+        threading.Thread(target=self._serve, args=(asker,), daemon=True).start()
 
-    def _read(self, asker: socket.socket) -> None:
-        asker.settimeout(ANSWER_TIME)
+    def _serve(self, asker: socket.socket) -> None:
         try:
-            question = asker.makefile("r").readline().strip()
-        except (OSError, ValueError):
-            question = ""
-        report = QUESTIONS.get(question)
+            with asker:
+                self._answer(asker)
+        finally:
+            if not self._closed:
+                self._proxy.engine.loop.call(self._gone)
+
+    def _gone(self) -> None:
+        self._askers -= 1
+        if self._askers == MOST_ASKERS - 1 and not self._closed:
+            self._accept_again()
+
+    def _answer(self, asker: socket.socket) -> None:
+        report = QUESTIONS.get(_read_question(asker))
         if report is None:
-            asker.close()
             return
         answer: list[dict[str, Any]] = []
         ready = threading.Event()
@@ -108,14 +128,29 @@ class Control:
             ready.set()
 
         self._proxy.engine.loop.call(look)  # pairs belong to the loop's thread
-        with asker:
-            if ready.wait(ANSWER_TIME):
-                try:
-                    asker.sendall(json.dumps(answer[0]).encode())
-                except OSError:
-                    pass  # who asked has gone
+        if ready.wait(ANSWER_TIME):
+            asker.settimeout(ANSWER_TIME)
+            with contextlib.suppress(OSError):  # who asked has gone
+                asker.sendall(json.dumps(answer[0]).encode())
 
     def close(self) -> None:
         """Answer no more and give the name back. Before the proxy closes its loop."""
+        self._closed = True
         self._listener.close()
         self._name.release()
+
+
+def _read_question(asker: socket.socket) -> str:
+    """One word on a line; "" when none came in time."""
+    deadline = time.monotonic() + QUESTION_TIME
+    heard = b""
+    try:
+        while b"\n" not in heard and len(heard) < LONGEST_QUESTION:
+            asker.settimeout(max(0.001, deadline - time.monotonic()))
+            part = asker.recv(LONGEST_QUESTION)
+            if not part:
+                break
+            heard += part
+        return heard.decode("ascii").strip()
+    except (OSError, ValueError):
+        return ""

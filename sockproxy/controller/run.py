@@ -15,6 +15,7 @@ from sockproxy.controller.bypass import BypassOptions, attach, detach, is_orphan
 from sockproxy.controller.bypass_view import bypass_status
 from sockproxy.controller.verdicts import silent
 from sockproxy.errors import Undecided, Unsupported, UsageError
+from sockproxy.kernel.pins import check_name
 
 __all__ = ["Ran", "run"]
 
@@ -46,6 +47,7 @@ def run(
 
     Raises UsageError when NAME is attached already or there is no such command.
     """
+    check_name(name)
     sweep()
     if name in names():
         if not is_orphaned(name):

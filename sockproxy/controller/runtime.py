@@ -1,23 +1,31 @@
-"""Where running proxies can be found: one directory each, below one of ours."""
+"""Where running proxies can be found: one directory each, below one of ours.
+
+    ROOT/NAME/lock           held as long as the proxy lives
+    ROOT/NAME/control.sock   where it answers
+
+Both directories are of mode 0700, and are used only as such: see sockproxy/folders.py.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
-import json
 import os
 import re
 import shutil
 import socket
 from pathlib import Path
-from typing import Any
 
 from sockproxy.errors import PermissionDenied, SockproxyError, UsageError
+from sockproxy.folders import Folder, make_folder, open_folder
+from sockproxy.text import shortened
 
-__all__ = ["Name", "ask", "running", "runtime_root", "socket_path", "take_name"]
+__all__ = ["Name", "check_name", "connect", "is_running", "running", "runtime_root", "take_name"]
 
-ANSWER_TIME = 10.0  # seconds that a proxy has to answer
+SOCKET = "control.sock"
 TRIES = 10
+MOST_SHOWN = 80  # characters of a name that is none
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -29,56 +37,93 @@ def runtime_root() -> Path:
     return Path(user) / "sockproxy" if user else Path(f"/tmp/sockproxy-{os.geteuid()}")
 
 
-def socket_path(name: str) -> Path:
-    """The control socket of the proxy `name`."""
-    return runtime_root() / name / "control.sock"
+def check_name(name: str) -> str:
+    """`name`, if a proxy can be called so. Raises UsageError."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"name {shortened(name, MOST_SHOWN)!r}",
+            hint="use up to 64 letters, digits, '_', '-' and '.'",
+        )
+    return name
 
 
 class Name:
-    """A proxy's name, held by a lock on its directory as long as the process lives."""
+    """A proxy's name, held by a lock in its directory as long as the process lives."""
 
-    def __init__(self, name: str, lock: int) -> None:
+    def __init__(self, name: str, root: Folder, folder: Folder, lock: int) -> None:
         self.name = name
-        self._lock = lock
+        self._root, self._folder, self._lock = root, folder, lock
+
+    def bind(self, sock: socket.socket) -> None:
+        """Make it the socket on which the proxy answers."""
+        sock.bind(str(self._folder.at(SOCKET)))
 
     def release(self) -> None:
-        """Remove the directory, and ours above it when it was the last."""
-        shutil.rmtree(runtime_root() / self.name, ignore_errors=True)
+        """Remove the directory. Ours above it stays: it may be a mount point to others."""
+        shutil.rmtree(self.name, ignore_errors=True, dir_fd=self._root.fd)
         os.close(self._lock)
-        with contextlib.suppress(OSError):  # others are running
-            runtime_root().rmdir()
+        self._folder.close()
+        self._root.close()
 
 
 def take_name(name: str) -> Name:
-    """Make the directory of `name`, mode 0700, after clearing what dead proxies left.
+    """Make the directory of `name`, after clearing what dead proxies left.
 
-    Raises UsageError when the name is malformed or a living proxy has it.
+    Raises UsageError when the name is malformed or a living proxy has it, and PermissionDenied
+    when a directory is not ours alone.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"name {name!r}", hint="use letters, digits, '_', '-' and '.'")
-    root = runtime_root()
+    check_name(name)
+    path = runtime_root()
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if root.is_symlink() or root.stat().st_uid != os.geteuid():
-            raise PermissionDenied(f"use {root}", hint="it belongs to somebody else; remove it")
-        for folder in root.iterdir():
-            _clear(folder)
-        for _ in range(TRIES):
-            (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = _lock(root / name)
-            if lock is None:
-                raise UsageError(f"a proxy named {name} is running", hint="choose another --name")
-            if (root / name / "lock").exists():
-                return Name(name, lock)
-            os.close(lock)  # another start has just cleared it
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        root = open_folder(path)
+        try:
+            for each in root.names():
+                _clear(each, root)
+            for _ in range(TRIES):
+                if (taken := _try_to_take(name, root)) is not None:
+                    return taken
+        except BaseException:
+            root.close()
+            raise
+        root.close()
     except OSError as error:
-        raise PermissionDenied(f"make {root / name}", errno=error.errno) from None
+        denied = error.errno in (errno.EPERM, errno.EACCES, errno.EROFS)
+        kind = PermissionDenied if denied else SockproxyError
+        raise kind(f"make {path / name}", errno=error.errno) from None
     raise SockproxyError(f"take the name {name}", hint="other starts keep clearing it; try again")
 
 
-def _lock(folder: Path) -> int | None:
+def _try_to_take(name: str, root: Folder) -> Name | None:
+    """None when another start has just cleared it."""
+    try:
+        folder = make_folder(name, root)
+    except FileNotFoundError:
+        return None
+    try:
+        lock = _lock(folder)
+    except FileNotFoundError:
+        folder.close()
+        return None
+    except BaseException:
+        folder.close()
+        raise
+    if lock is None:
+        folder.close()
+        raise UsageError(f"a proxy named {name} is running", hint="choose another --name")
+    if folder.is_at(name, root) and os.fstat(lock).st_nlink:
+        return Name(name, root, folder, lock)
+    os.close(lock)
+    folder.close()
+    return None
+
+
+def _lock(folder: Folder) -> int | None:
     """The lock of a directory, a descriptor; None while a living proxy has it."""
-    lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    lock = os.open("lock", flags, 0o600, dir_fd=folder.fd)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -87,60 +132,51 @@ def _lock(folder: Path) -> int | None:
     return lock
 
 
-def _clear(folder: Path) -> None:
+def _clear(name: str, root: Folder) -> None:
     """Remove a directory whose proxy is dead."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    with contextlib.suppress(OSError, SockproxyError), open_folder(name, root) as folder:
         lock = _lock(folder)
         if lock is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(name, ignore_errors=True, dir_fd=root.fd)
             os.close(lock)
 
 
 def running() -> list[str]:
-    """The names of the proxies that answer, sorted."""
+    """The names of the proxies that take questions, sorted, though they may not answer.
+
+    Raises PermissionDenied when the directory is not ours alone.
+    """
     try:
-        names = sorted(path.name for path in runtime_root().iterdir())
-    except (FileNotFoundError, PermissionError):
+        with open_folder(runtime_root()) as root:
+            names = root.names()
+    except OSError:
         return []
-    return [name for name in names if _answers(name)]
+    return [name for name in names if _NAME.fullmatch(name) and is_running(name)]
 
 
-def _answers(name: str) -> bool:
-    sock = _connect(socket_path(name))
-    if sock is None:
+def is_running(name: str) -> bool:
+    """Whether a proxy of that name takes questions."""
+    try:
+        with contextlib.suppress(BlockingIOError):  # so many that it takes no more now
+            connect(name).close()
+    except (OSError, SockproxyError):
         return False
-    sock.close()
     return True
 
 
-def _connect(path: Path) -> socket.socket | None:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(ANSWER_TIME)
-    try:
-        sock.connect(str(path))
-    except OSError:
-        sock.close()
-        return None
-    return sock
+def connect(name: str) -> socket.socket:
+    """A socket to the proxy `name` that does not block.
 
-
-def ask(name: str, question: str) -> dict[str, Any]:
-    """What the proxy `name` answers to "status" or "connections".
-
-    Raises SockproxyError when no such proxy runs or it does not answer in time.
+    Raises PermissionDenied when it is not one of ours, BlockingIOError when it takes no more
+    questions now, and the OSError when it does not run.
     """
-    sock = _connect(socket_path(name))
-    if sock is None:
-        raise SockproxyError(
-            f"nothing named {name} is running", hint="'sockproxy status' lists those that are"
-        )
-    with sock:
+    check_name(name)
+    with open_folder(runtime_root()) as root, open_folder(name, root) as folder:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.setblocking(False)
         try:
-            sock.sendall(question.encode() + b"\n")
-            with sock.makefile("rb") as stream:
-                answer: dict[str, Any] = json.loads(stream.read())
-        except (OSError, ValueError):
-            raise SockproxyError(
-                f"the proxy {name} does not answer", hint="is it stopped (SIGSTOP) or overloaded?"
-            ) from None
-    return answer
+            sock.connect(str(folder.at(SOCKET)))
+        except BaseException:
+            sock.close()
+            raise
+    return sock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 from dataclasses import dataclass, replace
@@ -63,19 +64,33 @@ class Bypass:
 
     def __init__(self, name: str) -> None:
         check_sizes()
-        place = pins.root()
         self.name = name
-        self._folder = (place or Path("/")) / pins.check_name(name)
-        if place is None or not (self._folder / "link").exists():
+        folder = pins.open_pins(name)
+        if folder is None:
             raise UsageError(f"no bypass named {name}", hint="'sockproxy status' lists them")
-        self._maps = {each: Map(each, open_pinned(str(self._folder / each))) for each in MAPS}
-        self._listing = Listing(self._folder, self._cookies, self._namespaces)
+        self._folder = folder
+        self._maps: dict[str, Map] = {}
+        self._opened = contextlib.ExitStack()
+        self._opened.callback(folder.close)
+        try:
+            for each in MAPS:
+                fd = open_pinned(str(folder.at(each)))
+                self._opened.callback(os.close, fd)
+                self._maps[each] = Map(each, fd)
+            self._listing = Listing(name, folder.at(), self._cookies, self._namespaces)
+            self._opened.callback(self._listing.close)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close what was opened; the bypass stays attached. Twice is allowed."""
-        while self._maps:
-            os.close(self._maps.popitem()[1].fd)
-        self._listing.close()
+        self._opened.close()
+
+    @property
+    def place(self) -> Path:
+        """The directory of its pins, for people to read."""
+        return self._folder.path
 
     def __enter__(self) -> Bypass:
         return self
@@ -153,7 +168,7 @@ class Bypass:
     def why_not(self, mode: Mode) -> str:
         """What this attachment lacks of what `mode` needs, as a phrase; "" for nothing."""
         for role in NEEDED.get(mode, ()):
-            if not any((self._folder / pin_name(each)).exists() for each in role.programs):
+            if not any(self._folder.at(pin_name(each)).exists() for each in role.programs):
                 return role.without
         return ""
 
@@ -181,6 +196,7 @@ def write_settings(maps: dict[str, Map], settings: Settings, which: int, version
         into = raw.rule[number]
         into.deny = rule.deny
         into.first_port, into.last_port = rule.ports
+        into.only_ipv6 = rule.only_ipv6
         ffi.memmove(into.prefix, rule.network.network_address.packed, 16)
         ffi.memmove(into.mask, rule.network.netmask.packed, 16)
     maps["settings"].update(ffi.new("uint32_t *", 1 - which), raw)
@@ -213,4 +229,5 @@ def _read_rule(raw: Any) -> Rule:
     prefix = ipaddress.IPv6Address(bytes(ffi.buffer(raw.prefix)))
     bits = int.from_bytes(bytes(ffi.buffer(raw.mask)), "big").bit_count()
     network = ipaddress.IPv6Network((prefix, bits))
-    return Rule(bool(raw.deny), network, (int(raw.first_port), int(raw.last_port)))
+    ports = (int(raw.first_port), int(raw.last_port))
+    return Rule(bool(raw.deny), network, ports, bool(raw.only_ipv6))

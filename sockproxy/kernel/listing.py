@@ -79,11 +79,13 @@ class Listing:
 
     def __init__(
         self,
+        name: str,
         folder: Path,
         cookies: Callable[[], Collection[int]],
         namespaces: Callable[[], Mapping[int, int]],
     ) -> None:
-        self._folder, self._cookies, self._namespaces = folder, cookies, namespaces
+        self._name, self._folder = name, folder
+        self._cookies, self._namespaces = cookies, namespaces
         self._fd, self._look_up_one = -1, None
         if (folder / LOOK_UP).exists():
             self._fd = open_pinned(str(folder / LOOK_UP))
@@ -139,7 +141,7 @@ class Listing:
         try:
             data = (self._folder / iterator).read_bytes()
         except OSError as error:
-            raise SockproxyError(f"list {self._folder.name}", errno=error.errno) from None
+            raise SockproxyError(f"list {self._name}", errno=error.errno) from None
         lines = ffi.from_buffer(f"struct connection[{len(data) // RECORD}]", data)
         found = (_read_connection(lines[number]) for number in range(len(data) // RECORD))
         return {each.cookie: each for each in found}

@@ -1,101 +1,147 @@
-"""Where a bypass keeps its state: one directory of pins for each NAME, on a bpffs.
+"""Where a bypass keeps its state: one directory of pins for each NAME, in one of our places.
 
-    ROOT/NAME/link, connections, totals, settings, in_force
+    PLACE/NAME/link, connections, totals, settings, in_force
+    PLACE/~NAME       the same, while it is filled or after it was taken away
+    PLACE/+NAME       empty: who holds its lock may change the other two
 
-A directory is filled aside and renamed into place, so that a NAME is there as a whole
-or not at all. Without a bpffs at /sys/fs/bpf one is mounted at OWN, and unmounted with
-the last NAME.
+A directory is filled aside and renamed into place, so that a NAME is there as a whole or not at
+all. Only the owner of a place can enter it, and so nobody else can take a lock in it. A lock ends
+with its process; what that leaves, the next one collects.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import errno
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sockproxy.cgroup import find_mount, mount_points
-from sockproxy.errors import KernelError, PermissionDenied, SockproxyError, UsageError
+from sockproxy.errors import PermissionDenied, UsageError
+from sockproxy.folders import Folder, open_folder
+from sockproxy.kernel.places import OURS, Elsewhere, elsewhere, failure, make_place, surveyed
+from sockproxy.text import shortened
 
-__all__ = ["check_name", "collect", "has_leftovers", "locked", "names", "remove", "root"]
+__all__ = ["Waits", "check_name", "collect", "find_elsewhere", "locked", "names", "open_pins",
+           "out_of_sight", "refused", "remove", "where"]  # fmt: skip
 
-OWN = Path("/run/sockproxy-bpf")
-MNT_DETACH = 2
 ASIDE = "~"  # bpffs takes no dot in a name
+LOCK = "+"
+PATIENCE = 1.0  # seconds that one waits for a lock before one says so
+POLL = 0.02  # seconds
+MOST_SHOWN = 80  # characters of a name that is none
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
-_libc = ctypes.CDLL(None, use_errno=True)  # Python has no mount(2)
+
+Waits = Callable[[str], None]
+"""Is told for what is being waited, once it takes long."""
 
 
 def check_name(name: str) -> str:
     """`name`, if it can be one. Raises UsageError."""
     if not _NAME.fullmatch(name):
-        raise UsageError(f"name {name!r}", hint="use up to 64 letters, digits, '_' and '-'")
+        shown = shortened(name, MOST_SHOWN)
+        raise UsageError(f"name {shown!r}", hint="use up to 64 letters, digits, '_' and '-'")
     return name
 
 
-def root() -> Path | None:
-    """Our directory on the machine's bpffs, or on our own; None when no bpffs is mounted."""
-    mounted = mount_points("bpf")
-    for place in (Path("/sys/fs/bpf"), OWN, *mounted):
-        if place in mounted:
-            return place / "sockproxy"
+def names() -> list[str]:
+    """The NAMEs that are attached, in all places.
+
+    Raises PermissionDenied where this user may not see them.
+    """
+    with surveyed() as survey:
+        if survey.refused and os.geteuid():
+            raise PermissionDenied(survey.refused[0].failure, hint="run as root")
+        found = {name for place in survey.places for name in place.names()}
+    return sorted(name for name in found if _NAME.fullmatch(name))
+
+
+def refused() -> list[str]:
+    """Why some places are not used, and what to do about it; one line each."""
+    with surveyed() as survey:
+        return [str(each) for each in survey.refused]
+
+
+def out_of_sight() -> list[str]:
+    """What is attached where only other mount namespaces see it; one line each."""
+    return [_out_of_sight(each) for each in elsewhere() if _NAME.fullmatch(each.name)]
+
+
+def find_elsewhere(name: str) -> str:
+    """Where NAME is, and how to get there, if it is attached where only another mount namespace
+    sees it; else ""."""
+    return next((_out_of_sight(each) for each in elsewhere() if each.name == name), "")
+
+
+def _out_of_sight(each: Elsewhere) -> str:
+    return (
+        f"{each.name} is on the bpffs at {each.point} of another mount namespace;"
+        f" reach it by 'nsenter -t {each.pid} -m sockproxy ...'"
+    )
+
+
+def where(name: str) -> Path | None:
+    """The directory of NAME, for people to read; None when it is not attached."""
+    with surveyed() as survey:
+        place = _place_of(name, survey.places)
+        return place.path / name if place is not None else None
+
+
+def open_pins(name: str) -> Folder | None:
+    """The directory of NAME; None when it is not attached."""
+    check_name(name)
+    with surveyed() as survey:
+        place = _place_of(name, survey.places)
+        if place is None:
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            return open_folder(name, place)
     return None
 
 
-def names() -> list[str]:
-    """The NAMEs that are attached."""
-    place = root()
-    if place is None:
-        return []
-    try:
-        return sorted(path.name for path in place.iterdir() if _NAME.fullmatch(path.name))
-    except FileNotFoundError:
-        return []
-    except PermissionError as error:
-        raise _failure(f"read {place}", error) from None
-
-
 @contextlib.contextmanager
-def locked() -> Iterator[Path]:
-    """Our directory, made if it was not there; one process at a time is in the `with`."""
-    try:
-        # A directory that is always there, so that the lock leaves no trace.
-        lock = os.open(find_mount(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise _failure("take the lock of sockproxy's pins", error) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        place = root() or _mount()
-        try:
-            place.mkdir(mode=0o700, exist_ok=True)
-            for left in place.glob(f"{ASIDE}*"):  # of a command that was killed
-                remove(left)
-        except OSError as error:
-            raise _failure(f"use {place}", error) from None
-        try:
-            yield place
-        finally:
-            _tidy(place)
-    finally:
-        os.close(lock)
+def locked(name: str, waits: Waits, *, make: bool = True) -> Iterator[Folder | None]:
+    """The place of NAME, with its lock: until the `with` ends nobody else changes NAME.
+
+    Where NAME is not attached, the place that it would get; None then with make=False.
+    Raises KernelError and its kin.
+    """
+    check_name(name)
+    while True:
+        place = _find_place(name) or (make_place() if make else None)
+        if place is None:
+            yield None
+            return
+        with place:
+            lock = _take(name, place, waits)
+            if lock is None:
+                continue  # who had been the last there has just tidied up
+            try:
+                if _has_moved(name, place):
+                    continue
+                _clear_aside(name, place)
+                yield place
+            finally:
+                _give_back(name, place, lock)
+        return
 
 
 def collect() -> None:
-    """Remove what commands that were killed have left, a bpffs of our own included."""
-    place = root()
-    if place is not None and (place.exists() or place.parent == OWN):
-        with locked():
-            pass
-
-
-def has_leftovers() -> bool:
-    """Whether a command that was killed left pins for the next one in locked() to collect."""
-    place = root()
-    return place is not None and any(place.glob(f"{ASIDE}*"))
+    """Remove what commands that were killed have left, in all places."""
+    with surveyed() as survey:
+        for place in survey.places:
+            left = {each[1:] for each in place.names() if each[0] in (ASIDE, LOCK)}
+            for name in sorted(filter(_NAME.fullmatch, left)):
+                lock = _take(name, place, None)
+                if lock is None:
+                    continue  # somebody is at work there
+                try:
+                    _clear_aside(name, place)
+                finally:
+                    _give_back(name, place, lock)
+            _tidy(place)
 
 
 def remove(folder: Path) -> None:
@@ -114,29 +160,101 @@ def remove(folder: Path) -> None:
         folder.rmdir()
 
 
-def _tidy(place: Path) -> None:
-    """Leave nothing when no NAME is left."""
-    with contextlib.suppress(OSError):  # not empty: others are attached
-        place.rmdir()
-        if place.parent == OWN:
-            _libc.umount2(os.fsencode(OWN), MNT_DETACH)  # a reader may have it open
-            OWN.rmdir()
+def _place_of(name: str, places: list[Folder]) -> Folder | None:
+    return next((place for place in places if name in place.names()), None)
 
 
-def _mount() -> Path:
-    """A bpffs of our own."""
+def _find_place(name: str) -> Folder | None:
+    """A descriptor of one's own."""
+    with surveyed() as survey:
+        place = _place_of(name, survey.places)
+        return Folder(os.dup(place.fd), place.path) if place is not None else None
+
+
+def _has_moved(name: str, place: Folder) -> bool:
+    """Whether NAME is attached in another place by now."""
+    found = _find_place(name)
+    if found is None:
+        return False
+    with found:
+        return not os.path.samestat(os.fstat(found.fd), os.fstat(place.fd))
+
+
+def _clear_aside(name: str, place: Folder) -> None:
+    """What a command that was killed has left of NAME."""
     try:
-        OWN.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            remove(place.at(f"{ASIDE}{name}"))
     except OSError as error:
-        raise _failure(f"create {OWN}", error) from None
-    if _libc.mount(b"bpf", os.fsencode(OWN), b"bpf", 0, b"mode=0700"):
-        number = ctypes.get_errno()
-        OWN.rmdir()
-        raise _failure(f"mount a bpffs at {OWN}", OSError(number, os.strerror(number)))
-    return OWN / "sockproxy"
+        raise failure(f"clear {place.path / ASIDE}{name}", error) from None
 
 
-def _failure(doing: str, error: OSError) -> SockproxyError:
-    if error.errno in (errno.EPERM, errno.EACCES):
-        return PermissionDenied(doing, errno=error.errno, hint="run as root")
-    return KernelError(doing, errno=error.errno)
+def _take(name: str, place: Folder, waits: Waits | None) -> Folder | None:
+    """The lock of NAME; None when the place has gone, or, without `waits`, when it is held."""
+    called = f"{LOCK}{name}"
+    while True:
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(called, 0o700, dir_fd=place.fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise failure(f"take the lock {place.path / called}", error) from None
+        try:
+            lock = open_folder(called, place)
+        except FileNotFoundError:
+            continue  # its holder has just given it back
+        try:
+            if not _hold(lock, name, waits):
+                lock.close()
+                return None
+        except BaseException:
+            lock.close()
+            raise
+        if lock.is_at(called, place):
+            return lock
+        lock.close()
+
+
+def _hold(lock: Folder, name: str, waits: Waits | None) -> bool:
+    begun = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(lock.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waits is None:
+                return False
+        else:
+            return True
+        if time.monotonic() - begun > PATIENCE:
+            waits(f"waiting for {_holder(lock)} to finish with {name}")
+            fcntl.flock(lock.fd, fcntl.LOCK_EX)
+            return True
+        time.sleep(POLL)
+
+
+def _holder(lock: Folder) -> str:
+    """Who has the lock, as the kernel tells."""
+    about = os.fstat(lock.fd)
+    inode = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
+    for line in Path("/proc/locks").read_text().splitlines():
+        fields = line.split()
+        if "->" not in fields and len(fields) > 5 and fields[5] == inode:
+            return f"process {fields[4]}"
+    return "another process"
+
+
+def _give_back(name: str, place: Folder, lock: Folder) -> None:
+    with contextlib.suppress(OSError):
+        os.rmdir(f"{LOCK}{name}", dir_fd=place.fd)
+    lock.close()
+    _tidy(place)
+
+
+def _tidy(place: Folder) -> None:
+    """Remove our directory when nothing is left in it. The bpffs stays, one of our own too."""
+    with contextlib.suppress(OSError):  # not empty: others are attached
+        fd = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.fd)
+        with Folder(fd, place.path.parent) as top:
+            if place.is_at(OURS, top):
+                os.rmdir(OURS, dir_fd=top.fd)

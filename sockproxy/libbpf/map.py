@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import mmap
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,9 +72,9 @@ class Map:
 
 def pin(fd: int, path: str) -> None:
     """Pin a map or program at `path`, on a bpffs."""
-    check(load_library().bpf_obj_pin(fd, path.encode()), f"pin {path}")
+    check(load_library().bpf_obj_pin(fd, path.encode()), f"pin {os.path.realpath(path)}")
 
 
 def open_pinned(path: str) -> int:
     """The file descriptor of what is pinned at `path`; the caller closes it."""
-    return check(load_library().bpf_obj_get(path.encode()), f"open {path}")
+    return check(load_library().bpf_obj_get(path.encode()), f"open {os.path.realpath(path)}")

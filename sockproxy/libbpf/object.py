@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -23,7 +24,8 @@ class Link:
     def pin(self, path: str) -> None:
         """Keep the attachment at `path`, which must lie on a bpffs."""
         lib = load_library()
-        check(lib.bpf_link__pin(self._pointer, path.encode()), f"pin a link at {path}")
+        doing = f"pin a link at {os.path.realpath(path)}"
+        check(lib.bpf_link__pin(self._pointer, path.encode()), doing)
 
     def close(self) -> None:
         """Detach, unless pinned. Closing twice is allowed."""

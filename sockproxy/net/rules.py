@@ -19,16 +19,18 @@ class Rule:
     """Matches a connection of which either end is in the network and either has a port.
 
     network: IPv6; an IPv4 network is v4-mapped, ::ffff:0:0/96 and longer.
-    ports: first and last.
+    ports: first and last. only_ipv6: v4-mapped addresses are not meant, though the network
+    holds them: who writes ::/0 does not think of IPv4.
     """
 
     deny: bool
     network: ipaddress.IPv6Network
     ports: tuple[int, int]
+    only_ipv6: bool = False
 
     def __str__(self) -> str:
         action = "deny" if self.deny else "allow"
-        if self.ports != (0, 65535):
+        if self.ports != (0, 65535) or not (self.only_ipv6 or self.network.prefixlen):
             first, last = self.ports
             return f"{action} {first}" if first == last else f"{action} {first}-{last}"
         mapped = self.network.network_address.ipv4_mapped
@@ -38,7 +40,10 @@ class Rule:
 
 
 def parse_rule(text: str, *, deny: bool) -> Rule:
-    """``80``, ``8000-8999``, ``10.0.0.0/8``, ``::1``. Raises UsageError."""
+    """``80``, ``8000-8999``, ``10.0.0.0/8``, ``::1``. Raises UsageError.
+
+    A network of IPv6 matches no IPv4, ``::/0`` neither.
+    """
     found = _PORTS.fullmatch(text)
     if found:
         first, last = int(found[1]), int(found[2] or found[1])
@@ -54,4 +59,4 @@ def parse_rule(text: str, *, deny: bool) -> Rule:
     if isinstance(network, ipaddress.IPv4Network):
         mapped = f"::ffff:{network.network_address}/{network.prefixlen + MAPPED_BITS}"
         network = ipaddress.IPv6Network(mapped)
-    return Rule(deny, network, (0, 65535))
+    return Rule(deny, network, (0, 65535), network.prefixlen < MAPPED_BITS)

@@ -141,7 +141,7 @@ def test_namespace_removed_while_spliced():
 # Ends itself by SIGKILL before the n-th of the steps that leave something behind; says
 # "done" if there are fewer.
 KILLED = """\
-import os, pathlib, signal, sys
+import os, signal, sys
 from sockproxy.cli import main
 from sockproxy.kernel import attach, bypass
 from sockproxy.libbpf import BpfObject, Link, Program
@@ -156,7 +156,7 @@ def deadly(step):
     return do
 attach.pin = deadly(attach.pin)
 for kind, steps in {
-    Link: ["pin"], BpfObject: ["load"], pathlib.Path: ["mkdir", "rename", "unlink", "rmdir"],
+    Link: ["pin"], BpfObject: ["load"], os: ["mkdir", "rename", "unlink", "rmdir"],
     Program: ["attach", "attach_to_cgroup", "attach_to_map", "attach_iterator"],
     bypass.Bypass: ["change", "stop", "take_out", "in_map"],
 }.items():

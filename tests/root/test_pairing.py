@@ -252,14 +252,16 @@ def test_rules_in_place(attached):
 
         assert state("--deny", port) == "plain"
         assert state("--deny", "127.0.0.0/8") == "plain"
-        assert state("--deny", "::/0") == "plain"
+        assert state("--deny", "0.0.0.0/0") == "plain"
+        assert state("--deny", "::/0") == "paired"
+        assert state("--deny", "0-65535") == "plain"
         assert state("--deny", "10.0.0.0/8", "--deny", "::1") == "paired"
         assert state("--allow", port) == "paired"
         assert state("--allow", "1-10") == "plain"
         assert state("--allow", "127.0.0.1", "--deny", port) == "plain"
         assert status()["rules"] == [f"deny {port}", "allow 127.0.0.1/32"]
         assert state() == "paired"
-        assert status()["policy"] == 10
+        assert status()["policy"] == 12
 
 
 # -- attaching ---------------------------------------------------------------------------
@@ -278,24 +280,12 @@ def test_two_names_on_one_cgroup_and_one_above(attached):
     assert status()["paired"] == 1
 
 
-def test_detach_is_idempotent_and_leaves_nothing(group):
-    place = pins.root()
-    before = set(place.parent.iterdir()) if place and place.parent.exists() else set()
+def test_detach_is_idempotent(group):
+    """What it leaves is looked for after each test."""
     sockproxy("attach", NAME, "--cgroup", group.path, "--observe")
     assert "detached" in sockproxy("detach", NAME)
     assert "was not attached" in sockproxy("detach", NAME)
-    place = pins.root()
-    assert (set(place.parent.iterdir()) if place else set()) == before
     sockproxy("status", NAME, code=1)
-
-
-def test_what_a_killed_attach_left_is_collected(group):
-    with pins.locked() as place:
-        (place / "~half").mkdir()
-        (place / "keep").mkdir()  # so that the root stays for the next step
-    with pins.locked() as place:
-        assert not (place / "~half").exists()
-        (place / "keep").rmdir()
 
 
 @pytest.mark.parametrize(

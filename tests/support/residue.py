@@ -119,8 +119,10 @@ def snapshot():
 
 
 def _private(mount_line):
-    """Whether the mount belongs to a network namespace, which is reported as such."""
-    return mount_line.split()[1].startswith(str(NETNS))
+    """Whether the mount belongs to a network namespace, which is reported as such, or is the
+    bpffs of our own, which stays: what is left on it is reported as a pin."""
+    point = mount_line.split()[1]
+    return point.startswith(str(NETNS)) or point == str(OWN_BPFFS)
 
 
 def left_behind(before, patience=PATIENCE):
@@ -131,10 +133,6 @@ def left_behind(before, patience=PATIENCE):
         new = {kind: things - before[kind] for kind, things in now.items()}
         for kind in ("network namespace", "cgroup", "runtime file", "pinned BPF object"):
             new[kind] -= of_another_run(new[kind])
-        if of_another_run(now["pinned BPF object"]):
-            # It stays mounted for them.
-            new["mount"] = {each for each in new["mount"] if each.split()[1] != str(OWN_BPFFS)}
-            new["runtime file"] = {each for each in new["runtime file"] if each != str(OWN_BPFFS)}
         lines = [f"{kind}: {thing}" for kind, things in new.items() for thing in sorted(things)]
         if not lines or time.monotonic() > deadline:
             return lines

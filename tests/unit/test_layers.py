@@ -24,7 +24,7 @@ LAYERS = [
     {"controller"},
     {"kernel"},
     {"libbpf", "cgroup", "net"},
-    {"units"},
+    {"units", "folders", "text"},
     {"errors"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

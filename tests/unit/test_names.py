@@ -14,5 +14,6 @@ def test_bypasses_that_cannot_be_seen_are_not_passed_over_in_silence(monkeypatch
 
     monkeypatch.setattr(names.bypass, "names", refuse)
     monkeypatch.setattr(names, "running", lambda: ["mine"])
+    monkeypatch.setattr(names.bypass, "out_of_sight", list)
     assert names.select(None) == (["mine"], [])
     assert "run as root" in capsys.readouterr().err

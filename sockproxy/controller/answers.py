@@ -1,0 +1,92 @@
+"""What a running proxy may answer: its shape, and nothing in it that a terminal would obey.
+
+It may be of another version, or something else that has the name. Fields that nobody shows are
+let through; those that are shown must be there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sockproxy.errors import SockproxyError
+from sockproxy.text import clean, shortened
+
+__all__ = ["MOST_BYTES", "read_answer"]
+
+LONGEST = 1000  # characters of one text
+LARGEST = 1 << 64
+MOST_BYTES = {"status": 1 << 20, "connections": 1 << 28}
+"""Of an answer: half a million connections take as much as the second."""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST
+
+
+def _is_seconds(value: object) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and abs(value) < LARGEST  # type: ignore[arg-type]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+# A function tells of one value; [each], (first, second) and {name: each} of more.
+_WAY = {"state": _is_text, "why": _is_text, "redirected": _is_count, "pumped": _is_count,
+        "dropped": _is_count, "holds": _is_count}  # fmt: skip
+_ADDRESS = (_is_text, _is_count)
+_PAIR = {"number": _is_count, "client": _ADDRESS, "upstream": _ADDRESS, "age": _is_seconds,
+         "forward": _WAY, "backward": _WAY}  # fmt: skip
+SHAPES: Mapping[str, Mapping[str, Any]] = {
+    "status": {
+        "name": _is_text, "pid": _is_count, "age": _is_seconds, "listen": [_is_text],
+        "upstream": [_is_text], "path": _is_text, "why_not": _is_text,
+        "why_no_cgroup": _is_text, "connections": _is_count, "connections_ended": _is_count,
+        "connections_reset": _is_count, "redirected": _is_count, "pumped": _is_count,
+        "holds": _is_count,
+    },
+    "connections": {"name": _is_text, "pid": _is_count, "connections": [_PAIR]},
+}  # fmt: skip
+
+
+def read_answer(name: str, question: str, text: bytes) -> dict[str, Any]:
+    """The answer of the proxy `name`. Raises SockproxyError when it is none."""
+    try:
+        answer = json.loads(text)
+        if _fits(answer, SHAPES[question]) and answer["name"] == name:
+            cleaned: dict[str, Any] = _clean(answer)
+            return cleaned
+    except (ValueError, RecursionError):
+        pass
+    raise SockproxyError(
+        f"the proxy {name} gave no proper answer",
+        hint="is it of another version? 'sockproxy --version' tells yours",
+    )
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    if isinstance(shape, Mapping):
+        return isinstance(value, dict) and all(
+            key in value and _fits(value[key], each) for key, each in shape.items()
+        )
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_fits(each, shape[0]) for each in value)
+    if isinstance(shape, tuple):
+        return (
+            isinstance(value, list) and len(value) == len(shape) and all(map(_fits, value, shape))
+        )
+    return bool(shape(value))
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return shortened(clean(value), LONGEST)
+    if isinstance(value, dict):
+        return {_clean(key): _clean(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_clean(each) for each in value]
+    return value
