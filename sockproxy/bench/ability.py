@@ -15,10 +15,7 @@ __all__ = ["find_off", "why_no_case", "why_no_system"]
 
 
 def find_off(systems: Iterable[System]) -> dict[str, str]:
-    """The systems whose mechanism doctor finds off on this kernel, and why.
-
-    Where nobody has asked since the boot that takes seconds, and all of the CPU.
-    """
+    """The systems whose mechanism doctor finds off on this kernel, and why."""
     off = {}
     for system in systems:
         peer = system.peer

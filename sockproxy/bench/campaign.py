@@ -91,10 +91,9 @@ class Campaign:
         _collect_orphans()
         # Else a proxy would be measured while it relays, until doctor has found out.
         find_out(MECHANISMS, self._progress)
+        self._off = find_off(self._systems.values())
         try:
             self._look_at_the_machine()
-            self._progress("asking what this kernel can do: see 'sockproxy doctor'")
-            self._off = find_off(self._systems.values())
             with Undo() as undo:
                 group = create_owned("bench")
                 undo.callback(group.remove)

@@ -65,16 +65,19 @@ def test_another_program_on_the_same_cgroup(bypassed):
 def test_a_second_bypass_leaves_the_sockets_to_the_first(bypassed):
     """Two programs of sk_msg: the kernel answers EBUSY to the second map."""
     second = f"{NAME}-b"
-    run("attach", second, "--cgroup", bypassed.path.parent)
+    inner = bypassed.child("inner").create()
+    run("attach", second, "--cgroup", inner.path)
     try:
-        one, other = tcp_pair()
-        with one, other:
-            converse(one, other, times=50)
-            counts = [status(name) for name in (NAME, second)]
-            assert sorted(each["bypassed_messages"] > 0 for each in counts) == [False, True]
-            assert sorted(each["owned"] for each in counts) == [0, 2]
+        with inner.entered():
+            one, other = tcp_pair()
+            with one, other:
+                converse(one, other, times=50)
+                counts = [status(name) for name in (NAME, second)]
+                assert sorted(each["bypassed_messages"] > 0 for each in counts) == [False, True]
+                assert sorted(each["owned"] for each in counts) == [0, 2]
     finally:
         run("detach", second)
+        inner.remove()
     one, other = tcp_pair()
     with one, other:
         bypassing(one, other)

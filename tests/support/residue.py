@@ -76,7 +76,8 @@ def listener(path):
 
 
 def of_another_run(paths):
-    """Those of `paths` that another run of the tests or of sockproxy holds at this moment.
+    """Those of `paths` that another run of the tests or of sockproxy holds at this moment, or may
+    have left behind while it goes on.
 
     The names of our cgroups and runtime directories tell the process that made them; a
     proxy with another name is known by its control socket.
@@ -85,11 +86,20 @@ def of_another_run(paths):
     holders = {(Path(path), int(pid)) for path in paths for pid in PID.findall(path)}
     holders |= {(Path(path).parent, pid) for path in paths if (pid := listener(path))}
     theirs = {path for path, pid in holders if pid not in mine and runs_sockproxy(pid)}
+    running = {pid for pid in psutil.pids() if runs_sockproxy(pid)} if holders else set()
+    if running - mine - ancestors():
+        # Whose the dead were cannot be told, and that run kills some of its own as well.
+        theirs |= {path for path, pid in holders if pid not in mine and not psutil.pid_exists(pid)}
     return {
         path
         for path in paths
         if any(each.is_relative_to(path) or Path(path).is_relative_to(each) for each in theirs)
     }
+
+
+def ancestors():
+    """The processes that have started this one, such as make or a debugger."""
+    return {each.pid for each in psutil.Process().parents()}
 
 
 def runs_sockproxy(pid):
@@ -99,6 +109,17 @@ def runs_sockproxy(pid):
     except psutil.NoSuchProcess:
         return False
     return any(word in command for word in ("pytest", "sockproxy"))
+
+
+def recognised(kind, things):
+    """Those that sockproxy or its tests can have made: users' own come and go meanwhile."""
+    if kind == "cgroup":
+        return {each for each in things if "sockproxy" in Path(each).parts}
+    if kind == "pinned BPF object":
+        return {each for each in things if "sockproxy" in each}
+    if kind == "network namespace":
+        return {each for each in things if PID.search(Path(each).name)}
+    return things
 
 
 def snapshot():
@@ -130,7 +151,7 @@ def left_behind(before, patience=PATIENCE):
     deadline = time.monotonic() + patience
     while True:
         now = snapshot()
-        new = {kind: things - before[kind] for kind, things in now.items()}
+        new = {kind: recognised(kind, things - before[kind]) for kind, things in now.items()}
         for kind in ("network namespace", "cgroup", "runtime file", "pinned BPF object"):
             new[kind] -= of_another_run(new[kind])
         lines = [f"{kind}: {thing}" for kind, things in new.items() for thing in sorted(things)]

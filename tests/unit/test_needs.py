@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support import needs, residue
@@ -73,9 +74,10 @@ def test_a_running_child_is_residue_until_it_ends():
 def test_directories_are_residue(tmp_path, monkeypatch):
     monkeypatch.setattr(residue, "NETNS", tmp_path)
     before = residue.snapshot()
-    (tmp_path / "ns").mkdir()
+    (tmp_path / f"test-{os.getpid()}").mkdir()
+    (tmp_path / "a-users").mkdir()
     lines = residue.left_behind(before, patience=0)
-    assert f"network namespace: {tmp_path}/ns" in lines
+    assert lines == [f"network namespace: {tmp_path}/test-{os.getpid()}"]
 
 
 def test_what_another_run_holds_is_not_residue(tmp_path, monkeypatch):
@@ -92,3 +94,32 @@ def test_what_another_run_holds_is_not_residue(tmp_path, monkeypatch):
         other.communicate()
     assert f"test-{os.getpid()}-1" in shown
     assert f"test-{other.pid}-1" not in shown
+
+
+def test_what_is_of_sockproxy_is_recognised():
+    mine = {"/sys/fs/bpf/sockproxy/mesh/link", "/sys/fs/bpf/sockproxy"}
+    assert residue.recognised("pinned BPF object", {*mine, "/sys/fs/bpf/tc/globals/map"}) == mine
+    mine = {"/sys/fs/cgroup/sockproxy/web.17.4711"}
+    assert residue.recognised("cgroup", {*mine, "/sys/fs/cgroup/machine.slice/pod1"}) == mine
+
+
+def test_what_the_dead_have_left_is_nobodys_while_another_run_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(residue, "RUNTIME", tmp_path)
+    before = residue.snapshot()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / f"test-{dead.pid}-1").mkdir()
+    others = set(filter(residue.runs_sockproxy, psutil.pids())) - {
+        os.getpid(),
+        *residue.ancestors(),
+    }
+    shown = "\n".join(residue.left_behind(before, patience=0))
+    assert (f"test-{dead.pid}-1" in shown) == (not others)
+    monkeypatch.setattr(residue, "children", set)
+    stranger = subprocess.Popen([sys.executable, "-c", "input('pytest')"], stdin=subprocess.PIPE,
+                                stdout=subprocess.DEVNULL)  # fmt: skip
+    try:
+        eventually(lambda: residue.runs_sockproxy(stranger.pid))
+        assert f"test-{dead.pid}-1" not in "\n".join(residue.left_behind(before, patience=0))
+    finally:
+        stranger.communicate()
