@@ -100,7 +100,9 @@ def why_off(mechanism: str) -> str:
         return ""
     if not found.known:
         return f"could not find out whether {mechanism} is safe here: {found.why_off}"
-    where = "for want of rights" if found.lacks_rights else "on this kernel"
+    where = "on this kernel" if found.lasts else "for now"
+    if found.lacks_rights:
+        where = "for want of rights"
     return f"{mechanism} is off {where}: {found.why_off}"
 
 
