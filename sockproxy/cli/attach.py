@@ -91,7 +91,7 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
     where = cgroup if cgroup is not None else bypass.unit_cgroup(unit or "")
     where = bypass.resolve_cgroup(where)
     done = bypass.attach(name, where, options, tell)
-    for line in bypass.refused():
+    for line in filter(None, [*bypass.refused(), bypass.fleeting(name)]):
         tell(line)
     result = "changed" if done.changed else "attached"
     mode = "observing" if done.observes else "bypassing"

@@ -25,7 +25,7 @@ from sockproxy.net.rules import Rule
 from sockproxy.text import shortened
 
 __all__ = ["Attached", "BypassOptions", "Detached", "attach", "detach", "find_elsewhere",
-           "is_orphaned", "names", "out_of_sight", "refused", "resolve_cgroup",
+           "fleeting", "is_orphaned", "names", "out_of_sight", "refused", "resolve_cgroup",
            "unit_cgroup"]  # fmt: skip
 
 SYSTEMD_TIME = 10.0  # seconds that systemd has to answer
@@ -38,6 +38,7 @@ names = pins.names
 refused = pins.refused
 out_of_sight = pins.out_of_sight
 find_elsewhere = pins.find_elsewhere
+fleeting = pins.fleeting
 
 
 @dataclass(frozen=True, slots=True)

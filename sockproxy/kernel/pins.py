@@ -21,11 +21,19 @@ from pathlib import Path
 
 from sockproxy.errors import PermissionDenied, UsageError
 from sockproxy.folders import Folder, open_folder
-from sockproxy.kernel.places import OURS, Elsewhere, elsewhere, failure, make_place, surveyed
+from sockproxy.kernel.places import (
+    OURS,
+    Elsewhere,
+    elsewhere,
+    failure,
+    is_fleeting,
+    make_place,
+    surveyed,
+)
 from sockproxy.text import shortened
 
-__all__ = ["Waits", "check_name", "collect", "find_elsewhere", "locked", "names", "open_pins",
-           "out_of_sight", "refused", "remove", "where"]  # fmt: skip
+__all__ = ["Waits", "check_name", "collect", "find_elsewhere", "fleeting", "locked", "names",
+           "open_pins", "out_of_sight", "refused", "remove", "where"]  # fmt: skip
 
 ASIDE = "~"  # bpffs takes no dot in a name
 LOCK = "+"
@@ -87,6 +95,18 @@ def where(name: str) -> Path | None:
     with surveyed() as survey:
         place = _place_of(name, survey.places)
         return place.path / name if place is not None else None
+
+
+def fleeting(name: str) -> str:
+    """Why NAME may end before it is detached, or "": in a unit of its own mounts, say."""
+    with surveyed() as survey:
+        place = _place_of(name, survey.places)
+        if place is None or not is_fleeting(place):
+            return ""
+        return (
+            f"{name} is on a bpffs that only this mount namespace sees, and ends with it;"
+            f" mount one at /sys/fs/bpf outside to keep it"
+        )
 
 
 def open_pins(name: str) -> Folder | None:

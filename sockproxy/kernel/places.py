@@ -25,7 +25,8 @@ from sockproxy.errors import KernelError, PermissionDenied, SockproxyError
 from sockproxy.folders import Folder, make_folder, open_folder
 from sockproxy.kernel.covered import open_covered
 
-__all__ = ["OURS", "Elsewhere", "Survey", "elsewhere", "failure", "make_place", "surveyed"]
+__all__ = ["OURS", "Elsewhere", "Survey", "elsewhere", "failure", "is_fleeting", "make_place",
+           "surveyed"]  # fmt: skip
 
 USUAL = Path("/sys/fs/bpf")
 OWN = Path("/run/sockproxy-bpf")
@@ -201,21 +202,31 @@ def elsewhere() -> list[Elsewhere]:
     answers among others.
     """
     known = {each.device for each in mounts() if _is_in_sight(each)}
-    namespaces = {_namespace("self", "mnt")}
+    namespaces, mine = {_namespace("self", "mnt")}, _namespace("self", "user")
     found = []
     for pid in sorted(int(each) for each in os.listdir(PROC) if each.isdecimal()):
-        with contextlib.suppress(OSError, SockproxyError):
+        with contextlib.suppress(OSError):  # it has ended, or is not ours to look into
             namespace = _namespace(str(pid), "mnt")
-            if namespace in namespaces or _namespace(str(pid), "user") != _namespace(
-                "self", "user"
-            ):
+            if namespace in namespaces or _namespace(str(pid), "user") != mine:
                 continue
             namespaces.add(namespace)
             for mount in mounts(str(pid)):
-                if mount.device not in known:
-                    known.add(mount.device)
+                if mount.device in known:
+                    continue
+                with contextlib.suppress(OSError, SockproxyError):
                     found += _look_through(pid, mount)
+                    known.add(mount.device)
     return found
+
+
+def is_fleeting(place: Folder) -> bool:
+    """Whether a place ends with this mount namespace, as process 1 does not see it."""
+    try:
+        if _namespace("1", "mnt") == _namespace("self", "mnt"):
+            return False
+        return os.fstat(place.fd).st_dev not in {each.device for each in mounts("1")}
+    except OSError:
+        return False  # it cannot be told
 
 
 def _look_through(pid: int, mount: Mount) -> list[Elsewhere]:
