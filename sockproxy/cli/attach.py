@@ -12,6 +12,7 @@ from sockproxy.cli.types import DURATION, SIZE
 from sockproxy.controller import bypass
 from sockproxy.controller.bypass import BypassOptions
 from sockproxy.controller.left_alone import must_be_left_alone
+from sockproxy.controller.leftovers import collect
 from sockproxy.errors import UsageError
 from sockproxy.kernel.bypass import Connection
 from sockproxy.net.address import format_address
@@ -86,6 +87,7 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
         raise UsageError("attach needs --cgroup or --unit", hint="give one of them")
     options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
     where = cgroup.absolute() if cgroup is not None else bypass.unit_cgroup(unit or "")
+    collect()
     done = bypass.attach(name, where, options)
     result = "changed" if done.changed else "attached"
     mode = "observing" if done.observes else "bypassing"
@@ -123,6 +125,7 @@ def detach(name: str, timeout: float, as_json: bool) -> int:
     Connections go on by TCP. Where a reader does not read what was bypassed to it in time,
     its socket stays until the next detach, and the exit status is 1.
     """
+    collect()
     done = bypass.detach(name, timeout)
     left = [_describe(each) for each in done.left]
     result = "detached" if done.was_attached else "was not attached"

@@ -128,10 +128,11 @@ def _allowed_mode(options: BypassOptions) -> tuple[Mode, str]:
     return Mode.OBSERVE, why_not
 
 
-def detach(name: str, timeout: float) -> Detached:
+def detach(name: str, timeout: float, only: int | None = None) -> Detached:
     """Detach NAME; no byte is lost. What is not read within `timeout` seconds stays.
 
-    What stays is passed on by TCP, and the next call collects it.
+    What stays is passed on by TCP, and the next call collects it. only: the id of a cgroup;
+    a NAME that is attached to another one is left.
     """
     pins.check_name(name)
     if name not in pins.names() and not pins.has_leftovers():
@@ -141,6 +142,8 @@ def detach(name: str, timeout: float) -> Detached:
             return Detached(False)
         deadline = time.monotonic() + timeout
         with Bypass(name) as bypass:
+            if only is not None and bypass.settings().cgroup != only:
+                return Detached(False)
             bypass.stop()
             left = bypass.take_out()
             while not bypass.is_drained():
