@@ -8,7 +8,14 @@ Errors are one tree, below SockproxyError: see sockproxy.errors.
 
 from __future__ import annotations
 
-from sockproxy.controller import DirectionStats, PairStats, Splice, Splicer
+from sockproxy.controller import (
+    DirectionStats,
+    PairStats,
+    Splice,
+    Splicer,
+    detach_stream,
+    detach_transport,
+)
 from sockproxy.errors import (
     CgroupError,
     KernelError,
@@ -29,6 +36,8 @@ __all__ = [
     "Splicer",
     "Unsupported",
     "UsageError",
+    "detach_stream",
+    "detach_transport",
 ]
 
 __version__ = "0.1.0"

@@ -23,6 +23,8 @@ PUBLIC = [
     "Splicer",
     "Unsupported",
     "UsageError",
+    "detach_stream",
+    "detach_transport",
 ]
 
 
