@@ -24,6 +24,7 @@ from sockproxy.errors import (
 if typing.TYPE_CHECKING:
     from sockproxy.controller.splicer import Splice, Splicer
     from sockproxy.controller.stats import DirectionStats, PairStats
+    from sockproxy.controller.streams import detach_stream, detach_transport
 
 __all__ = [
     "CgroupError",
@@ -37,6 +38,8 @@ __all__ = [
     "Undecided",
     "Unsupported",
     "UsageError",
+    "detach_stream",
+    "detach_transport",
 ]
 
 __version__ = "0.1.0"
@@ -46,6 +49,8 @@ _LATER = {
     "PairStats": "stats",
     "Splice": "splicer",
     "Splicer": "splicer",
+    "detach_stream": "streams",
+    "detach_transport": "streams",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sockproxy.cgroup.group import Cgroup, current, find_by_id
 from sockproxy.cgroup.mount import find_mount, mount_points
 from sockproxy.cgroup.owned import (
+    KEPT,
     create_owned,
     is_owner_dead,
     orphans,
@@ -13,6 +14,7 @@ from sockproxy.cgroup.owned import (
 )
 
 __all__ = [
+    "KEPT",
     "Cgroup",
     "create_owned",
     "current",

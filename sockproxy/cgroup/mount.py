@@ -28,11 +28,11 @@ def mount_points(kind: str, mounts: Path = MOUNTS) -> list[Path]:
 def find_mount(mounts: Path = MOUNTS) -> Path:
     """The first cgroup2 mount: /sys/fs/cgroup where v2 is alone, elsewhere beside v1.
 
-    Raises Unsupported when there is none.
+    Raises Unsupported when there is none, or another mount hides it.
     """
-    found = mount_points("cgroup2", mounts)
-    if found:
-        return found[0]
+    for found in mount_points("cgroup2", mounts):
+        if (found / "cgroup.procs").exists():
+            return found
     raise Unsupported(
         "find cgroup v2", hint="mount it: mount -t cgroup2 none /sys/fs/cgroup/unified"
     )

@@ -16,10 +16,13 @@ from sockproxy.cgroup.group import Cgroup, current, leave_to
 from sockproxy.cgroup.mount import find_mount
 from sockproxy.errors import CgroupError, SockproxyError
 
-__all__ = ["OwnedCgroup", "create_owned", "is_owner_dead", "orphans", "owner_mark", "start_time",
-           "sweep"]  # fmt: skip
+__all__ = ["KEPT", "OwnedCgroup", "create_owned", "is_owner_dead", "orphans", "owner_mark",
+           "start_time", "sweep"]  # fmt: skip
 
 PARENT = "sockproxy"
+KEPT = "run@"
+"""How the names begin of groups that sweep() leaves: a bypass has to be detached from them first,
+which sockproxy.controller.leftovers does."""
 TRIES = 10
 _OWNED = re.compile(r".+\.(\d+)\.(\d+)")
 
@@ -101,7 +104,7 @@ def sweep() -> list[Path]:
     """Remove the groups of processes that are dead, if nothing is inside; which those were."""
     swept = []
     for group in orphans():
-        if group.all_processes():
+        if group.path.name.startswith(KEPT) or group.all_processes():
             continue  # its owner is dead, but somebody lives there
         with contextlib.suppress(SockproxyError):
             group.remove()

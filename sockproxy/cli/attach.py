@@ -12,6 +12,7 @@ from sockproxy.cli.types import DURATION, SIZE
 from sockproxy.controller import bypass
 from sockproxy.controller.bypass import BypassOptions
 from sockproxy.controller.left_alone import must_be_left_alone
+from sockproxy.controller.leftovers import collect
 from sockproxy.errors import UsageError
 from sockproxy.kernel.listing import Connection
 from sockproxy.net.address import format_address
@@ -90,6 +91,7 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
     options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
     where = cgroup if cgroup is not None else bypass.unit_cgroup(unit or "")
     where = bypass.resolve_cgroup(where)
+    collect()
     done = bypass.attach(name, where, options, tell)
     for line in filter(None, [*bypass.refused(), bypass.fleeting(name)]):
         tell(line)
@@ -129,6 +131,7 @@ def detach(name: str, timeout: float, as_json: bool) -> int:
     Connections go on by TCP. Where a reader does not read what was bypassed to it in time,
     its socket stays until the next detach, and the exit status is 1.
     """
+    collect()
     done = bypass.detach(name, timeout, tell)
     for line in bypass.refused():
         tell(line)

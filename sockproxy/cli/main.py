@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from typing import NoReturn
 
 import click
 
 from sockproxy.cli.on_demand import OnDemand
+from sockproxy.cli.streams import drop_output, prepare
 from sockproxy.errors import SockproxyError
 from sockproxy.text import clean
 
@@ -42,19 +45,35 @@ def main() -> None:
     # While modules were loading a Ctrl-C ended us on the spot; from here on it is Abort.
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    prepare()
     try:
         result = cli.main(standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Abort:
-        sys.exit(INTERRUPTED)
+        _end(INTERRUPTED)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        _end(error.exit_code)
     except SockproxyError as error:
-        click.echo(f"sockproxy: {clean(str(error))}", err=True)
-        if error.log:
-            click.echo(error.log, err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; nobody to tell
-        sys.exit(1)
-    sys.exit(result if isinstance(result, int) else 0)
+        _tell(str(error), error.log)
+        _end(error.exit_code)
+    except OSError as error:
+        # Whatever a system call refuses that nobody expected: one line, and no traceback.
+        about = f" {os.fsdecode(error.filename)}" if error.filename else ""
+        _tell(str(SockproxyError(f"use{about}" if about else "ask the system", errno=error.errno)))
+        _end(SockproxyError.exit_code)
+    _end(result if isinstance(result, int) else 0)
+
+
+def _tell(line: str, log: str | None = None) -> None:
+    click.echo(f"sockproxy: {clean(line)}", err=True)
+    if log:
+        click.echo(log, err=True)
+
+
+def _end(code: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except SockproxyError:
+        drop_output()  # or Python would say so once more, with a status of its own
+    sys.exit(code)

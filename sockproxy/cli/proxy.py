@@ -11,11 +11,11 @@ from types import FrameType
 
 import click
 
-from sockproxy.cli.types import DURATION, LISTEN, SIZE
+from sockproxy.cli.types import DURATION, LISTEN, MARK, SIZE
 from sockproxy.controller.control import Control
 from sockproxy.controller.proxy import Proxy, ProxyOptions
 from sockproxy.errors import UsageError
-from sockproxy.net.address import Address, parse_address
+from sockproxy.net.address import Address, Host, parse_host
 
 __all__ = ["proxy"]
 
@@ -24,18 +24,24 @@ EPILOG = """\b
 Examples:
   sockproxy proxy --listen 127.0.0.1:8080 --upstream 127.0.0.1:9000
   sockproxy proxy --listen [::]:80 --upstream 10.0.0.2:80 --upstream 10.0.0.3:80 -v
-  sockproxy proxy --listen 127.0.0.1:15001 --upstream original-dst
+  sockproxy proxy --listen 127.0.0.1:15001 --upstream original-dst --mark 80
 
 \b
-With original-dst, redirect to the proxy first, for example:
+With original-dst, redirect to the proxy first, but not what has its own mark:
+  iptables -t nat -A OUTPUT -p tcp -m mark --mark 80 -j RETURN
   iptables -t nat -A OUTPUT -p tcp --dport 80 -j REDIRECT --to-ports 15001
+or
+  nft add table ip sidecar
+  nft 'add chain ip sidecar out { type nat hook output priority -100; }'
+  nft add rule ip sidecar out meta mark 80 return
+  nft add rule ip sidecar out tcp dport 80 redirect to :15001
 """
 
 
-def _upstreams(texts: tuple[str, ...]) -> tuple[Address, ...]:
-    """The addresses to take in turn; none of them for the original destination."""
+def _upstreams(texts: tuple[str, ...]) -> tuple[Host, ...]:
+    """The hosts to take in turn; none of them for the original destination."""
     if ORIGINAL not in texts:
-        return tuple(parse_address(text) for text in texts)
+        return tuple(dict.fromkeys(parse_host(text) for text in texts))
     if len(texts) > 1:
         raise UsageError(f"--upstream {ORIGINAL} stands alone", hint="leave the others out")
     return ()
@@ -44,8 +50,13 @@ def _upstreams(texts: tuple[str, ...]) -> tuple[Address, ...]:
 @click.command(epilog=EPILOG)
 @click.option("--listen", type=LISTEN, multiple=True, required=True, metavar="ADDR:PORT",
               help="Accept here; may be repeated. Port 0 takes a free one.")  # fmt: skip
-@click.option("--upstream", multiple=True, required=True, metavar="ADDR:PORT|original-dst",
-              help="Connect there; several are taken in turn.")  # fmt: skip
+@click.option(
+    "--upstream",
+    multiple=True,
+    required=True,
+    metavar="ADDR:PORT|original-dst",
+    help="Connect there; several, and all addresses of a name, are taken in turn.",
+)
 @click.option("--name", help="Name in status and connections.  [default: proxy-PID]")
 @click.option("--budget", type=SIZE, default="1MiB", show_default=True,
               help="Bytes per direction that may wait between the two sockets.")  # fmt: skip
@@ -58,6 +69,8 @@ def _upstreams(texts: tuple[str, ...]) -> tuple[Address, ...]:
               help="On SIGTERM, time for connections to finish.")  # fmt: skip
 @click.option("--nodelay/--no-nodelay", default=True, show_default=True,
               help="TCP_NODELAY on both sides.")  # fmt: skip
+@click.option("--mark", type=MARK, metavar="N",
+              help="SO_MARK of connections to upstreams, for rules to exclude.")  # fmt: skip
 @click.option("--keepalive", type=click.IntRange(1, 32767), metavar="SECONDS",
               help="Probe silent peers on both sides.")  # fmt: skip
 @click.option("--relay", is_flag=True, help="Keep everything in user space, with splice(2).")
@@ -78,6 +91,7 @@ def proxy(
     idle_timeout: float | None,
     grace: float,
     nodelay: bool,
+    mark: int | None,
     keepalive: int | None,
     relay: bool,
     eager: bool,
@@ -120,6 +134,7 @@ def proxy(
         nodelay=nodelay,
         keepalive=keepalive,
         grace=grace,
+        mark=mark,
     )
     _serve(Proxy(options, _log, _log if verbose else _silent))
     return 0

@@ -42,14 +42,21 @@ class WithCommand(click.Command):
 def run(words: tuple[str, ...], quiet: bool, **given: object) -> int:
     """Run CMD in a cgroup of its own, where TCP connections between its processes skip TCP.
 
-    When CMD ends, what it left running is ended too, and nothing is left behind. The exit
-    status is that of CMD, which is run by plain TCP where 'sockproxy doctor' finds the bypass
-    off or cannot find out. NAME is that of 'status' and 'connections' [default: run-PID].
+    When CMD ends, what it left running is ended too, and nothing is left behind; so it is when
+    'run' itself is killed. CMD is run by plain TCP where 'sockproxy doctor' finds the bypass off
+    or cannot find out, or there is no cgroup v2 to be seen or made; --force fails then. NAME is
+    that of 'status' and 'connections' [default: run-PID].
+
+    \b
+    Exit status: that of CMD; 128 + N if signal N ended it; 127 no such command;
+    126 it cannot be run; else as of all commands.
     """
     name, argv = _split(words)
     options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
     ran = run_command(name, options, argv, silent if quiet else tell)
-    if not quiet:
+    if ran.failed:
+        tell(ran.failed)
+    elif not quiet:
         if ran.why_not:
             click.echo(f"sockproxy: {name}: by plain TCP: {ran.why_not}", err=True)
         if ran.did is not None:

@@ -10,7 +10,7 @@ from sockproxy.errors import UsageError
 from sockproxy.net.address import Address, parse_address
 from sockproxy.units import parse_duration, parse_size
 
-__all__ = ["DURATION", "LISTEN", "SIZE", "Parsed"]
+__all__ = ["DURATION", "LISTEN", "MARK", "SIZE", "Parsed"]
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
@@ -33,6 +33,17 @@ def _listen(text: str) -> Address:
     return parse_address(text, passive=True)
 
 
+def _mark(text: str) -> int:
+    try:
+        mark = int(text, 0)
+    except ValueError:
+        mark = 0
+    if not 0 < mark < 1 << 32:
+        raise UsageError(f"mark {text!r}", hint="write a number from 1 to 0xffffffff")
+    return mark
+
+
 SIZE = Parsed("size", parse_size)
 DURATION = Parsed("duration", parse_duration)
 LISTEN = Parsed("addr:port", _listen)
+MARK = Parsed("mark", _mark)

@@ -193,11 +193,19 @@ def _allowed_mode(options: BypassOptions, tell: Callable[[str], None]) -> tuple[
     )
 
 
-def detach(name: str, timeout: float, tell: Callable[[str], None] = silent) -> Detached:
+def detach(
+    name: str,
+    timeout: float,
+    tell: Callable[[str], None] = silent,
+    *,
+    only: int | None = None,
+) -> Detached:
     """Detach NAME; no byte is lost. What is not read within `timeout` seconds stays.
 
     What stays is passed on by TCP, and the next call collects it. Others may change NAME
     meanwhile: its lock is held only while something is done. Raises SockproxyError.
+
+    tell: as attach() has it. only: the id of a cgroup; a NAME that is attached to another is left.
     """
     pins.check_name(name)
     pins.collect()
@@ -206,7 +214,7 @@ def detach(name: str, timeout: float, tell: Callable[[str], None] = silent) -> D
     stopped, was_attached = False, False
     while True:
         with pins.locked(name, tell, make=False) as place:
-            if place is None:
+            if place is None or (only is not None and _cgroup_of(name) != only):
                 return Detached(was_attached)
             was_attached = True
             draining = _drain(name, stopped)
@@ -217,6 +225,11 @@ def detach(name: str, timeout: float, tell: Callable[[str], None] = silent) -> D
         if time.monotonic() >= deadline:
             return draining
         time.sleep(POLL)
+
+
+def _cgroup_of(name: str) -> int:
+    with Bypass(name) as bypass:
+        return bypass.settings().cgroup
 
 
 def _drain(name: str, stopped: bool) -> Detached | None:
@@ -237,8 +250,7 @@ def _drain(name: str, stopped: bool) -> Detached | None:
 
 def is_orphaned(name: str) -> bool:
     """Whether the cgroup that NAME is attached to has been removed."""
-    with Bypass(name) as bypass:
-        cgroup = bypass.settings().cgroup
+    cgroup = _cgroup_of(name)
     return cgroup not in find_by_id({cgroup})
 
 

@@ -6,17 +6,35 @@ import errno
 import os
 import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 
 from sockproxy.controller.loop import EventLoop
 from sockproxy.net.address import Address
 
-__all__ = ["Connector"]
+__all__ = ["Attempts", "Connector"]
+
+
+class Attempts:
+    """What a Connector tells of each attempt, and asks; this one does what all need."""
+
+    def prepare(self, sock: socket.socket, address: Address) -> None:
+        """Before the connection is begun."""
+
+    def begun(self, sock: socket.socket, address: Address) -> None:
+        """The socket has its local address, and may be connected at any moment."""
+
+    def failed(self, address: Address, number: int) -> None:
+        """It could not be: the errno, ETIMEDOUT for the Connector's own time-out."""
+
+    def discard(self, sock: socket.socket) -> None:
+        """Close a socket whose attempt is over."""
+        sock.close()
 
 
 class Connector:
-    """Tries `candidates` in turn, each for at most `timeout` seconds.
+    """Tries one address after another, each for at most `timeout` seconds.
 
+    candidates: gives the next address, told those that were tried; None when there is none.
     Calls `connected(sock)` with a non-blocking socket, or `failed(why)`; one of them,
     once, unless cancelled.
     """
@@ -24,25 +42,32 @@ class Connector:
     def __init__(
         self,
         loop: EventLoop,
-        candidates: Sequence[Address],
+        candidates: Callable[[Collection[Address]], Address | None],
         timeout: float,
         *,
         connected: Callable[[socket.socket], None],
         failed: Callable[[str], None],
-        prepare: Callable[[socket.socket, Address], None],
-        discard: Callable[[socket.socket], None],
+        attempts: Attempts,
     ) -> None:
         self._loop = loop
-        self._candidates = list(candidates)
+        self._candidates = candidates
         self._timeout = timeout
         self._connected, self._failed = connected, failed
-        self._prepare, self._discard = prepare, discard
+        self._attempts = attempts
+        self._tried: list[Address] = []
         self._sock: socket.socket | None = None
         self._timer = loop.later(0, lambda: None)
 
-    def start(self) -> None:
-        """Try the next candidate."""
-        address = self._candidates.pop(0)
+    def start(self, why: str = "nowhere to connect to") -> None:
+        """Try the next candidate; `why` is told when there is none."""
+        address = self._candidates(self._tried)
+        if address is None:
+            self._failed(why)
+            return
+        self._attempt(address)
+
+    def _attempt(self, address: Address) -> None:
+        self._tried.append(address)
         try:
             sock = socket.socket(address.family, socket.SOCK_STREAM)
         except OSError as error:
@@ -50,42 +75,60 @@ class Connector:
             return
         self._sock = sock
         sock.setblocking(False)
-        self._prepare(sock, address)
-        self._timer = self._loop.later(
-            self._timeout, lambda: self._next(f"{address}: no answer in {self._timeout:g} s")
-        )
+        self._attempts.prepare(sock, address)
+        self._timer = self._loop.later(self._timeout, lambda: self._next(address, 0))
         number = sock.connect_ex(address.sockaddr)
         if number not in (0, errno.EINPROGRESS):
-            self._next(f"{address}: {_reason(number)}")
+            self._next(address, number)
             return
+        self._attempts.begun(sock, address)
         self._loop.watch(sock.fileno(), select.EPOLLOUT, lambda _events: self._on_event(address))
 
     def _on_event(self, address: Address) -> None:
         sock = self._sock
         assert sock is not None
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not number and _is_to_itself(sock):
+            number = errno.ECONNREFUSED  # what it comes to
         if number:
-            self._next(f"{address}: {_reason(number)}")
+            self._next(address, number)
             return
         self._timer.cancel()
         self._loop.unwatch(sock.fileno())
         self._sock = None
         self._connected(sock)
 
-    def _next(self, why: str) -> None:
+    def _next(self, address: Address, number: int) -> None:
+        """number: the errno; 0 for our own time-out."""
         self.cancel()
-        if self._candidates:
-            self.start()
-        else:
-            self._failed(why)
+        self._attempts.failed(address, number or errno.ETIMEDOUT)
+        what = _reason(number) if number else f"no answer in {self._timeout:g} s"
+        self.start(f"{address}: {what}")
+
+    def pass_over(self, address: Address) -> None:
+        """Wait for this one no longer, if there is another to try."""
+        if self._sock is None or self._tried[-1] != address:
+            return
+        if (other := self._candidates(self._tried)) is not None:
+            self.cancel()
+            self._attempt(other)
 
     def cancel(self) -> None:
         """Give up the attempt under way, if any, and tell nobody."""
         self._timer.cancel()
         if self._sock is not None:
             self._loop.unwatch(self._sock.fileno())
-            self._discard(self._sock)
+            self._attempts.discard(self._sock)
             self._sock = None
+
+
+def _is_to_itself(sock: socket.socket) -> bool:
+    """Whether the kernel chose the port connected to for the socket's own, and so TCP connected
+    it to itself: nobody listens there."""
+    try:
+        return bool(sock.getsockname() == sock.getpeername())
+    except OSError:
+        return False  # reset meanwhile
 
 
 def _reason(number: int) -> str:

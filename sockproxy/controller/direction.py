@@ -83,7 +83,9 @@ class Direction:
 
     def begin(self) -> None:
         """Start; what is there to be moved, the loop reports."""
-        if not self._refused and self._traffic.suits_redirect():
+        if self.pump.has_more:
+            self.run_pump()
+        elif not self._refused and self._traffic.suits_redirect():
             self._hand_over()
 
     def refuse(self, why: str) -> None:

@@ -80,9 +80,15 @@ class Engine:
         self.loop.watch(kernel.hold_events(), select.EPOLLIN, self._on_holds)
 
     def add(
-        self, client: socket.socket, upstream: socket.socket, on_end: Callable[[Pair], None]
+        self,
+        client: socket.socket,
+        upstream: socket.socket,
+        on_end: Callable[[Pair], None],
+        already_read: tuple[bytes, bytes] = (b"", b""),
     ) -> Pair:
         """Pair two connected sockets, which now belong to the pair.
+
+        already_read: bytes that were read from each of them; they go first.
 
         Raises OSError when one of them is not connected any more; both stay open then.
         """
@@ -97,6 +103,7 @@ class Engine:
             why_not=self.why_not,
             on_enrol=self._on_enrol,
             on_end=lambda ended: self._on_end(ended, on_end),
+            already_read=already_read,
         )
         self.pairs[pair.number] = pair
         pair.begin()
@@ -134,6 +141,19 @@ class Engine:
             elif now - since >= self._idle_timeout:
                 pair.abort(f"idle for {self._idle_timeout:g} s")
         self.loop.later(SWEEP, self._sweep)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of everything without a word to the parent's connections.
+
+        Closing is of the child's descriptors alone; epoll is not told, as it is the parent's.
+        """
+        for pair in list(self.pairs.values()):
+            pair.abandon()
+        self.pairs.clear()
+        self._pipes.close()
+        if self.kernel is not None:
+            self.kernel.close()
+        self.loop.close()
 
     def close(self) -> None:
         """Abort what still runs and release everything."""

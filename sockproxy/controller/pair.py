@@ -34,6 +34,7 @@ class Pair:
     loop, kernel, pipes: shared by the pairs of one splicer; kernel None means relay.
     budget: bytes per direction that may lie between the two sockets.
     eager: redirect whatever comes.
+    already_read: bytes that were read from each of the sockets; they go first.
     on_enrol: called when the two sockets have slots.
     on_end: called once, after the sockets have been closed.
     """
@@ -51,6 +52,7 @@ class Pair:
         why_not: str,
         on_enrol: Callable[[Pair], None],
         on_end: Callable[[Pair], None],
+        already_read: tuple[bytes, bytes] = (b"", b""),
     ) -> None:
         self.number = number
         self._loop = loop
@@ -65,9 +67,11 @@ class Pair:
         self.forward, self.backward = (
             Direction(
                 self, source, target,
-                Pump(pipes, source.fd, target.fd, budget), Traffic(eager=eager), budget,
+                Pump(pipes, source.fd, target.fd, budget, ahead), Traffic(eager=eager), budget,
             )
-            for source, target in ((self.a, self.b), (self.b, self.a))
+            for source, target, ahead in (
+                (self.a, self.b, already_read[0]), (self.b, self.a, already_read[1])
+            )
         )  # fmt: skip
         self.forward.opposite, self.backward.opposite = self.backward, self.forward
         self.slots: tuple[int, ...] = ()
@@ -196,6 +200,13 @@ class Pair:
             end.leave()
             end.close(reset=reset)
         self._on_end(self)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of what is the parent's, which goes on with it."""
+        for direction in (self.forward, self.backward):
+            direction.pump.close()
+        for end in (self.a, self.b):
+            end.sock.close()  # not for the parent, so no FIN and no RST
 
     def stats(self) -> PairStats:
         """Counters and states now, or as they were at the end."""

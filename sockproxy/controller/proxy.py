@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import resource
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,9 +17,10 @@ from sockproxy.controller.connect import Connector
 from sockproxy.controller.engine import MIB, Engine
 from sockproxy.controller.enrolment import Enrolment
 from sockproxy.controller.loop import Timer
+from sockproxy.controller.outgoing import Outgoing
 from sockproxy.controller.pair import Pair
 from sockproxy.errors import SockproxyError
-from sockproxy.net.address import Address, format_address, original_destination
+from sockproxy.net.address import Address, Host, format_address
 from sockproxy.net.tcp import close_with_reset, set_keepalive, spare_pacing
 
 __all__ = ["Proxy", "ProxyOptions"]
@@ -37,13 +37,14 @@ class ProxyOptions:
     """What a proxy is to do. Times are in seconds, sizes in bytes.
 
     upstreams: taken in turn; empty for the original destination of a REDIRECT.
+    mark: the SO_MARK of connections to upstreams, for rules to know them by.
     force: accelerate even where doctor found that it is not exact.
     keepalive: seconds of silence before a probe; None to leave the system's default.
     grace: how long running pairs may take to finish after the first stop().
     """
 
     listen: tuple[Address, ...]
-    upstreams: tuple[Address, ...]
+    upstreams: tuple[Host, ...]
     name: str
     connect_timeout: float = 10.0
     idle_timeout: float | None = None
@@ -56,6 +57,7 @@ class ProxyOptions:
     nodelay: bool = True
     keepalive: int | None = None
     grace: float = 10.0
+    mark: int | None = None
 
 
 class Proxy:
@@ -81,7 +83,14 @@ class Proxy:
         self._listeners: list[socket.socket] = []
         self._accepting = False
         self._connecting: dict[socket.socket, Connector] = {}
-        self._turn: Iterator[int] = itertools.count()
+        self._outgoing = Outgoing(
+            options.upstreams,
+            options.connect_timeout,
+            mark=options.mark,
+            prepare=self._prepare,
+            connectors=self._connecting.values,
+            log=log,
+        )
         self._stops = 0
         self._grace: Timer | None = None
         self._opened = False
@@ -200,8 +209,13 @@ class Proxy:
 
     def run(self) -> None:
         """Serve until stopped, which may have been before."""
-        if not self._stops:
+        if self._stops:
+            return
+        self._outgoing.open(self.engine.loop)
+        try:
             self.engine.loop.run()
+        finally:
+            self._outgoing.close()
 
     def stop(self) -> None:
         """From a signal handler: the first call lets pairs finish, the second ends now."""
@@ -268,8 +282,11 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         """Connect the client's upstream and pair them."""
         self._prepare(client)
-        candidates = self._candidates(client)
-        if not candidates:
+        if self._outgoing.comes_back(client):
+            self._fail(client, "it is this proxy's own connection")
+            return
+        candidates = self._outgoing.candidates(client)
+        if candidates is None:
             self._fail(client, "no original destination: the connection was not redirected")
             return
         connector = Connector(
@@ -278,37 +295,22 @@ class Proxy:
             self.options.connect_timeout,
             connected=partial(self._pair, client),
             failed=partial(self._fail, client),
-            prepare=self._prepare_upstream,
-            discard=close_with_reset,
+            attempts=self._outgoing,
         )
         self._connecting[client] = connector
         connector.start()
-
-    def _candidates(self, client: socket.socket) -> list[Address]:
-        """The upstreams to try, the one whose turn it is first."""
-        upstreams = self.options.upstreams
-        if upstreams:
-            first = next(self._turn) % len(upstreams)
-            return list(upstreams[first:] + upstreams[:first])
-        found = original_destination(client)
-        return [found] if found is not None else []
 
     def _prepare(self, sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, self.options.nodelay)
         if self.options.keepalive is not None:
             set_keepalive(sock, self.options.keepalive)
 
-    def _prepare_upstream(self, sock: socket.socket, address: Address) -> None:
-        self._prepare(sock)
-        if address.loopback:
-            spare_pacing(sock)
-
     def _pair(self, client: socket.socket, upstream: socket.socket) -> None:
         self._connecting.pop(client, None)
         try:
             self.engine.add(client, upstream, self._on_end)
         except OSError as error:  # one of them was reset before they were paired
-            close_with_reset(upstream)
+            self._outgoing.discard(upstream)
             self._fail(client, (error.strerror or "not connected").lower())
 
     def _fail(self, client: socket.socket, why: str) -> None:
@@ -320,6 +322,7 @@ class Proxy:
         self._after_one_ended()
 
     def _on_end(self, pair: Pair) -> None:
+        self._outgoing.ended(pair.b.fd)
         stats = pair.stats()
         ways = []
         for arrow, way in (("->", stats.forward), ("<-", stats.backward)):

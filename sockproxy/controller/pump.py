@@ -55,9 +55,13 @@ class Pipes:
 
 
 class Pump:
-    """One direction's bytes in user space's care: at most `limit` of them in a pipe."""
+    """One direction's bytes in user space's care: at most `limit` of them in a pipe.
+
+    ahead: bytes that were read from the source already; they go first.
+    """
 
     __slots__ = (
+        "_ahead",
         "_limit",
         "_pipe",
         "_pipes",
@@ -70,10 +74,13 @@ class Pump:
         "moved",
     )
 
-    def __init__(self, pipes: Pipes, source: int, target: int, limit: int) -> None:
+    def __init__(
+        self, pipes: Pipes, source: int, target: int, limit: int, ahead: bytes = b""
+    ) -> None:
         self._pipes = pipes
         self._source, self._target = source, target
         self._limit = limit
+        self._ahead = memoryview(ahead)
         self._pipe: tuple[int, int] | None = None
         self.held = 0
         """Bytes read and not yet written."""
@@ -84,6 +91,11 @@ class Pump:
         self._sink: int | None = None
         self.at_end = False
         """The source's FIN was read; nothing follows."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes that were read from the source already wait to be moved."""
+        return len(self._ahead) > 0
 
     def run(self, rounds: int) -> bool:
         """Read and write until one end blocks or `rounds` are done; True when the latter.
@@ -101,6 +113,10 @@ class Pump:
         """Fill the pipe; False when nothing is there or nothing will come."""
         if self._pipe is None:
             self._pipe = self._pipes.take()
+        if self._ahead:
+            self.held = os.write(self._pipe[1], self._ahead[: self._limit])
+            self._ahead = self._ahead[self.held :]
+            return True
         try:
             self.held = os.splice(self._source, self._pipe[1], self._limit, flags=FLAGS)
         except BlockingIOError:

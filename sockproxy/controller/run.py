@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -10,18 +13,29 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from sockproxy.cgroup import Cgroup, create_owned, sweep
+from sockproxy.cgroup import Cgroup, create_owned
 from sockproxy.controller.bypass import BypassOptions, attach, detach, is_orphaned, names
 from sockproxy.controller.bypass_view import bypass_status
+from sockproxy.controller.leftovers import collect, group_name, guarded
 from sockproxy.controller.verdicts import silent
-from sockproxy.errors import Undecided, Unsupported, UsageError
+from sockproxy.errors import (
+    CgroupError,
+    PermissionDenied,
+    SockproxyError,
+    Undecided,
+    Unsupported,
+    UsageError,
+)
 from sockproxy.kernel.pins import check_name
 
-__all__ = ["Ran", "run"]
+__all__ = ["CANNOT_RUN", "NOT_FOUND", "Ran", "run"]
 
 GRACE = 5.0  # seconds that what the command leaves behind has to end, after SIGTERM
 DRAIN = 5.0  # seconds; by then all of its processes have ended
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+CANNOT_RUN, NOT_FOUND = 126, 127  # as shells have it
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +44,23 @@ class Ran:
 
     code: its exit status; 128 and the signal's number if one ended it. did: what the bypass
     did, as bypass_status() tells; None when none could be attached. why_not: why nothing was
-    bypassed, where that was asked for.
+    bypassed, where that was asked for. failed: why there was no such command to run; `code` is
+    NOT_FOUND or CANNOT_RUN then.
     """
 
     code: int
-    did: dict[str, Any] | None
+    did: dict[str, Any] | None = None
     why_not: str = ""
+    failed: str = ""
+
+
+class _NotStarted(Exception):
+    """exec(2) refused the command, with this error."""
+
+    def __init__(self, argv: Sequence[str], error: OSError) -> None:
+        super().__init__()
+        self.code = NOT_FOUND if error.errno == errno.ENOENT else CANNOT_RUN
+        self.why = f"run {argv[0]!r}: {(error.strerror or str(error)).lower()}"
 
 
 def run(
@@ -43,46 +68,92 @@ def run(
 ) -> Ran:
     """Run `argv`, and end what it leaves running; by plain TCP where no bypass is to be had.
 
-    tell: as attach() has it.
+    When this process is killed, the command ends as well. tell: as attach() has it.
 
-    Raises UsageError when NAME is attached already or there is no such command.
+    Raises UsageError when NAME is attached already.
     """
     check_name(name)
-    sweep()
+    collect()
     if name in names():
         if not is_orphaned(name):
             raise UsageError(
                 f"{name} is attached", hint=f"use another NAME, or 'sockproxy detach {name}' first"
             )
-        detach(name, DRAIN)  # a run that was killed left it
-    group = create_owned(f"run-{name}")
+        detach(name, DRAIN)  # somebody has removed the cgroup of a run that was killed
     try:
-        try:
-            why_not = attach(name, group.path, options, tell).why_not
-        except (Unsupported, Undecided) as error:
-            if options.force:
-                raise
-            return Ran(_run_and_end(group, argv), None, error.failure)
-        try:
-            return Ran(_run_and_end(group, argv), bypass_status(name), why_not)
-        finally:
-            detach(name, DRAIN)
+        group = create_owned(group_name(name))
+    except SockproxyError as error:
+        if options.force or _is_for_want_of_rights(error):
+            raise
+        why_not = f"no cgroup for it: {error}"
+        return _started(argv, lambda: Ran(_run(argv), None, why_not))
+    try:
+        with guarded(name, group):
+            return _started(argv, lambda: _run_bypassed(name, options, group, argv, tell))
     finally:
         group.remove()
 
 
+def _is_for_want_of_rights(error: SockproxyError) -> bool:
+    """Whether others may make cgroups here; to root it is just refused, as in a container."""
+    return isinstance(error, PermissionDenied) and os.geteuid() != 0
+
+
+def _started(argv: Sequence[str], do: Callable[[], Ran]) -> Ran:
+    try:
+        return do()
+    except _NotStarted as error:
+        return Ran(error.code, failed=error.why)
+
+
+def _run_bypassed(
+    name: str,
+    options: BypassOptions,
+    group: Cgroup,
+    argv: Sequence[str],
+    tell: Callable[[str], None],
+) -> Ran:
+    try:
+        why_not = attach(name, group.path, options, tell).why_not
+    except (Unsupported, Undecided) as error:
+        if options.force:
+            raise
+        return Ran(_run_and_end(group, argv), None, error.failure)
+    try:
+        return Ran(_run_and_end(group, argv), bypass_status(name), why_not)
+    finally:
+        detach(name, DRAIN)
+
+
 def _run_and_end(group: Cgroup, argv: Sequence[str]) -> int:
     try:
-        return _run_inside(group, argv)
+        return _run(argv, group)
     finally:
         group.end_all(GRACE)
 
 
-def _run_inside(group: Cgroup, argv: Sequence[str]) -> int:
+def _run(argv: Sequence[str], group: Cgroup | None = None) -> int:
+    """The command's exit status. Raises _NotStarted."""
+    parent = os.getpid()
+
+    def begin() -> None:
+        """In the child, before exec: there is one thread, which is the parent that must live."""
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() not in (parent, 0):  # it was killed before; 0 is of another namespace
+            os._exit(1)
+        if group is not None:
+            group.enter()
+
+    if not argv[0]:  # which would be looked for as a directory of PATH
+        raise _NotStarted(argv, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
     try:
-        process = subprocess.Popen(argv, preexec_fn=group.enter)  # one thread
-    except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
-        raise UsageError(f"run {argv[0]}: {error.strerror}") from None
+        process = subprocess.Popen(argv, preexec_fn=begin)  # one thread
+    except OSError as error:
+        raise _NotStarted(argv, error) from None
+    except subprocess.SubprocessError:
+        raise CgroupError(
+            f"enter the cgroup {group and group.path}", hint="may processes be moved there?"
+        ) from None
     with _forwarding(process):
         code = process.wait()
     return 128 - code if code < 0 else code

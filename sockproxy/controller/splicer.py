@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import socket
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from types import TracebackType
@@ -15,6 +18,7 @@ from sockproxy.controller.engine import MIB, Engine
 from sockproxy.controller.pair import Pair
 from sockproxy.controller.stats import PairStats
 from sockproxy.errors import SockproxyError, UsageError
+from sockproxy.net.tcp import close_with_reset
 
 __all__ = ["Splice", "Splicer"]
 
@@ -29,8 +33,9 @@ class Splice:
     ``await splice`` waits as wait() does.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, sockets: tuple[socket.socket, socket.socket]) -> None:
         self._engine = engine
+        self._sockets = sockets
         self._pair: Pair | None = None
         self._done: Future[PairStats] = Future()
 
@@ -66,14 +71,27 @@ class Splice:
         """Drop what is under way and reset both connections. Twice is allowed."""
         self._tell(lambda pair: pair.abort("aborted"))
 
-    def _start(self, a: socket.socket, b: socket.socket) -> None:
+    def _start(self, already_read: tuple[bytes, bytes]) -> None:
         """On the loop's thread."""
+        a, b = self._sockets
         try:
-            self._pair = self._engine.add(a, b, lambda pair: self._done.set_result(pair.stats()))
+            self._pair = self._engine.add(
+                a, b, lambda pair: self._done.set_result(pair.stats()), already_read
+            )
         except OSError as error:  # reset before it was paired
-            a.close()
-            b.close()
+            for sock in (a, b):  # an end would look like the end of the stream
+                close_with_reset(sock)
             self._done.set_exception(error)
+
+    def _abandon(self) -> None:
+        """In a forked child."""
+        for sock in self._sockets:
+            sock.close()
+        self._done = Future()  # the old one's lock may be held by a thread that is not here
+        if self._pair is not None and self._pair.outcome is not None:
+            self._done.set_result(self._pair.stats())
+        else:
+            self._done.set_exception(SockproxyError("the splice is the parent process's"))
 
     def _tell(self, do: Callable[[Pair], None]) -> PairStats:
         """Do something with the pair on the loop's thread; the counters after it."""
@@ -120,6 +138,9 @@ class Splicer:
         background, and accelerates the pairs that are made after that.
 
     Where the machine cannot accelerate, or not yet, pairs are relayed and `why_not` says why.
+
+    A forked child has no part in it: there the splicer is closed, and its descriptors are, while
+    the parent's splices go on undisturbed. The child may make a splicer of its own.
     """
 
     def __init__(
@@ -140,8 +161,10 @@ class Splicer:
         self._acceleration = Acceleration(
             self._engine, pairs, parser=parser, force=force, tried=tried.set
         )
+        self._splices: weakref.WeakSet[Splice] = weakref.WeakSet()
         self._thread = threading.Thread(target=self._engine.loop.run, name="splicer", daemon=True)
         self._closed = False
+        _splicers.add(self)
         try:
             if not relay:
                 self._acceleration.begin()
@@ -162,24 +185,34 @@ class Splicer:
         """Why it does not; "" where it does."""
         return self._engine.why_not
 
-    def splice(self, a: socket.socket, b: socket.socket) -> Splice:
+    def splice(
+        self,
+        a: socket.socket,
+        b: socket.socket,
+        *,
+        already_read: tuple[bytes, bytes] = (b"", b""),
+    ) -> Splice:
         """Move bytes between two connected stream sockets until both directions end.
 
         What was not read yet (even if peeked at) is moved too. The sockets belong to
         the splice from now on: the caller's objects are closed, as by detach(), and the
         connections end when both directions have, or with a reset when one end is.
 
-        Raises UsageError for a socket that is not a connected TCP socket.
+        already_read: bytes that the caller has read from `a`, and from `b`, and that the other
+            is still to get: they go before all else, and count as pumped.
+
+        Raises UsageError for a socket that is not a connected TCP socket, and for one with TLS.
         """
         if self._closed:
             raise UsageError("splice with a closed splicer")
+        ahead = read_ahead(already_read)
         for sock in (a, b):
             check_socket(sock)
         if a.fileno() == b.fileno():
             raise UsageError("splice a socket with itself")
-        splice = Splice(self._engine)
-        taken = [take_over(sock) for sock in (a, b)]
-        self._engine.loop.call(lambda: splice._start(*taken))
+        splice = Splice(self._engine, (take_over(a), take_over(b)))
+        self._splices.add(splice)
+        self._engine.loop.call(lambda: splice._start(ahead))
         return splice
 
     def close(self) -> None:
@@ -191,6 +224,14 @@ class Splicer:
                 self._thread.join()
             self._acceleration.close()
             self._engine.close()
+
+    def _abandon(self) -> None:
+        """In a forked child: the parent's connections are not held, nor told anything."""
+        if not self._closed:
+            self._closed = True
+            self._engine.abandon()
+            for splice in self._splices:
+                splice._abandon()
 
     def __enter__(self) -> Splicer:
         return self
@@ -204,8 +245,32 @@ class Splicer:
         self.close()
 
 
+_splicers: weakref.WeakSet[Splicer] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for splicer in list(_splicers):
+        splicer._abandon()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def check_socket(sock: socket.socket) -> None:
-    """Raise UsageError unless `sock` is a connected TCP socket."""
+    """Raise UsageError unless `sock` is a connected TCP socket, without TLS."""
+    if not isinstance(sock, socket.socket):
+        raise UsageError(
+            f"splice a {type(sock).__name__}",
+            hint="give a socket.socket; sockproxy.detach_stream() has that of an asyncio stream",
+        )
+    # Who has such a socket has imported ssl, which takes its time.
+    ssl = sys.modules.get("ssl")
+    if ssl is not None and isinstance(sock, ssl.SSLSocket):
+        raise UsageError(
+            "splice a socket with TLS",
+            hint="its bytes are encrypted in user space: splice where TLS passes through, or copy"
+            " with recv() and sendall()",
+        )
     try:
         if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
             raise UsageError("splice something other than a TCP socket")
@@ -213,6 +278,17 @@ def check_socket(sock: socket.socket) -> None:
     except OSError as error:
         raise UsageError(
             "splice a socket", errno=error.errno, hint="both sockets must be open and connected"
+        ) from None
+
+
+def read_ahead(already_read: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    """A copy of both. Raises UsageError for what is no pair of bytes."""
+    try:
+        first, second = already_read
+        return bytes(memoryview(first)), bytes(memoryview(second))
+    except (TypeError, ValueError):
+        raise UsageError(
+            "already_read", hint="give the bytes read from a, and those from b: (b'...', b'')"
         ) from None
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from sockproxy.errors import UsageError
 
-__all__ = ["Address", "format_address", "original_destination", "parse_address"]
+__all__ = ["Address", "Host", "format_address", "original_destination", "parse_address",
+           "parse_host", "plain"]  # fmt: skip
 
 SOL_IP, SOL_IPV6 = 0, 41
 SO_ORIGINAL_DST = 80  # IP6T_SO_ORIGINAL_DST has the same number
@@ -38,6 +39,36 @@ class Address:
         return format_address(self.sockaddr)
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host and a port as somebody wrote them; `addresses` are all that it has had at first."""
+
+    name: str
+    port: int
+    addresses: tuple[Address, ...]
+
+    @property
+    def may_change(self) -> bool:
+        """Whether it is a name, which may have other addresses later."""
+        try:
+            ipaddress.ip_address(self.name.partition("%")[0])
+        except ValueError:
+            return True
+        return False
+
+    def resolve(self) -> tuple[Address, ...]:
+        """All its addresses as they are now. Raises UsageError when it has none."""
+        return _resolve(self.name, self.port, str(self))
+
+    def __str__(self) -> str:
+        return format_address((self.name, self.port))
+
+
+def plain(address: tuple[str, int]) -> tuple[str, int]:
+    """What sockets tell of an address, alike for IPv4 and v4-mapped, without a zone."""
+    return address[0].removeprefix(_MAPPED).partition("%")[0], address[1]
+
+
 def format_address(address: tuple[str, int]) -> str:
     """``127.0.0.1:80`` or ``[::1]:80``; a v4-mapped host is written as IPv4."""
     host, port = address[0].removeprefix(_MAPPED), address[1]
@@ -49,24 +80,42 @@ def parse_address(text: str, *, passive: bool = False) -> Address:
 
     Raises UsageError when it is not an address or the host has none.
     """
+    host, port = _split(text, passive)
+    return _resolve(host, port, text, socket.AI_PASSIVE if passive else 0)[0]
+
+
+def parse_host(text: str) -> Host:
+    """``HOST:PORT`` or ``[IPV6]:PORT``, resolved. Raises UsageError as parse_address() does."""
+    host, port = _split(text, passive=False)
+    return Host(host, port, _resolve(host, port, text))
+
+
+def _split(text: str, passive: bool) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
         raise UsageError(f"address {text!r}", hint="write an IPv6 address as [ADDR]:PORT")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    digits = port.isascii() and port.isdigit() and len(port) <= 5
+    if not colon or not digits or int(port) > 65535:
         raise UsageError(f"address {text!r}", hint="write it as ADDR:PORT, such as 127.0.0.1:8080")
     if not passive and (not host or int(port) == 0):
         raise UsageError(f"address {text!r}", hint="it needs a host and a port from 1 to 65535")
-    flags = socket.AI_PASSIVE if passive else 0
+    return host, int(port)
+
+
+def _resolve(host: str, port: int, text: str, flags: int = 0) -> tuple[Address, ...]:
     try:
         found = socket.getaddrinfo(
-            host or None, int(port), type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags
+            host or None, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags
         )
-    except (socket.gaierror, UnicodeError) as error:
-        raise UsageError(f"address {text!r}: {error}", hint="check the host's name") from None
-    family, _, _, _, sockaddr = found[0]
-    return Address(family, str(sockaddr[0]), int(sockaddr[1]))
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UsageError(f"address {text!r}: {why}", hint="check the host's name") from None
+    addresses = (
+        Address(family, str(sockaddr[0]), int(sockaddr[1])) for family, *_, sockaddr in found
+    )
+    return tuple(dict.fromkeys(addresses))
 
 
 def original_destination(sock: socket.socket) -> Address | None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import socket
 import struct
 
+from sockproxy.errors import PermissionDenied
+
 __all__ = [
     "close_with_reset",
     "fence",
     "kick",
     "loopback_pair",
     "set_keepalive",
+    "set_mark",
     "socket_cookie",
     "spare_pacing",
     "take_error",
@@ -18,6 +21,7 @@ __all__ = [
 ]
 
 SO_COOKIE = 57
+SO_MARK = 36
 TCP_CONGESTION = 13
 TCP_ULP = 31
 _COOKIE = struct.Struct("=Q")
@@ -99,6 +103,19 @@ def close_with_reset(sock: socket.socket) -> None:
     """Close the socket and tell its peer by a RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     sock.close()
+
+
+def set_mark(sock: socket.socket, mark: int) -> None:
+    """Let netfilter and routing know the socket's packets by a number of 32 bits.
+
+    Raises PermissionDenied without CAP_NET_ADMIN.
+    """
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_MARK, struct.pack("I", mark))
+    except PermissionError as error:
+        raise PermissionDenied(
+            f"mark a socket with {mark}", errno=error.errno, hint="it takes CAP_NET_ADMIN"
+        ) from None
 
 
 def set_keepalive(sock: socket.socket, seconds: int) -> None:

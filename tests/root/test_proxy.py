@@ -180,7 +180,7 @@ def test_upstreams_take_turns_and_a_dead_one_is_passed_over():
         with running_proxy(
             one.getsockname(), "--upstream", addresses[1], "--upstream", addresses[2]
         ) as proxy:
-            for first in (one, two, one, one):
+            for first in (one, two, one, two, one):
                 client, upstream = through(proxy, first)
                 client.close()
                 upstream.close()

@@ -90,6 +90,7 @@ def test_wheel_holds_each_object_with_its_types(wheel):
             assert b".BTF" in image
             assert b".debug_info" not in image
     assert {"sockproxy/_bpf/shared.h", "sockproxy/libbpf/_binding.py"} <= set(names)
+    assert "sockproxy/py.typed" in names
 
 
 def test_wheel_is_for_this_platform_only(wheel):

@@ -11,34 +11,40 @@ from pathlib import Path
 import pytest
 
 from sockproxy.cgroup import Cgroup, find_mount, owned, sweep
-from sockproxy.errors import Unsupported, UsageError
+from sockproxy.cgroup import group as group_module
+from sockproxy.errors import CgroupError, Unsupported, UsageError
 from tests.support.sockets import eventually
 
-UNIFIED = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n"
+UNIFIED = "cgroup2 {0}/cgroup cgroup2 rw,nosuid 0 0\n"
 HYBRID = (
-    "tmpfs /sys/fs/cgroup tmpfs ro 0 0\n"
-    "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n"
-    "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n"
+    "tmpfs {0}/cgroup tmpfs ro 0 0\n"
+    "cgroup {0}/cgroup/cpu cgroup rw,cpu 0 0\n"
+    "cgroup2 {0}/cgroup/unified cgroup2 rw 0 0\n"
 )
+HIDDEN = "cgroup2 {0}/hidden cgroup2 rw 0 0\n"
 
 
 @pytest.mark.parametrize(
     ("mounts", "path"),
     [
-        (UNIFIED, "/sys/fs/cgroup"),
-        (HYBRID, "/sys/fs/cgroup/unified"),
-        ("none /a\\040b cgroup2 rw 0 0\n", "/a b"),
+        (UNIFIED, "cgroup"),
+        (HYBRID, "cgroup/unified"),
+        ("none {0}/a\\040b cgroup2 rw 0 0\n", "a b"),
+        (HIDDEN + UNIFIED, "cgroup"),
     ],
 )
 def test_the_mount_is_found_wherever_it_is(tmp_path, mounts, path):
+    (tmp_path / path).mkdir(parents=True)
+    (tmp_path / path / "cgroup.procs").touch()
     file = tmp_path / "mounts"
-    file.write_text("proc /proc proc rw 0 0\n" + mounts)
-    assert str(find_mount(file)) == path
+    file.write_text("proc /proc proc rw 0 0\n" + mounts.format(tmp_path))
+    assert find_mount(file) == tmp_path / path
 
 
-def test_no_mount_says_what_to_do(tmp_path):
+@pytest.mark.parametrize("mounts", ["cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n", HIDDEN])
+def test_no_mount_says_what_to_do(tmp_path, mounts):
     file = tmp_path / "mounts"
-    file.write_text("cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n")
+    file.write_text(mounts.format(tmp_path))
     with pytest.raises(Unsupported, match="mount -t cgroup2"):
         find_mount(file)
 
@@ -73,6 +79,23 @@ def test_a_group_with_somebody_inside_is_left(tree):
     group.mkdir()
     (group / "cgroup.procs").write_text("17\n")
     assert sweep() == []
+
+
+def test_a_group_of_a_run_is_left_to_who_detaches_its_bypass_first(tree):
+    (tree / "run@web@4026531836.4194304.5").mkdir()
+    assert sweep() == []
+    assert [group.path.name for group in owned.orphans()] == ["run@web@4026531836.4194304.5"]
+
+
+def test_a_process_of_another_pid_namespace_is_not_taken_for_our_own_group(tmp_path, monkeypatch):
+    """The kernel shows it as 0, and kill(0) reaches who calls it."""
+    (tmp_path / "cgroup.procs").write_text("0\n")
+    ended = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: ended.append(pid))
+    monkeypatch.setattr(group_module, "UNKILLABLE", 0.1)
+    with pytest.raises(CgroupError, match="do not end"):
+        Cgroup(tmp_path).end_all(0)
+    assert ended == []
 
 
 def test_an_owner_that_nobody_has_reaped_is_dead():

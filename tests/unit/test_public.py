@@ -24,6 +24,8 @@ PUBLIC = [
     "Undecided",
     "Unsupported",
     "UsageError",
+    "detach_stream",
+    "detach_transport",
 ]
 
 
