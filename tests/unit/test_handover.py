@@ -14,6 +14,7 @@ import threading
 import pytest
 
 import sockproxy
+from sockproxy.controller import acceleration
 from sockproxy.controller import splicer as splicer_module
 from tests.support.fake_kernel import FakeKernel
 from tests.support.forks import end_child, in_child
@@ -27,9 +28,10 @@ STUCK = LONG * 10  # and more than the sockets
 @pytest.fixture(params=["relay", "auto", "eager"])
 def splicer(request, monkeypatch):
     """Relaying, and on a kernel that takes every direction through all its states."""
-    kernel = None if request.param == "relay" else FakeKernel()
-    monkeypatch.setattr(splicer_module, "open_kernel", lambda *_, **__: (kernel, ""))
-    with sockproxy.Splicer(eager=request.param == "eager") as splicer:
+    relay = request.param == "relay"
+    monkeypatch.setattr(acceleration, "SockmapKernel", lambda *_, **__: FakeKernel())
+    with sockproxy.Splicer(relay=relay, eager=request.param == "eager", force=True) as splicer:
+        assert splicer.accelerated != relay
         yield splicer
 
 
