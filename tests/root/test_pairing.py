@@ -280,12 +280,27 @@ def test_two_names_on_one_cgroup_and_one_above(attached):
     assert status()["paired"] == 1
 
 
-def test_detach_is_idempotent(group):
-    """What it leaves is looked for after each test."""
+def test_detach_is_idempotent_and_leaves_nothing(group):
+    """That nothing is left is looked for after each test."""
     sockproxy("attach", NAME, "--cgroup", group.path, "--observe")
     assert "detached" in sockproxy("detach", NAME)
     assert "was not attached" in sockproxy("detach", NAME)
     sockproxy("status", NAME, code=1)
+
+
+def test_what_a_killed_attach_left_is_collected(group):
+    """By whoever comes next, for another NAME as well."""
+    with pins.locked(NAME, print) as place:
+        for left in ("~half", "+half", f"~{NAME}"):
+            place.at(left).mkdir(mode=0o700)
+        (place.at("keep")).mkdir(mode=0o700)  # so that the place stays for the next step
+    try:
+        pins.collect()
+        with pins.locked(NAME, print) as place:
+            assert place.names() == [f"+{NAME}", "keep"]
+    finally:
+        with pins.locked("keep", print) as place:
+            pins.remove(place.at("keep"))
 
 
 @pytest.mark.parametrize(
