@@ -309,6 +309,12 @@ def test_what_a_killed_attach_left_is_collected(group):
         (["bad.name", "--cgroup", "{group}", "--observe"], 2),
         ([NAME, "--cgroup", "/tmp", "--observe"], 2),
         ([NAME, "--cgroup", "{group}/absent", "--observe"], 2),
+        ([NAME, "--cgroup", "{group}/../../..", "--observe"], 2),
+        ([NAME, "--cgroup", "{group}/cgroup.procs", "--observe"], 2),
+        ([NAME, "--cgroup", "{group}/cgroup.procs/x", "--observe"], 2),
+        ([NAME, "--cgroup", "{group}/" + "x" * 300, "--observe"], 2),
+        ([NAME, "--cgroup", "{group}/" + "x/" * 5000, "--observe"], 2),
+        ([NAME, "--cgroup", "/proc/self/fd/99", "--observe"], 2),
         ([NAME, "--observe"], 2),
         ([NAME, "--cgroup", "{group}", "--observe", "--deny", "nonsense"], 2),
         ([NAME, "--cgroup", "{group}", "--observe", "--budget", "1"], 2),
@@ -319,6 +325,22 @@ def test_bad_requests_leave_nothing(group, arguments, code):
     arguments = [each.format(group=group.path) for each in arguments]
     sockproxy("attach", *arguments, code=code)
     assert NAME not in pins.names()
+
+
+def test_a_cgroup_is_what_its_path_leads_to(group, tmp_path):
+    """Through links and '..', out of the hierarchy or into it."""
+    (tmp_path / "in").symlink_to(group.path)
+    (tmp_path / "round").symlink_to("round")
+    sockproxy("attach", NAME, "--cgroup", tmp_path / "round", "--observe", code=2)
+    out = sockproxy("attach", NAME, "--cgroup", tmp_path / "in", "--observe")
+    try:
+        assert str(group.path) in out
+        assert status()["cgroup"] == str(group.path)
+        assert "changed" in sockproxy(
+            "attach", NAME, "--cgroup", group.path / ".." / group.path.name, "--observe"
+        )
+    finally:
+        sockproxy("detach", NAME)
 
 
 def test_another_cgroup_is_refused(attached):
