@@ -10,19 +10,21 @@
 
 #define RULES (sizeof(((struct settings *)0)->rule) / sizeof(struct rule))
 
-static __always_inline int is_mapped(const __u32 *address)
+/* 1 for IPv4. Without a branch, as in the loop below: the verifier walks them all. */
+static __always_inline __u32 is_mapped(const __u32 *address)
 {
-	return !(address[0] | address[1] | (address[2] ^ MAPPED));
+	__u64 other = address[0] | address[1] | (address[2] ^ MAPPED);
+
+	asm volatile("" : "+r"(other));
+	return (other - 1) >> 63;
 }
 
-static __always_inline int in_prefix(const struct rule *rule, const __u32 *address)
+static __always_inline int in_prefix(const struct rule *rule, const __u32 *address, __u32 mapped)
 {
-	if (rule->only_ipv6 & is_mapped(address))
-		return 0;
-	return !((address[0] ^ rule->prefix[0]) & rule->mask[0]) &&
-	       !((address[1] ^ rule->prefix[1]) & rule->mask[1]) &&
-	       !((address[2] ^ rule->prefix[2]) & rule->mask[2]) &&
-	       !((address[3] ^ rule->prefix[3]) & rule->mask[3]);
+	return !(((address[0] ^ rule->prefix[0]) & rule->mask[0]) |
+		 ((address[1] ^ rule->prefix[1]) & rule->mask[1]) |
+		 ((address[2] ^ rule->prefix[2]) & rule->mask[2]) |
+		 ((address[3] ^ rule->prefix[3]) & rule->mask[3]) | (mapped & rule->only_ipv6));
 }
 
 static __always_inline int in_ports(const struct rule *rule, __u32 port)
@@ -30,15 +32,18 @@ static __always_inline int in_ports(const struct rule *rule, __u32 port)
 	return port >= rule->first_port && port <= rule->last_port;
 }
 
-static __always_inline int matches(const struct rule *rule, const struct two_ends *ends)
+static __always_inline int matches(const struct rule *rule, const struct two_ends *ends,
+				   __u32 local_mapped, __u32 remote_mapped)
 {
-	return (in_prefix(rule, ends->local) || in_prefix(rule, ends->remote)) &&
+	return (in_prefix(rule, ends->local, local_mapped) ||
+		in_prefix(rule, ends->remote, remote_mapped)) &&
 	       (in_ports(rule, ends->local_port) || in_ports(rule, ends->remote_port));
 }
 
 /* Denied by a rule, or allowed by none where some allow. */
 static __always_inline int is_denied(const struct two_ends *ends)
 {
+	__u32 local_mapped = is_mapped(ends->local), remote_mapped = is_mapped(ends->remote);
 	struct knobs *now = current_knobs();
 	struct settings *current;
 	int allowed = 0;
@@ -53,7 +58,7 @@ static __always_inline int is_denied(const struct two_ends *ends)
 	for (number = 0; number < RULES; number++) {
 		if (number >= current->rules)
 			break;
-		if (!matches(&current->rule[number], ends))
+		if (!matches(&current->rule[number], ends, local_mapped, remote_mapped))
 			continue;
 		if (current->rule[number].deny)
 			return 1;

@@ -109,7 +109,8 @@ class Control:
                 self._answer(asker)
         finally:
             if not self._closed:
-                self._proxy.engine.loop.call(self._gone)
+                with contextlib.suppress(OSError):  # the loop has ended at this moment
+                    self._proxy.engine.loop.call(self._gone)
 
     def _gone(self) -> None:
         self._askers -= 1

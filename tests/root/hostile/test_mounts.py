@@ -67,7 +67,9 @@ def test_a_detach_in_another_namespace_is_none_of_ours(mounts, group):
         attach(NAME, group)
         assert status()["place"] == str(OWN / "sockproxy" / NAME)
         there = ["--cgroup", group.path, "--observe", "--force"]
-        assert "attached" in run("attach", OTHER, *there)
+        text = run("attach", OTHER, *there)
+        assert f"{OTHER}: attached" in text
+        assert "only this mount namespace sees, and ends with it" in text
         assert OTHER in run("status")
         assert "detached" in run("detach", OTHER)
         assert is_alive()
