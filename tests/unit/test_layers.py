@@ -135,3 +135,12 @@ def test_no_command_pays_for_the_benchmarks():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
     assert not {"pyroute2", "sockproxy.bench"} & set(loaded)
+
+
+def test_a_proxy_imports_what_it_needs_to_listen():
+    """What it does not need for that takes as long to import as all of it may."""
+    code = "import sockproxy.cli.main, sockproxy.cli.proxy, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "sockproxy.controller.proxy" in loaded
+    assert not {"asyncio", "multiprocessing", "psutil", "sockproxy.controller.doctor"} & loaded
