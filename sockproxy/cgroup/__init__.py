@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from sockproxy.cgroup.group import Cgroup, current, find_by_id
 from sockproxy.cgroup.mount import find_mount, mount_points
-from sockproxy.cgroup.owned import (
-    KEPT,
-    create_owned,
-    is_owner_dead,
-    orphans,
-    owner_mark,
-    sweep,
-)
+from sockproxy.cgroup.owned import KEPT, create_owned, orphans, sweep
+from sockproxy.cgroup.owner import MARK, is_owner_dead, owner_mark
 
 __all__ = [
     "KEPT",
+    "MARK",
     "Cgroup",
     "create_owned",
     "current",

@@ -1,7 +1,6 @@
 """Groups that belong to one process of ours, recognised when that process is dead.
 
-They lie in ``sockproxy/`` at the root of the hierarchy and are called
-``NAME.PID.STARTTIME``: a pid alone may be another process by now.
+They lie in ``sockproxy/`` at the root of the hierarchy and are called ``NAME.MARK``: see owner.py.
 """
 
 from __future__ import annotations
@@ -9,22 +8,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 from pathlib import Path
 
 from sockproxy.cgroup.group import Cgroup, current, leave_to
 from sockproxy.cgroup.mount import find_mount
+from sockproxy.cgroup.owner import is_owner_dead, owner_mark
 from sockproxy.errors import CgroupError, SockproxyError
 
-__all__ = ["KEPT", "OwnedCgroup", "create_owned", "is_owner_dead", "orphans", "owner_mark",
-           "start_time", "sweep"]  # fmt: skip
+__all__ = ["KEPT", "OwnedCgroup", "create_owned", "orphans", "sweep"]
 
 PARENT = "sockproxy"
 KEPT = "run@"
 """How the names begin of groups that sweep() leaves: a bypass has to be detached from them first,
 which sockproxy.controller.leftovers does."""
 TRIES = 10
-_OWNED = re.compile(r".+\.(\d+)\.(\d+)")
 
 
 class OwnedCgroup(Cgroup):
@@ -44,35 +41,6 @@ class OwnedCgroup(Cgroup):
             leave_to(self._before)
         super().remove()
         _remove_parent(self.path.parent)
-
-
-def start_time(pid: int) -> int | None:
-    """When the process began, in clock ticks since boot; None when there is no such one.
-
-    One that has ended and waits to be reaped, which some init does late, is none any more.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The second field, the command, may hold blanks and brackets.
-    fields = stat.rpartition(")")[2].split()
-    state, threads = fields[0], int(fields[17])
-    if state in "ZX" and threads <= 1:  # with more, just its first thread has ended
-        return None
-    return int(fields[19])
-
-
-def owner_mark() -> str:
-    """What names a thing as this process's: a pid alone may be another process by now."""
-    pid = os.getpid()
-    return f"{pid}.{start_time(pid)}"
-
-
-def is_owner_dead(name: str) -> bool:
-    """Whether a name has a mark, and that is of a process which is no more."""
-    found = _OWNED.fullmatch(name)
-    return found is not None and start_time(int(found[1])) != int(found[2])
 
 
 def create_owned(name: str) -> OwnedCgroup:

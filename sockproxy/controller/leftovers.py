@@ -7,24 +7,20 @@ import os
 import re
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
-from sockproxy.cgroup import KEPT, Cgroup, orphans, sweep
+from sockproxy.cgroup import KEPT, MARK, Cgroup, orphans, sweep
 from sockproxy.controller.bypass import detach
 from sockproxy.errors import SockproxyError
 
 __all__ = ["collect", "collect_group", "group_name", "guarded"]
 
 DRAIN = 5.0  # seconds; by then all of its processes have ended
-FIRST_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO: the PID namespace that shows all processes
-UNTOLD = -1
-# NAME, the PID namespace of its owner, and the owner's mark, which sockproxy.cgroup reads.
-_GROUP = re.compile(re.escape(KEPT) + r"(.+)@(\d+)\.\d+\.\d+")
+_GROUP = re.compile(rf"{re.escape(KEPT)}(.+)\.{MARK}")
 
 
 def group_name(name: str) -> str:
     """What to call the cgroup of a `run` with this NAME, for create_owned()."""
-    return f"{KEPT}{name}@{_pid_namespace('self')}"
+    return f"{KEPT}{name}"
 
 
 def collect() -> None:
@@ -35,8 +31,7 @@ def collect() -> None:
     """
     with contextlib.suppress(SockproxyError):  # no cgroup v2, or no right to look
         for group in orphans():
-            found = _GROUP.fullmatch(group.path.name)
-            if found and _tells_of(int(found[2])):
+            if found := _GROUP.fullmatch(group.path.name):
                 with contextlib.suppress(SockproxyError):
                     collect_group(found[1], group)
         sweep()
@@ -89,32 +84,3 @@ def _stand_apart(kept: int) -> None:
         os.dup2(null, standard)
     os.closerange(3, kept)
     os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
-
-
-def _tells_of(namespace: int) -> bool:
-    """Whether the processes that we see tell that one of this PID namespace is dead."""
-    ours = _pid_namespace("self")
-    if namespace == ours:
-        return True
-    if ours != FIRST_NAMESPACE:
-        return False
-    seen = {_pid_namespace(each.name) for each in Path("/proc").glob("[0-9]*") if _nested(each)}
-    return namespace not in seen and UNTOLD not in seen
-
-
-def _nested(process: Path) -> bool:
-    """Whether it has a pid in a namespace below ours as well; anybody may ask that."""
-    try:
-        return len((process / "status").read_text().split("\nNSpid:")[1].split("\n")[0].split()) > 1
-    except OSError:
-        return False  # it has ended
-
-
-def _pid_namespace(pid: str) -> int:
-    """Its number; 0 for a process that has ended, UNTOLD for one that is not ours to look at."""
-    try:
-        return int(re.sub(r"\D", "", os.readlink(f"/proc/{pid}/ns/pid")))
-    except PermissionError:
-        return UNTOLD
-    except OSError:
-        return 0

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sockproxy.cgroup import create_owned, find_mount
+from sockproxy.cgroup import create_owned, find_mount, owner_mark
 from sockproxy.controller import leftovers
 from sockproxy.controller.bypass import BypassOptions, attach, detach
 from sockproxy.kernel import pins
@@ -28,7 +28,7 @@ from tests.support.sockets import eventually
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
 ARGV = [sys.executable, "-m", "sockproxy", "run", "--force"]
-LENGTH = "86399.5"  # seconds; nobody else sleeps for so long
+LENGTH = f"86399.{os.getpid()}"  # seconds; nobody else sleeps for so long
 # A child, a grandchild and one that has left the session: they say that they run.
 TREE = f"sleep {LENGTH} & setsid sleep {LENGTH} & echo up; sleep {LENGTH}; true"
 # Ends the guard as well, so that only the next command can collect.
@@ -61,7 +61,7 @@ def has_ended(process):
 
 def groups(name=NAME):
     """Cgroups of a `run` with that NAME."""
-    return list((find_mount() / "sockproxy").glob(f"run@{name}@*"))
+    return list((find_mount() / "sockproxy").glob(f"run@{name}.*"))
 
 
 def gone():
@@ -151,7 +151,7 @@ def test_only_what_the_dead_one_attached_is_detached():
     """Somebody has attached the NAME to another cgroup meanwhile."""
     dead = find_mount() / "sockproxy" / leftovers.group_name(NAME)
     group = create_owned("mine")
-    dead = dead.with_name(f"{dead.name}.4194304.5")
+    dead = dead.with_name(f"{dead.name}.{owner_mark().partition('.')[0]}.4194304.5")
     dead.mkdir()
     try:
         attach(NAME, group.path, BypassOptions(force=True, observe=True))

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from sockproxy.cgroup import Cgroup, find_mount, owned, sweep
+from sockproxy.cgroup import Cgroup, find_mount, owned, owner, sweep
 from sockproxy.cgroup import group as group_module
 from sockproxy.errors import CgroupError, Unsupported, UsageError
 from tests.support.sockets import eventually
 
+HERE = int(owner.owner_mark().partition(".")[0])  # our PID namespace
 UNIFIED = "cgroup2 {0}/cgroup cgroup2 rw,nosuid 0 0\n"
 HYBRID = (
     "tmpfs {0}/cgroup tmpfs ro 0 0\n"
@@ -64,27 +65,36 @@ def tree(tmp_path, monkeypatch):
 
 
 def test_only_groups_of_dead_owners_are_swept(tree):
-    mine = f"web.{os.getpid()}.{owned.start_time(os.getpid())}"
-    reused_pid = f"web.{os.getpid()}.1"
-    dead = "web.4194304.5"  # above the largest pid there can be
-    for name in (mine, reused_pid, dead, "somebody-elses", "a.b.c"):
+    mine = f"web.{owner.owner_mark()}"
+    reused_pid = f"web.{HERE}.{os.getpid()}.1"
+    dead = f"web.{HERE}.4194304.5"  # above the largest pid there can be
+    for name in (mine, reused_pid, dead, "somebody-elses", "a.b.c.d"):
         (tree / name).mkdir()
     (tree / dead / "nested").mkdir()
     assert {path.name for path in sweep()} == {reused_pid, dead}
-    assert {path.name for path in tree.iterdir()} == {mine, "somebody-elses", "a.b.c"}
+    assert {path.name for path in tree.iterdir()} == {mine, "somebody-elses", "a.b.c.d"}
 
 
 def test_a_group_with_somebody_inside_is_left(tree):
-    group = tree / "web.4194304.5"
+    group = tree / f"web.{HERE}.4194304.5"
     group.mkdir()
     (group / "cgroup.procs").write_text("17\n")
     assert sweep() == []
 
 
 def test_a_group_of_a_run_is_left_to_who_detaches_its_bypass_first(tree):
-    (tree / "run@web@4026531836.4194304.5").mkdir()
+    (tree / f"run@web.{HERE}.4194304.5").mkdir()
     assert sweep() == []
-    assert [group.path.name for group in owned.orphans()] == ["run@web@4026531836.4194304.5"]
+    assert [group.path.name for group in owned.orphans()] == [f"run@web.{HERE}.4194304.5"]
+
+
+def test_an_owner_in_a_pid_namespace_that_is_not_seen_is_not_taken_for_dead(tree, monkeypatch):
+    name = f"web.{HERE + 1}.4194304.5"
+    (tree / name).mkdir()
+    monkeypatch.setattr(owner, "FIRST_NAMESPACE", 0)  # ours is not the one that shows all
+    assert sweep() == []
+    monkeypatch.setattr(owner, "FIRST_NAMESPACE", HERE)
+    assert [each.name for each in sweep()] == [name]
 
 
 def test_a_process_of_another_pid_namespace_is_not_taken_for_our_own_group(tmp_path, monkeypatch):
@@ -100,11 +110,11 @@ def test_a_process_of_another_pid_namespace_is_not_taken_for_our_own_group(tmp_p
 
 def test_an_owner_that_nobody_has_reaped_is_dead():
     with subprocess.Popen(["sleep", "60"]) as process:
-        mark = f"web.{process.pid}.{owned.start_time(process.pid)}"
-        assert not owned.is_owner_dead(mark)
+        mark = f"web.{HERE}.{process.pid}.{owner.start_time(process.pid)}"
+        assert not owner.is_owner_dead(mark)
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert owned.is_owner_dead(mark)
+        assert owner.is_owner_dead(mark)
 
 
 def test_an_owner_whose_first_thread_has_ended_lives():
@@ -119,15 +129,15 @@ def test_an_owner_whose_first_thread_has_ended_lives():
     argv = [sys.executable, "-c", code]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        mark = f"web.{process.pid}.{owned.start_time(process.pid)}"
+        mark = f"web.{HERE}.{process.pid}.{owner.start_time(process.pid)}"
         state = Path(f"/proc/{process.pid}/stat")
         eventually(lambda: " Z " in state.read_text())
-        assert not owned.is_owner_dead(mark)
+        assert not owner.is_owner_dead(mark)
         process.kill()
 
 
 def test_the_empty_parent_goes_too(tree):
-    (tree / "web.4194304.5").mkdir()
+    (tree / f"web.{HERE}.4194304.5").mkdir()
     sweep()
     assert not tree.exists()
     assert sweep() == []
