@@ -54,6 +54,7 @@ class Acceleration:
         self.may_come = known is None or known.on or not known.known
         """Whether the engine, if it has no kernel, may have one later."""
         self._began = False
+        self._last_trouble = ""
         self._opener: threading.Thread | None = None
         self._made: SpliceKernel | SockproxyError | None = None
         self._backoff = Backoff()
@@ -81,12 +82,19 @@ class Acceleration:
 
     def _on_told(self, line: str) -> None:
         self._engine.why_not = f"{EXAMINING}: {line}"
-        self._log(line)
+        if not self._last_trouble:  # a doctor that is asked again has much the same to tell
+            self._log(line)
 
     def _on_undecided(self, why: str, seconds: float) -> None:
         self._engine.why_not = f"could not find out whether {self._mechanism} is safe here: {why}"
-        self._log(f"relaying in user space: {self._engine.why_not}; trying again in {seconds:g} s")
+        self._trouble(self._engine.why_not, seconds)
         self._tried()
+
+    def _trouble(self, why: str, seconds: float) -> None:
+        """Log what keeps us from it for now, but not the same each time."""
+        if why != self._last_trouble:
+            self._last_trouble = why
+            self._log(f"relaying in user space: {why}; trying again in {seconds:g} s")
 
     def _open(self) -> None:
         """Load the programs: some tenths of a second, or seconds for very many pairs."""
@@ -124,7 +132,7 @@ class Acceleration:
             seconds = self._backoff.next()
             self._timer = self._engine.loop.later(seconds, self._open)
             self._engine.why_not = str(made)
-            self._log(f"relaying in user space: {made}; trying again in {seconds:g} s")
+            self._trouble(str(made), seconds)
         else:
             self._have_none(str(made))
             return

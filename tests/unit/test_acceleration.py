@@ -171,7 +171,6 @@ def test_it_comes_later_and_what_was_there_before_stays(doctor, kernels):
             assert not pair.slots
             assert "doctor is finding out" in pair.stats().forward.why
     assert any("accelerated from now on" in line for line in run.log)
-    assert "a line" in run.log
 
 
 @pytest.mark.parametrize("kind", ["unknown", "breaks"])
@@ -186,7 +185,7 @@ def test_what_was_not_found_out_is_asked_again(doctor, kernels, kind):
         doctor.says(ON)
         eventually(lambda: run.engine.kernel is not None, 20)
     told = [line for line in run.log if "could not find out" in line]
-    assert told
+    assert len(told) == 1  # as long as it is the same
     assert ("no result in 20 s" if kind == "unknown" else "ended with status 3") in told[0]
     assert "trying again in" in told[0]
 
@@ -200,6 +199,7 @@ def test_off_is_off(doctor, kernels):
     assert not kernels
     assert len(doctor.asked) == 1
     assert len([line for line in run.log if "is off" in line]) == 1
+    assert "a line" in run.log
 
 
 def test_a_kernel_short_of_memory_is_asked_again(doctor, kernels):

@@ -139,7 +139,7 @@ def tried(errors):
     [(MOMENTARY, False, False), (LASTING, True, True), (ELSEWHERE, True, False)],
     ids=["of the moment", "of the kernel", "of this process"],
 )
-def test_what_a_failure_says(errors, conclusive, lasts):
+def test_what_a_failure_says(busy, errors, conclusive, lasts):
     for name, error in errors.items():
         (finding,) = tried({name: error})
         assert (finding.ok, finding.conclusive, finding.lasts) == (False, conclusive, lasts), name
@@ -213,6 +213,19 @@ def test_a_stall_that_comes_again_is_the_kernels_unless_the_machine_is_busy(busy
     assert findings[-1].found == "timed out: this machine is busy"
 
 
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_what_a_busy_machine_showed_is_not_kept_until_the_boot(busy, is_busy):
+    """But that a limit is there is: it costs little to be wrong."""
+    busy(is_busy)
+    for probes, lasts in (
+        ([probe("fails", fail, BYPASS)], not is_busy),
+        ([probe("slow", fail, **{BYPASS: "slow"})], True),
+        ([Probe("refused", fail, "hint", Kind.LOADS, (BYPASS,))], True),
+    ):
+        found = verdicts(examine(probes))[BYPASS]
+        assert (found.known, found.lasts) == (True, lasts)
+
+
 def test_what_is_off_by_then_is_not_tried_again(busy):
     findings = list(
         examine([probe("hangs", hang, BYPASS), probe("fails", fail, BYPASS)], 0.3, passes=3)
@@ -240,6 +253,7 @@ def test_a_process_that_spins_is_not_a_busy_machine(monkeypatch):
     """Nor one of many CPUs of which some are idle."""
     times = iter([[0, 0, 0, 0, 0, 0, 0, 0], [100, 0, 0, 0, 0, 0, 0, 0]] * 2)
     monkeypatch.setattr(machine, "_cpu_times", lambda: next(times))
+    monkeypatch.setattr(machine, "SHORT", 0.0)
     monkeypatch.setattr(machine, "_waited", lambda pid: 0.0)
     monkeypatch.setattr(machine, "_own_time", lambda pid: 90)
     assert not machine.Load().was_busy(1)
@@ -249,7 +263,10 @@ def test_a_process_that_spins_is_not_a_busy_machine(monkeypatch):
 
 def test_the_load_of_this_machine_can_be_told():
     assert len(machine._cpu_times()) == 8
-    machine.Load().was_busy(os.getpid())
+    load = machine.Load()
+    assert not load.was_busy(os.getpid())  # in no time
+    time.sleep(2 * machine.SHORT)
+    load.was_busy(os.getpid())
 
 
 def test_all_together_have_an_end():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from sockproxy.cgroup import create_owned
 from sockproxy.controller.doctor.apart import apart
@@ -110,10 +111,13 @@ class _Examination:
         )
         assert isinstance(found, Outcome)
         if not found.late:
-            return found
+            # What it saw was true, and yet may have come of all that was slow beside it: it
+            # holds, but not until the boot.
+            doubtful = busy and not found.ok and probe.kind >= Kind.DOES and probe.needed_by
+            return replace(found, lasts=False) if doubtful else found
         if busy or left < seconds:
             self._stalled.discard(probe.name)
-            return Outcome(False, f"{found.found}: this machine is busy", None, None, False, False)
+            return replace(found, found=f"{found.found}: this machine is busy")
         if probe.name not in self._stalled:
             self._stalled.add(probe.name)
             return found

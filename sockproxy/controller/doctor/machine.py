@@ -9,6 +9,7 @@ from pathlib import Path
 __all__ = ["Load"]
 
 SPARE = 0.25  # of all CPUs' time: with so much unused, whoever wants to run may
+SHORT = 0.2  # seconds: in which nobody has waited for long, and ticks are too few to count
 WAITED = 0.25  # of a process's time, spent runnable and not running
 IDLE = slice(3, 5)  # in /proc/stat's first line: idle, and waiting for a disk
 ALL = slice(0, 8)  # user to steal; what follows is counted in these
@@ -25,8 +26,10 @@ class Load:
     def was_busy(self, pid: int) -> bool:
         """Whether others may be why the process `pid`, which began no earlier, was not done.
 
-        True as well where that cannot be told.
+        True as well where that cannot be told; but never of what took hardly any time.
         """
+        if time.monotonic() - self._began < SHORT:
+            return False
         try:
             now = _cpu_times()
             passed = [late - early for early, late in zip(self._before, now, strict=True)]
