@@ -257,10 +257,11 @@ def _holder(lock: Folder) -> str:
     """Who has the lock, as the kernel tells."""
     about = os.fstat(lock.fd)
     inode = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
-    for line in Path("/proc/locks").read_text().splitlines():
-        fields = line.split()
-        if "->" not in fields and len(fields) > 5 and fields[5] == inode:
-            return f"process {fields[4]}"
+    with contextlib.suppress(OSError):  # a /proc with processes only
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if "->" not in fields and len(fields) > 5 and fields[5] == inode:
+                return f"process {fields[4]}"
     return "another process"
 
 

@@ -119,22 +119,18 @@ def make_place() -> Folder:
     """
     with surveyed() as survey:
         for place in survey.places:
-            if place.names() and place not in survey.covered and _why_unsafe(place) is None:
+            if place.names() and place not in survey.covered and _is_safe(place):
                 return Folder(os.dup(place.fd), place.path)
     failures: list[SockproxyError] = []
     for mount in _candidates(failures):
         try:
             with _opened(mount) as top:
-                place = make_folder(OURS, top)
+                _check_top(top)
+                return make_folder(OURS, top)
         except SockproxyError as error:
             failures.append(error)
         except OSError as error:
             failures.append(failure(f"make {mount.point / OURS}", error))
-        else:
-            if (why := _why_unsafe(place)) is None:
-                return place
-            failures.append(why)
-            place.close()
     raise failures[0]
 
 
@@ -162,19 +158,26 @@ def _opened(mount: Mount) -> Folder:
     return Folder(fd, mount.point)
 
 
-def _why_unsafe(place: Folder) -> SockproxyError | None:
-    """Why others could rename our directory, or None."""
+def _is_safe(place: Folder) -> bool:
+    """Whether nobody else could rename our directory."""
     with Folder(os.open("..", _OPEN, dir_fd=place.fd), place.path.parent) as top:
-        about = os.fstat(top.fd)
+        try:
+            _check_top(top)
+        except PermissionDenied:
+            return False
+    return True
+
+
+def _check_top(top: Folder) -> None:
+    about = os.fstat(top.fd)
     if about.st_uid not in (0, os.geteuid()):
-        return PermissionDenied(
+        raise PermissionDenied(
             f"use {top.path}: it belongs to the user {about.st_uid}", hint=f"chown root {top.path}"
         )
     if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not about.st_mode & stat.S_ISVTX:
-        return PermissionDenied(
+        raise PermissionDenied(
             f"use {top.path}: others may rename what is in it", hint=f"chmod 0700 {top.path}"
         )
-    return None
 
 
 def _mount_own() -> None:
@@ -222,8 +225,6 @@ def elsewhere() -> list[Elsewhere]:
 def is_fleeting(place: Folder) -> bool:
     """Whether a place ends with this mount namespace, as process 1 does not see it."""
     try:
-        if _namespace("1", "mnt") == _namespace("self", "mnt"):
-            return False
         return os.fstat(place.fd).st_dev not in {each.device for each in mounts("1")}
     except OSError:
         return False  # it cannot be told

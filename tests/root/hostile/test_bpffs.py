@@ -67,6 +67,7 @@ def test_what_lies_where_all_may_rename_is_not_used(bpffs, group):
     sockproxy("attach", NAME, "--cgroup", group.path, "--observe")
     try:
         assert status()["place"].startswith("/run/sockproxy-bpf/")
+        assert not (bpffs / "sockproxy").exists()
     finally:
         sockproxy("detach", NAME)
 
