@@ -58,6 +58,9 @@ def main() -> None:
         _tell(str(error), error.log)
         _end(error.exit_code)
     except OSError as error:
+        if isinstance(error, BrokenPipeError):  # of a file that a command was told to write
+            _tell(str(SockproxyError("write the output", errno=error.errno)))
+            _end(SockproxyError.exit_code)
         # Whatever a system call refuses that nobody expected: one line, and no traceback.
         about = f" {os.fsdecode(error.filename)}" if error.filename else ""
         _tell(str(SockproxyError(f"use{about}" if about else "ask the system", errno=error.errno)))
