@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sockproxy.controller.loop import EventLoop
-from tests.support.bench_document import document
+from tests.support.bench_document import case, document
 from tests.support.proxy import ROOT, run_sockproxy
 from tests.support.scale import patience
 
@@ -48,6 +48,16 @@ def test_output_that_cannot_be_written(tmp_path, argv, where, why):
     assert lines[0].startswith("sockproxy: write the output: ")
     assert why in lines[0]
     assert Path(f"{errors}.status").read_text() == "1\n"
+
+
+def test_a_report_that_cannot_be_written(tmp_path):
+    """Which is bytes, and goes past the stream for text."""
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(document([case("a", "A", {"plain": 1.0, "relay": 2.0})])))
+    script = f'"$0" -m sockproxy bench report {file} --markdown - >/dev/full'
+    done = subprocess.run(["sh", "-c", script, sys.executable], cwd=ROOT, timeout=patience(60),
+                          capture_output=True, text=True)  # fmt: skip
+    assert "write the output" in one_line(done, 1)
 
 
 @pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
