@@ -9,6 +9,8 @@ from sockproxy.errors import UsageError
 __all__ = ["format_size", "parse_duration", "parse_size"]
 
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+MOST_BYTES = 1 << 62  # what a number of the kernel's holds
+LONGEST = 10 * 365 * 86400.0  # seconds
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|)", re.IGNORECASE)
@@ -20,9 +22,10 @@ def parse_size(text: str) -> int:
     Raises UsageError.
     """
     found = _SIZE.fullmatch(text.strip())
-    if found is None:
+    size = float(found[1]) * 1024 ** _POWERS[found[2].lower()] if found else -1.0
+    if not 0 <= size <= MOST_BYTES:
         raise UsageError(f"size {text!r}", hint="write bytes with a unit, such as 64KiB or 1MiB")
-    return int(float(found[1]) * 1024 ** _POWERS[found[2].lower()])
+    return int(size)
 
 
 def format_size(size: int) -> str:
@@ -36,12 +39,12 @@ def format_size(size: int) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds: ``2``, ``2s``, ``500ms``, ``5m``, ``1h``; more than zero.
+    """Seconds: ``2``, ``2s``, ``500ms``, ``5m``, ``1h``; more than zero, ten years at most.
 
     Raises UsageError.
     """
     found = _DURATION.fullmatch(text.strip())
     seconds = float(found[1]) * _SECONDS[found[2].lower()] if found else 0.0
-    if seconds <= 0:
+    if not 0 < seconds <= LONGEST:
         raise UsageError(f"duration {text!r}", hint="write a time such as 500ms, 10s or 5m")
     return seconds

@@ -26,20 +26,23 @@ confidence interval; `verdict` is "better", "worse", "no difference" or "too few
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from sockproxy.errors import SockproxyError, UsageError
 
 __all__ = ["KIND", "SCHEMA", "Document", "check_place", "latest", "load", "results_folder", "save",
-           "write_whole"]  # fmt: skip
+           "understood", "write_whole"]  # fmt: skip
 
 SCHEMA = 1
 """Version of the shape: it grows when a field is removed or changes its meaning."""
 KIND = "bench"
+MOST_BYTES = 256 << 20  # of a document
 PARTS = ("scenario", "machine", "systems", "cases", "metrics", "samples", "failures", "skipped",
          "warnings", "summary")  # fmt: skip
 
@@ -65,10 +68,14 @@ def latest() -> Path:
 def load(path: Path) -> Document:
     """Read a document. Raises UsageError for what is none."""
     try:
-        document = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:  # /dev/zero never ends
+            raise UsageError(f"{path} is too large for a result", hint="name a result's file")
+        document = json.loads(content)
     except OSError as error:
         raise UsageError(f"read {path}", errno=error.errno, hint="name a result's file") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError(f"{path} is cut off, or no JSON", hint="name a result's file") from None
     if not isinstance(document, dict) or document.get("kind") != KIND:
         raise UsageError(f"{path} is no result of 'sockproxy bench run'")
@@ -79,6 +86,19 @@ def load(path: Path) -> Document:
     if missing := [part for part in PARTS if part not in document]:
         raise UsageError(f"{path} lacks {', '.join(missing)}")
     return document
+
+
+@contextlib.contextmanager
+def understood(*paths: Path) -> Iterator[None]:
+    """What is done with documents inside; raises UsageError where one lacks what it should have."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__} {error}".strip()
+        names = " or ".join(map(str, paths))
+        raise UsageError(
+            f"{names} is damaged: {what}", hint="name a result that nobody has changed"
+        ) from error
 
 
 def save(document: Document, path: Path) -> None:

@@ -98,7 +98,7 @@ def _read(file: Path) -> Peer:
         text = None if config is None else (str(config), (file.parent / str(config)).read_text())
     except OSError as error:
         raise UsageError(f"read {error.filename}", errno=error.errno) from None
-    except ValueError as error:  # no TOML, or no UTF-8
+    except (ValueError, RecursionError) as error:  # no TOML, or no UTF-8
         raise UsageError(f"{file}: {error}") from None
     if unknown := found.keys() - _KNOWN:
         raise UsageError(f"{file}: {min(unknown)}: unknown; known are {', '.join(sorted(_KNOWN))}")

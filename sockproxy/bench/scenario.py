@@ -162,7 +162,7 @@ def _read(path: Path) -> Scenario:
         content = tomllib.loads(path.read_text())
     except OSError as error:
         raise UsageError(f"read {path}", errno=error.errno) from None
-    except ValueError as error:  # no TOML, or no UTF-8
+    except (ValueError, RecursionError) as error:  # no TOML, or no UTF-8
         raise UsageError(f"{path}: {error}") from None
     table = _Table(content, f"{path}", _SCENARIO)
     seconds = table.number("seconds", 1, 1, 3600)

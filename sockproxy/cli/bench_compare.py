@@ -10,7 +10,7 @@ import click
 
 from sockproxy.bench.compare import TOLERANCE, Row, confidence_for, unlike
 from sockproxy.bench.compare import compare as compare_documents
-from sockproxy.bench.document import Document, load
+from sockproxy.bench.document import Document, load, understood
 from sockproxy.bench.metrics import Metric, recorded
 from sockproxy.bench.stats import Verdict
 from sockproxy.cli.output import show_json, table
@@ -61,14 +61,15 @@ def compare(
     if every and metrics:
         raise UsageError("--all and --metric exclude each other", hint="leave one out")
     before, after = load(a), load(b)
-    rows = compare_documents(
-        before,
-        after,
-        absolute=absolute,
-        tolerance=tolerance / 100,
-        metrics=list(before["metrics"]) if every else list(metrics) or None,
-    )
-    differs = unlike(before, after)
+    with understood(a, b):
+        rows = compare_documents(
+            before,
+            after,
+            absolute=absolute,
+            tolerance=tolerance / 100,
+            metrics=list(before["metrics"]) if every else list(metrics) or None,
+        )
+        differs = unlike(before, after)
     if differs:
         click.echo(f"bench: {differs}", err=True)
     if as_json:
@@ -78,7 +79,8 @@ def compare(
             rows=[asdict(row) for row in rows],
         )  # fmt: skip
     else:
-        _show(before, rows, tolerance)
+        with understood(a, b):
+            _show(before, rows, tolerance)
     worse = any(row.verdict is Verdict.WORSE for row in rows)
     return GOT_WORSE if worse and fail_on_worse else 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sockproxy.bench.document import Document, latest, load, write_whole
+from sockproxy.bench.document import Document, latest, load, understood, write_whole
 from sockproxy.bench.report import html
 from sockproxy.bench.report import markdown as plain
 from sockproxy.cli.output import show_json
@@ -41,6 +41,8 @@ def report(file: Path | None, output: Path | None, markdown: Path | None, as_jso
     The page is one file with its plots inside: it can be mailed, and read without a network.
     """
     source = file or latest()
+    if not source.name:
+        raise UsageError(f"read {source}: it is a directory", hint="name a result's file")
     if output is None and markdown is None:
         output = source.with_suffix(".html")
     _check(source, output, markdown, as_json)
@@ -50,7 +52,8 @@ def report(file: Path | None, output: Path | None, markdown: Path | None, as_jso
         ("markdown", markdown, plain.render),
     ]
     # Both before either is written: one that fails leaves nothing half done.
-    made = [(kind, path, render(document)) for kind, path, render in wanted if path is not None]
+    with understood(source):
+        made = [(kind, path, render(document)) for kind, path, render in wanted if path is not None]
     for _, path, text in made:
         _write(path, text.encode(errors="replace"))
     if as_json:

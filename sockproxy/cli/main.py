@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ COMMANDS = {
     "doctor": "doctor.doctor",
     "bench": "bench.bench",
 }
+UNWRITABLE = (errno.ENOSPC, errno.EPIPE, errno.EBADF, errno.EIO, errno.EDQUOT)
 
 
 @click.group(cls=OnDemand, where=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,8 +61,10 @@ def main() -> None:
         _end(error.exit_code)
     except OSError as error:
         # Whatever a system call refuses that nobody expected: one line, and no traceback.
-        about = f" {os.fsdecode(error.filename)}" if error.filename else ""
-        _tell(str(SockproxyError(f"use{about}" if about else "ask the system", errno=error.errno)))
+        doing = f"use {os.fsdecode(error.filename)}" if error.filename else "ask the system"
+        if not error.filename and error.errno in UNWRITABLE:
+            doing = "write the output"
+        _tell(str(SockproxyError(doing, errno=error.errno)))
         _end(SockproxyError.exit_code)
     _end(result if isinstance(result, int) else 0)
 

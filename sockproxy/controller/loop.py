@@ -13,6 +13,7 @@ from collections.abc import Callable
 __all__ = ["EventLoop", "Timer"]
 
 MAX_EVENTS = 512
+LONGEST_WAIT = 86400.0  # seconds; epoll counts milliseconds, and not beyond 24 days
 
 
 class Timer:
@@ -93,7 +94,7 @@ class EventLoop:
             heapq.heappop(self._timers)
         if not self._timers:
             return -1
-        return max(0.0, self._timers[0][0] - time.monotonic())
+        return min(max(0.0, self._timers[0][0] - time.monotonic()), LONGEST_WAIT)
 
     def _run_timers(self) -> None:
         now = time.monotonic()

@@ -93,6 +93,28 @@ def test_bytes_from_before_the_splice_come_first(splicer):
         assert receive(client, 6) == b"banner"
 
 
+@pytest.mark.parametrize("size", [1, 5000, 1_000_000])
+def test_what_was_read_already_comes_before_that(splicer, size):
+    client, a = tcp_pair()
+    server, b = tcp_pair()
+    with client, server:
+        for sock in (client, server):
+            sock.sendall(pattern(size, 100))
+        early = pattern(0, size)
+        splice = splicer.splice(a, b, already_read=(early, early))
+        ends = ((client, server), (server, client))
+        for _, target in ends:
+            assert receive(target, size + 100) == pattern(0, size + 100)
+        for number in range(20):
+            for source, target in ends:
+                source.sendall(pattern(size + 100 + number, 1))
+                assert receive(target, 1) == pattern(size + 100 + number, 1)
+        stats = splice.stats()
+        assert stats.forward.moved == stats.backward.moved == size + 120
+        assert stats.forward.pumped >= size
+        assert (stats.forward.redirected > 0) == splicer.accelerated
+
+
 def test_end_of_stream_from_before_the_splice(splicer):
     client, a = tcp_pair()
     server, b = tcp_pair()

@@ -16,7 +16,7 @@ def test_sizes(text, size):
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "1Q", "1 MiBs", "k", "1e6"])
+@pytest.mark.parametrize("text", ["", "x", "-1", "1Q", "1 MiBs", "k", "1e6", "9" * 30, "9" * 400])
 def test_what_is_no_size(text):
     with pytest.raises(UsageError, match="size"):
         parse_size(text)
@@ -29,7 +29,7 @@ def test_durations(text, seconds):
     assert parse_duration(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "0", "0s", "-1s", "5 days", "s"])
+@pytest.mark.parametrize("text", ["", "0", "0s", "-1s", "5 days", "s", "9" * 30, "9" * 400 + "h"])
 def test_what_is_no_duration(text):
     with pytest.raises(UsageError, match="duration"):
         parse_duration(text)
