@@ -86,15 +86,20 @@ def of_another_run(paths):
     holders = {(Path(path), int(pid)) for path in paths for pid in PID.findall(path)}
     holders |= {(Path(path).parent, pid) for path in paths if (pid := listener(path))}
     theirs = {path for path, pid in holders if pid not in mine and runs_sockproxy(pid)}
-    running = {pid for pid in psutil.pids() if runs_sockproxy(pid)} if holders else set()
-    if running - mine - ancestors():
+    if holders and {pid for pid in psutil.pids() if runs_sockproxy(pid)} - mine - ancestors():
         # Whose the dead were cannot be told, and that run kills some of its own as well.
-        theirs |= {path for path, pid in holders if pid not in mine and not psutil.pid_exists(pid)}
+        named = {(path, int(pid)) for path in paths for pid in PID.findall(_own_name(path))}
+        theirs |= {Path(path) for path, pid in named if not psutil.pid_exists(pid)}
     return {
         path
         for path in paths
         if any(each.is_relative_to(path) or Path(path).is_relative_to(each) for each in theirs)
     }
+
+
+def _own_name(path):
+    """Of a thing and the folder it lies in: those above may have numbers of their own."""
+    return "/".join(Path(path).parts[-2:])
 
 
 def ancestors():
