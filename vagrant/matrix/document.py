@@ -78,7 +78,10 @@ def _kernel(record: Record) -> Iterator[str]:
         yield f"Why: {record['why']}."
     rows = []
     for name, said in record["mechanisms"].items():
-        detail = said["limits"] if said["on"] else [f"failed: {', '.join(said['failed'])}"]
+        detail = said["limits"]
+        if not said["on"]:
+            failed = ", ".join(said["failed"])
+            detail = [f"failed: {failed}" if failed else f"not known: {', '.join(said['unknown'])}"]
         rows.append([name, verdict(record, name), "; ".join(detail), counts(record, name)])
     if rows:
         rows.append([RELAY, "on", "", counts(record, RELAY)])

@@ -47,6 +47,8 @@ def run() -> str:
             received += len(part)
         server.close()
         holds = splice.wait(patience()).forward.holds
+    if taken == received < STALL_BYTES and right and not holds:
+        raise TimeoutError("the sender was stopped before anything was held")
     if taken >= STALL_BYTES or received != taken or not holds or not right:
         raise SockproxyError(
             f"{taken} bytes taken, {received} received, {'all right' if right else 'wrong ones'},"

@@ -24,7 +24,9 @@ def run() -> str:
             converse(one, other)
             one.send(b"!", socket.MSG_OOB)
             other.settimeout(None)  # with one, Python waits for ordinary bytes before it asks
-            _, _, urgent = select.select([], [], [other], patience() / 4)
+            ordinary, _, urgent = select.select([other], [], [other], patience())
+            if not ordinary and not urgent:
+                raise TimeoutError("nothing came")
             if not urgent or other.recv(1, socket.MSG_OOB) != b"!":
                 raise SockproxyError("it comes as any other byte")
     return "out of band"
