@@ -67,9 +67,16 @@ def names() -> list[str]:
 
 
 def refused() -> list[str]:
-    """Why some places are not used, and what to do about it; one line each."""
+    """Why some places are not used, what commands that were killed have left in others, and what
+    to do about it; one line each."""
     with surveyed() as survey:
-        return [str(each) for each in survey.refused]
+        return [str(each) for each in survey.refused] + [
+            f"{place.path / each} was left by a command that was killed;"
+            " the next attach or detach clears it"
+            for place in survey.places
+            for each in place.names()
+            if each[0] == ASIDE and not _is_held(each[1:], place)
+        ]
 
 
 def out_of_sight() -> list[str]:
@@ -251,6 +258,18 @@ def _hold(lock: Folder, name: str, waits: Waits | None) -> bool:
             fcntl.flock(lock.fd, fcntl.LOCK_EX)
             return True
         time.sleep(POLL)
+
+
+def _is_held(name: str, place: Folder) -> bool:
+    """Whether somebody is at work on NAME."""
+    try:
+        with open_folder(f"{LOCK}{name}", place) as lock:
+            fcntl.flock(lock.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return f"{ASIDE}{name}" not in place.names()  # it was done with in between
+    return False
 
 
 def _holder(lock: Folder) -> str:
