@@ -12,15 +12,14 @@ with its process; what that leaves, the next one collects.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from sockproxy.errors import PermissionDenied, UsageError
 from sockproxy.folders import Folder, open_folder
+from sockproxy.kernel.locks import LOCK, Waits, give_back, is_held, take_lock
 from sockproxy.kernel.places import (
     OURS,
     Elsewhere,
@@ -36,14 +35,8 @@ __all__ = ["Waits", "check_name", "collect", "find_elsewhere", "fleeting", "lock
            "open_pins", "out_of_sight", "refused", "remove", "where"]  # fmt: skip
 
 ASIDE = "~"  # bpffs takes no dot in a name
-LOCK = "+"
-PATIENCE = 1.0  # seconds that one waits for a lock before one says so
-POLL = 0.02  # seconds
 MOST_SHOWN = 80  # characters of a name that is none
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
-
-Waits = Callable[[str], None]
-"""Is told for what is being waited, once it takes long."""
 
 
 def check_name(name: str) -> str:
@@ -67,9 +60,16 @@ def names() -> list[str]:
 
 
 def refused() -> list[str]:
-    """Why some places are not used, and what to do about it; one line each."""
+    """Why some places are not used, what commands that were killed have left in others, and what
+    to do about it; one line each."""
     with surveyed() as survey:
-        return [str(each) for each in survey.refused]
+        return [str(each) for each in survey.refused] + [
+            f"{place.path / each} was left by a command that was killed;"
+            " the next attach or detach clears it"
+            for place in survey.places
+            for each in place.names()
+            if each[0] == ASIDE and not is_held(each[1:], place) and place.at(each).exists()
+        ]
 
 
 def out_of_sight() -> list[str]:
@@ -135,7 +135,7 @@ def locked(name: str, waits: Waits, *, make: bool = True) -> Iterator[Folder | N
             yield None
             return
         with place:
-            lock = _take(name, place, waits)
+            lock = take_lock(name, place, waits)
             if lock is None:
                 continue  # who had been the last there has just tidied up
             try:
@@ -144,7 +144,8 @@ def locked(name: str, waits: Waits, *, make: bool = True) -> Iterator[Folder | N
                 _clear_aside(name, place)
                 yield place
             finally:
-                _give_back(name, place, lock)
+                give_back(name, place, lock)
+                _tidy(place)
         return
 
 
@@ -154,13 +155,14 @@ def collect() -> None:
         for place in survey.places:
             left = {each[1:] for each in place.names() if each[0] in (ASIDE, LOCK)}
             for name in sorted(filter(_NAME.fullmatch, left)):
-                lock = _take(name, place, None)
+                lock = take_lock(name, place, None)
                 if lock is None:
                     continue  # somebody is at work there
                 try:
                     _clear_aside(name, place)
                 finally:
-                    _give_back(name, place, lock)
+                    give_back(name, place, lock)
+                    _tidy(place)
             _tidy(place)
 
 
@@ -207,69 +209,6 @@ def _clear_aside(name: str, place: Folder) -> None:
             remove(place.at(f"{ASIDE}{name}"))
     except OSError as error:
         raise failure(f"clear {place.path / ASIDE}{name}", error) from None
-
-
-def _take(name: str, place: Folder, waits: Waits | None) -> Folder | None:
-    """The lock of NAME; None when the place has gone, or, without `waits`, when it is held."""
-    called = f"{LOCK}{name}"
-    while True:
-        try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(called, 0o700, dir_fd=place.fd)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise failure(f"take the lock {place.path / called}", error) from None
-        try:
-            lock = open_folder(called, place)
-        except FileNotFoundError:
-            continue  # its holder has just given it back
-        try:
-            if not _hold(lock, name, waits):
-                lock.close()
-                return None
-        except BaseException:
-            lock.close()
-            raise
-        if lock.is_at(called, place):
-            return lock
-        lock.close()
-
-
-def _hold(lock: Folder, name: str, waits: Waits | None) -> bool:
-    begun = time.monotonic()
-    while True:
-        try:
-            fcntl.flock(lock.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if waits is None:
-                return False
-        else:
-            return True
-        if time.monotonic() - begun > PATIENCE:
-            waits(f"waiting for {_holder(lock)} to finish with {name}")
-            fcntl.flock(lock.fd, fcntl.LOCK_EX)
-            return True
-        time.sleep(POLL)
-
-
-def _holder(lock: Folder) -> str:
-    """Who has the lock, as the kernel tells."""
-    about = os.fstat(lock.fd)
-    inode = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
-    with contextlib.suppress(OSError):  # a /proc with processes only
-        for line in Path("/proc/locks").read_text().splitlines():
-            fields = line.split()
-            if "->" not in fields and len(fields) > 5 and fields[5] == inode:
-                return f"process {fields[4]}"
-    return "another process"
-
-
-def _give_back(name: str, place: Folder, lock: Folder) -> None:
-    with contextlib.suppress(OSError):
-        os.rmdir(f"{LOCK}{name}", dir_fd=place.fd)
-    lock.close()
-    _tidy(place)
 
 
 def _tidy(place: Folder) -> None:

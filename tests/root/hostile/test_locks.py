@@ -16,7 +16,7 @@ from sockproxy.cgroup import find_mount
 from sockproxy.kernel import pins
 from tests.support.bypass import NAME, converse, sockproxy, status
 from tests.support.hostile import as_nobody
-from tests.support.proxy import ROOT
+from tests.support.proxy import ROOT, run_sockproxy
 from tests.support.scale import patience, scaled
 from tests.support.sockets import eventually, receive, tcp_pair
 
@@ -145,8 +145,10 @@ def test_a_killed_holder_frees_it_and_is_cleared_away(group):
     assert holder.stdout.readline() == "held\n"
     sockproxy("attach", OTHER, "--cgroup", group.path, "--observe")
     try:
+        assert "was left" not in run_sockproxy("status").stderr
         holder.kill()
         holder.communicate()
+        assert f"/~{NAME} was left" in run_sockproxy("status").stderr
         sockproxy("attach", NAME, "--cgroup", group.path, "--observe")
         assert "detached" in sockproxy("detach", NAME)
         with pins.locked(OTHER, print) as place:
