@@ -68,9 +68,10 @@ class Outgoing(Attempts):
         meant = original_destination(client)
         return partial(_once, meant) if meant is not None else None
 
-    def comes_back(self, client: socket.socket) -> bool:
-        """Whether the accepted connection is one of ours: it would come again, for ever."""
-        if not self._own.comes_back(client):
+    def comes_back(self, client: socket.socket, peer: tuple[str, int]) -> bool:
+        """Whether the accepted connection, from `peer`, is one of ours: it would come again, for
+        ever."""
+        if not self._own.comes_back(client, peer):
             return False
         now = time.monotonic()
         if now - self._loop_told >= LOOP_PAUSE:

@@ -38,13 +38,13 @@ class OwnConnections:
         if not remotes:
             del self._remotes[local]
 
-    def comes_back(self, client: socket.socket) -> bool:
-        """Whether the accepted connection is one of these: it goes to where one of them went, or
-        is redirected from there, and comes from the same port."""
+    def comes_back(self, client: socket.socket, peer: tuple[str, int]) -> bool:
+        """Whether the connection accepted from `peer` is one of these: it goes to where one of them
+        went, or is redirected from there, and comes from the same port."""
+        remotes = self._remotes.get(plain(peer))
+        if not remotes:
+            return False
         try:
-            remotes = self._remotes.get(plain(client.getpeername()[:2]))
-            if not remotes:
-                return False
             if plain(client.getsockname()[:2]) in remotes:
                 return True
         except OSError:

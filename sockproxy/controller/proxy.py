@@ -266,7 +266,7 @@ class Proxy:
                 self._accept_no_more()  # until one ends; new clients wait in the backlog
                 return
             try:
-                client, _ = listener.accept()
+                client, peer = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -277,12 +277,12 @@ class Proxy:
                     return
                 continue  # the client gave up while it waited
             client.setblocking(False)
-            self._serve(client)
+            self._serve(client, peer[:2])
 
-    def _serve(self, client: socket.socket) -> None:
+    def _serve(self, client: socket.socket, peer: tuple[str, int]) -> None:
         """Connect the client's upstream and pair them."""
         self._prepare(client)
-        if self._outgoing.comes_back(client):
+        if self._outgoing.comes_back(client, peer):
             self._fail(client, "it is this proxy's own connection")
             return
         candidates = self._outgoing.candidates(client)
