@@ -154,7 +154,19 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("programs", [(each,) for each in BOTH] + PAIRS, ids="+".join)
+# Those of one role are for each other; what the others come to is seen in the soak.
+OF_ONE_ROLE = [*map(set, itertools.combinations(LISTING, 2)), set(LISTING)]
+OF_ONE_ROLE += [each for needs in NEEDS.values() for each in needs]
+CASES = [(each,) for each in BOTH] + [
+    pytest.param(each, marks=[] if set(each) in OF_ONE_ROLE else pytest.mark.soak) for each in PAIRS
+]
+
+
+def named(programs):
+    return "+".join(programs)
+
+
+@pytest.mark.parametrize("programs", CASES, ids=named)
 def test_only_what_it_gives_is_taken_away(group, natural, monkeypatch, programs):
     refuse(monkeypatch, programs)
     on, lists_by = expected({*programs, *natural})

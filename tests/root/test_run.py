@@ -118,10 +118,11 @@ def test_killed_with_its_guard_the_command_ends_and_the_next_command_collects():
 
 
 @pytest.mark.timeout(patience(900))
-def test_killed_at_any_moment():
+@pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.soak)])
+def test_killed_at_any_moment(kills):
     """Twice in a row the NAME is taken, whatever the one before had got to."""
     chance = random.Random(46)
-    for _ in range(scaled(50, 5)):
+    for _ in range(scaled(kills, 5)):
         process = subprocess.Popen(
             [*ARGV, "-q", NAME, "--", "sh", "-c", TREE], cwd=ROOT,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
