@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import sys
@@ -11,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sockproxy.errors import SockproxyError
+from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.kernel.bypass_roles import LOOK_UP, NAMESPACE, STORAGE
 from sockproxy.kernel.layout import Plain, Role, Trait
 from sockproxy.libbpf import Runner, ffi, open_pinned
 from sockproxy.net.find_namespace import find_namespaces
-from sockproxy.net.namespace import entered
+from sockproxy.net.namespace import current_inode, entered
 
 __all__ = ["Connection", "Listed", "Listing"]
 
@@ -129,13 +130,19 @@ class Listing:
         return {each.cookie: each for each in self.all().connections if each.cookie in cookies}
 
     def _each_namespace(self, counts: Mapping[int, int]) -> Iterator[tuple[int, _Found]]:
-        """What each of those that can be found lists: the iterator shows its opener's."""
-        for inode, fd in find_namespaces(counts).items():
-            try:
-                with entered(fd):
-                    yield inode, self._read(NAMESPACE)
-            finally:
-                os.close(fd)
+        """What each of those that can be found, and entered, lists: the iterator shows the one of
+        who opens it."""
+        with contextlib.ExitStack() as stack:
+            found = find_namespaces(counts)
+            for fd in found.values():
+                stack.callback(os.close, fd)
+            for inode, fd in found.items():
+                try:
+                    with contextlib.nullcontext() if inode == current_inode() else entered(fd):
+                        listed = self._read(NAMESPACE)
+                except PermissionDenied:  # it takes CAP_SYS_ADMIN
+                    continue
+                yield inode, listed
 
     def _read(self, iterator: str) -> _Found:
         try:

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 
 from sockproxy.errors import KernelError, PermissionDenied
 
-__all__ = ["Namespace", "entered", "open_current"]
+__all__ = ["Namespace", "current_inode", "entered", "open_current"]
 
+CURRENT = "/proc/thread-self/ns/net"
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 IFF_UP = 1
@@ -66,7 +67,12 @@ def entered(fd: int) -> Iterator[None]:
 
 def open_current() -> int:
     """A descriptor of this thread's network namespace; the caller closes it."""
-    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    return os.open(CURRENT, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def current_inode() -> int:
+    """The number of this thread's network namespace."""
+    return os.stat(CURRENT).st_ino
 
 
 def _check(result: int, doing: str) -> None:
