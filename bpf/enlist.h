@@ -164,12 +164,13 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!end || !tp)
 		return;
-	end->cookie = bpf_get_socket_cookie(ops);
 	end->since = bpf_ktime_get_ns();
 	end->role = role;
 	end->rules = now->version;
 	end->numbers = numbers;
 	end->run_begin = end->run_end = ops->rcv_nxt;
+	/* Whoever lists it at this moment takes one with a cookie for whole. */
+	__sync_lock_test_and_set(&end->cookie, bpf_get_socket_cookie(ops));
 	if (end->plain != PLAIN_PROGRAM)
 		end->plain = objection(ops, &both, tp, role);
 	if (end->plain == PLAIN_NOT) {

@@ -60,7 +60,8 @@ OPTIONS = Role(
 )
 LISTING = Role(
     "listing",
-    ((STORAGE,), (NAMESPACE, LOOK_UP), (LOOK_UP,), (NAMESPACE,)),
+    # An iterator may pass one over while others come and go: that is looked up.
+    ((STORAGE, LOOK_UP), (STORAGE,), (NAMESPACE, LOOK_UP), (LOOK_UP,), (NAMESPACE,)),
     "connections are not listed, and one that is open when its bypass is detached stays in it"
     " until it ends",
     _attach_listing,

@@ -104,18 +104,21 @@ class Listing:
     def all(self) -> Listed:
         """Every enrolled socket, once. Raises SockproxyError."""
         if self.how == "storage":
-            return Listed(list(self._read(STORAGE).values()))
+            return Listed(list(self._with_missed(self._read(STORAGE)).values()))
         counts, looked_into = self._namespaces(), set()
         found: _Found = {}
         if self.how == "namespaces":
             for inode, listed in self._each_namespace(counts):
                 looked_into.add(inode)
                 found |= listed
-        # An iterator over TCP's sockets may pass one over while others come and go.
-        found |= self._look_up({each for each in self._cookies() if each not in found})
+        found = self._with_missed(found)
         seen = Counter(each.netns for each in found.values())
         unseen = (most - seen[inode] for inode, most in counts.items() if inode not in looked_into)
         return Listed(list(found.values()), sum(max(0, each) for each in unseen))
+
+    def _with_missed(self, found: _Found) -> _Found:
+        """And those of the sockmap that an iterator passed over, while others came and went."""
+        return found | self._look_up({each for each in self._cookies() if each not in found})
 
     @property
     def sees_sockmap(self) -> bool:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 
 import pytest
 
 from sockproxy.controller.bypass import BypassOptions, attach, detach
 from sockproxy.controller.bypass_view import bypass_connections, bypass_status
+from sockproxy.kernel.bypass import Bypass
 from sockproxy.net.find_namespace import find_namespaces
 from sockproxy.net.namespace import current_inode
 from sockproxy.net.tcp import socket_cookie
 from tests.support.bypass import NAME, converse
 from tests.support.namespace import Namespace
 from tests.support.refused import refuse
+from tests.support.scale import scaled
 from tests.support.sockets import eventually, tcp_pair
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
 
 WAYS = {
     "storage": (),
+    "storage alone": ("look_up_socket",),
     "namespaces": ("list_storage",),
     "namespaces alone": ("list_storage", "look_up_socket"),
     "lookups": ("list_storage", "list_namespace"),
@@ -83,6 +87,42 @@ def test_plain_ones_are_listed_or_counted(way, everywhere, group):
     status = bypass_status(NAME)
     assert status["live"] + status["unseen"] == 6
     assert (status["unseen"] > 0) == (way == "lookups")
+
+
+def come_and_go(stop):
+    while not stop.is_set():
+        one, other = tcp_pair()
+        with one, other:
+            converse(one, other)
+
+
+@pytest.mark.parametrize("refused", [(), ("list_storage",), ("list_storage", "list_namespace")])
+def test_none_is_passed_over_while_others_come_and_go(group, monkeypatch, refused):
+    """And none is shown that is half enrolled yet."""
+    refuse(monkeypatch, refused)
+    attach(NAME, group.path, BypassOptions(force=True))
+    stop = threading.Event()
+    others = [threading.Thread(target=come_and_go, args=[stop]) for _ in range(3)]
+    try:
+        with contextlib.ExitStack() as stack:
+            pairs = [tcp_pair() for _ in range(20)]
+            stay = [stack.enter_context(each) for pair in pairs for each in pair]
+            for pair in pairs:
+                converse(*pair)
+            cookies = {socket_cookie(each) for each in stay}
+            for each in others:
+                each.start()
+            try:
+                with Bypass(NAME) as bypass:
+                    for _ in range(scaled(500, 20)):
+                        seen = {each.cookie for each in bypass.listed().connections}
+                        assert cookies <= seen
+            finally:
+                stop.set()
+                for each in others:
+                    each.join()
+    finally:
+        assert detach(NAME, 10).drained
 
 
 def test_a_namespace_that_ends_is_forgotten(way):
