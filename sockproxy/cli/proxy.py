@@ -146,8 +146,7 @@ def _serve(served: Proxy) -> None:
     signal.signal(signal.SIGHUP, _on_hangup)
     control = Control(served)
     try:
-        served.open()
-        control.open()
+        served.open(control.open)  # who can connect to it can ask it as well
         path = "accelerated" if served.engine.kernel is not None else "relaying in user space"
         if served.may_accelerate:
             path += f" for now: {served.engine.why_not}"

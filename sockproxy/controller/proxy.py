@@ -99,10 +99,11 @@ class Proxy:
 
     # -- opening and closing ------------------------------------------------------------
 
-    def open(self) -> None:
+    def open(self, before: Callable[[], None] = lambda: None) -> None:
         """Enter a cgroup, bind, load the programs if it is known that they may be used.
 
-        Waits for nobody. Raises SockproxyError; undoes itself.
+        Waits for nobody. Raises SockproxyError; undoes itself. before: is called when there is a
+        loop, and before anybody can connect.
         """
         options = self.options
         try:
@@ -112,6 +113,7 @@ class Proxy:
                 idle_timeout=options.idle_timeout,
             )  # fmt: skip
             self._opened = True
+            before()
             if not options.relay:
                 self._prepare_acceleration()
             for address in options.listen:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from sockproxy.cgroup import find_mount
+from sockproxy.controller.asking import ask
 from sockproxy.controller.runtime import runtime_root
 from sockproxy.controller.verdicts import forget, kept_at
 from tests.support.bypass import NAME
@@ -235,3 +236,24 @@ def test_doctor_tells_what_it_could_not_find_out(no_record, broken):
     assert "Too many open files" in told["mechanisms"]["bypass"]["unknown"]["bypass"]
     names = [each["name"] for each in told["checks"]]
     assert len(names) == len(set(names))
+
+
+def test_one_that_listens_can_be_asked():
+    """Though it is still loading its programs, and answers when it has."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = free.getsockname()
+    argv = [sys.executable, "-m", "sockproxy", "proxy", "--name", NAME, "--listen",
+            f"127.0.0.1:{address[1]}", "--upstream", "127.0.0.1:9"]  # fmt: skip
+    process = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.DEVNULL)
+    try:
+
+        def listens():
+            with socket.socket() as sock:
+                return sock.connect_ex(address) == 0
+
+        eventually(listens, 20)
+        assert ask(NAME, "status")["name"] == NAME
+    finally:
+        process.terminate()
+        process.wait()
