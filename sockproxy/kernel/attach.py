@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from sockproxy.errors import SockproxyError, is_passing
 from sockproxy.kernel import pins
 from sockproxy.kernel.bypass import MAPS, Settings, note_listener, write_settings
-from sockproxy.kernel.bypass_roles import NEEDED, OBJECT, ON_CGROUP, ROLES, pin_name
+from sockproxy.kernel.bypass_roles import ARRIVALS, NEEDED, OBJECT, ON_CGROUP, ROLES, pin_name
 from sockproxy.kernel.layout import check_sizes
 from sockproxy.kernel.loading import Cast, audition, best, load, refusal
 from sockproxy.libbpf import BpfObject, Link, Program, ffi, pin
@@ -35,22 +36,36 @@ def create(
     """
     check_sizes()
     aside, listeners = place / f"{pins.ASIDE}{name}", tuple(listeners)
-    cast = best(ROLES)
-    try:
-        _create(cast, aside, cgroup_fd, settings, connections, listeners)
-    except SockproxyError as error:
-        if is_passing(error.errno):
-            raise
+    arguments = (aside, cgroup_fd, settings, connections, listeners)
+    if (failure := _create_likely(*arguments)) is not None:
         found = audition(OBJECT, ROLES)
         if not found.refused:
-            raise
+            raise failure
         _check_needed(found, settings)
-        _create(found, aside, cgroup_fd, settings, connections, listeners)
+        _create(found, *arguments)
     try:
         aside.rename(place / name)
     except BaseException:
         pins.remove(aside)
         raise
+
+
+def _create_likely(*arguments: Any) -> SockproxyError | None:
+    """With the programs that kernels of today take, or those before 6.3, which are not tried one
+    by one; why not with the first, if not even with the others."""
+    failure: SockproxyError | None = None
+    newest = best(ROLES)
+    older = Cast({**newest.ways, ARRIVALS.name: ARRIVALS.ways[1]}, {})
+    for cast in (newest, older):
+        try:
+            _create(cast, *arguments)
+        except SockproxyError as error:
+            if is_passing(error.errno):
+                raise
+            failure = failure or error
+        else:
+            return None
+    return failure
 
 
 def _check_needed(cast: Cast, settings: Settings) -> None:

@@ -6,7 +6,17 @@ from sockproxy.kernel.layout import Mode
 from sockproxy.kernel.loading import Role
 from sockproxy.libbpf import BpfObject, Link
 
-__all__ = ["LOOK_UP", "NAMESPACE", "NEEDED", "OBJECT", "ON_CGROUP", "ROLES", "STORAGE", "pin_name"]
+__all__ = [
+    "ARRIVALS",
+    "LOOK_UP",
+    "NAMESPACE",
+    "NEEDED",
+    "OBJECT",
+    "ON_CGROUP",
+    "ROLES",
+    "STORAGE",
+    "pin_name",
+]
 
 OBJECT = "bypass.bpf.o"
 # The three of LISTING.
