@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sockproxy.errors import SockproxyError, is_passing
 from sockproxy.kernel import pins
@@ -36,13 +36,20 @@ def create(
     """
     check_sizes()
     aside, listeners = place / f"{pins.ASIDE}{name}", tuple(listeners)
-    arguments = (aside, cgroup_fd, settings, connections, listeners)
-    if (failure := _create_likely(*arguments)) is not None:
+    create_with = partial(
+        _create,
+        aside=aside,
+        cgroup_fd=cgroup_fd,
+        settings=settings,
+        connections=connections,
+        listeners=listeners,
+    )
+    if (failure := _create_likely(create_with)) is not None:
         found = audition(OBJECT, ROLES)
         if not found.refused:
             raise failure
         _check_needed(found, settings)
-        _create(found, *arguments)
+        create_with(found)
     try:
         aside.rename(place / name)
     except BaseException:
@@ -50,7 +57,7 @@ def create(
         raise
 
 
-def _create_likely(*arguments: Any) -> SockproxyError | None:
+def _create_likely(create_with: Callable[[Cast], None]) -> SockproxyError | None:
     """With the programs that kernels of today take, or those before 6.3, which are not tried one
     by one; why not with the first, if not even with the others."""
     failure: SockproxyError | None = None
@@ -58,7 +65,7 @@ def _create_likely(*arguments: Any) -> SockproxyError | None:
     older = Cast({**newest.ways, ARRIVALS.name: ARRIVALS.ways[1]}, {})
     for cast in (newest, older):
         try:
-            _create(cast, *arguments)
+            create_with(cast)
         except SockproxyError as error:
             if is_passing(error.errno):
                 raise
