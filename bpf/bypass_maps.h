@@ -103,6 +103,15 @@ struct {
 	__type(value, struct program_record);
 } programs SEC(".maps");
 
+/* By what they are known to read until there is no more: enum drains. DRAINS_NOT of those that
+ * were looked at. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct program);
+	__type(value, __u32);
+} drains SEC(".maps");
+
 /* Two, of which one is in force: an update of a large value is not atomic. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -124,6 +133,21 @@ struct {
 	__type(key, __u32);
 	__type(value, struct bypass_totals);
 } totals SEC(".maps");
+
+/* Written once, by attach. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct wakers);
+} wakers SEC(".maps");
+
+static __always_inline struct wakers *known_wakers(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&wakers, &zero);
+}
 
 static __always_inline struct bypass_totals *all_totals(void)
 {

@@ -56,6 +56,30 @@ struct wait_queue_head {
 
 struct socket_wq {
 	struct wait_queue_head wait;
+	void *fasync_list;
+};
+
+struct eventpoll {
+	struct wait_queue_head poll_wait;
+};
+
+struct epoll_filefd {
+	struct file *file;
+} __attribute__((packed));
+
+struct epoll_event {
+	__u32 events;
+} __attribute__((packed));
+
+struct epitem {
+	struct epoll_filefd ffd;
+	struct eventpoll *ep;
+	struct epoll_event event;
+};
+
+struct eppoll_entry {
+	struct epitem *base;
+	struct wait_queue_entry wait;
 };
 
 typedef struct {
@@ -71,6 +95,10 @@ struct page_counter {
 struct mem_cgroup {
 	struct page_counter tcpmem;
 };
+
+typedef struct {
+	__s64 counter;
+} atomic64_t;
 
 struct proto {
 	unsigned long *memory_pressure;
@@ -88,6 +116,7 @@ struct sock_common {
 	unsigned long skc_flags;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
 };
 
 struct super_block {
@@ -111,6 +140,7 @@ typedef struct {
 struct file {
 	struct inode *f_inode;
 	file_ref_t f_ref;
+	unsigned int f_flags;
 };
 
 /* Until Linux 6.13. */
@@ -123,6 +153,7 @@ struct files_struct {
 };
 
 struct mm_struct {
+	unsigned long saved_auxv[48]; /* pairs of a type and a value */
 	struct file *exe_file;
 };
 

@@ -11,12 +11,11 @@
 
 #include "bypass_maps.h"
 #include "ends.h"
+#include "grant.h"
 #include "lane.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
-
-#define RCV_SHUTDOWN 1
 
 static __always_inline void read_socket(struct connection *line, struct sock *sk)
 {

@@ -6,6 +6,7 @@
 #define SOCKPROXY_MESSAGE_H
 
 #include "bypass_maps.h"
+#include "grant.h"
 #include "lane.h"
 #include "policy.h"
 

@@ -101,12 +101,18 @@ enum plain_reason {
 
 /* How a socket is read and written, as far as was seen. */
 enum end_trait {
-	TRAIT_READS = 1,	 /* by recvmsg */
-	TRAIT_SPLICES = 2,	 /* by splice, which cannot see what was bypassed */
-	TRAIT_WAITS_FOR_ALL = 4, /* MSG_WAITALL, or SO_RCVLOWAT over 1 */
-	TRAIT_LEFT_ALONE = 8,	 /* by a program that is left alone */
-	TRAIT_MAPS = 16,	 /* by TCP_ZEROCOPY_RECEIVE */
-	TRAIT_STAMPS = 64,	 /* wants time stamps of what it sends */
+	TRAIT_READS = 1,	  /* by recvmsg */
+	TRAIT_SPLICES = 2,	  /* by splice, which cannot see what was bypassed */
+	TRAIT_WAITS_FOR_ALL = 4,  /* MSG_WAITALL, or SO_RCVLOWAT over 1 */
+	TRAIT_LEFT_ALONE = 8,	  /* by a program that is left alone */
+	TRAIT_MAPS = 16,	  /* by TCP_ZEROCOPY_RECEIVE */
+	TRAIT_STAMPS = 64,	  /* wants time stamps of what it sends */
+	TRAIT_EDGES = 128,	  /* waits by EPOLLET: see waiters.h */
+	TRAIT_UNSEEN = 256,	  /* waits in a way that nothing tells to be level-triggered */
+	TRAIT_PEEKS = 512,	  /* with MSG_PEEK, and not only at the first message */
+	TRAIT_THROWS = 1024,	  /* bytes away, with MSG_TRUNC */
+	TRAIT_UNSEEN_PEER = 4096, /* sends to one that was not seen waiting */
+	TRAIT_DRAINS = 2048,	  /* reads until there is no more, and waits only then */
 };
 
 enum end_role {
@@ -155,6 +161,8 @@ struct enrolled {
 	uint32_t closed;
 	uint32_t heard; /* stands for all that it had read when it last sent by TCP */
 	uint32_t netns; /* in which it is counted: see namespaces; 0: in none */
+	uint32_t turns; /* how often its reader was seen to have read all that was there */
+	uint32_t vain;	/* messages in a row that were passed for how their reader waits */
 	uint32_t reserved;
 };
 
@@ -168,6 +176,8 @@ struct lane {
 	uint64_t busy;	 /* thread whose message is charged and not there yet */
 	uint64_t bytes;	 /* of messages, since the beginning */
 	uint64_t most;	 /* what that may be at most; the reader raises it */
+	uint64_t reader; /* where the socket of who granted lies */
+	uint64_t drains; /* not 0: it reads until there is no more, however it waits */
 };
 
 struct pair {
@@ -204,6 +214,21 @@ struct program {
 	uint64_t device;
 };
 
+/* By what an executable is known to read until there is no more. */
+enum drains {
+	DRAINS_NOT = 0,
+	DRAINS_BY_OPTION = 1,
+	DRAINS_GO = 2, /* see executable.h */
+	DRAINS_ENVOY = 3,
+};
+
+/* The kernel's functions that wake those who wait at a socket; 0: not known. */
+struct wakers {
+	uint64_t epoll;
+	uint64_t poll;	/* and select */
+	uint64_t sleep; /* in recv */
+};
+
 /* What a process is called, as `ps -o comm` shows it; ends with a zero. */
 struct process_name {
 	char comm[16];
@@ -218,6 +243,8 @@ struct local_port {
 struct program_record {
 	uint32_t traits; /* enum end_trait */
 	uint32_t proven; /* bytes that were there at once, and were all read by recvmsg */
+	uint32_t turns;	 /* how often that was so */
+	uint32_t reserved;
 };
 
 /* Matches a socket of which either end has the address and either the port. */

@@ -13,6 +13,8 @@
 #include <bpf/bpf_core_read.h>
 
 #define MSG_OOB 0x1
+#define MSG_PEEK 0x2
+#define MSG_TRUNC 0x20
 #define MSG_WAITALL 0x100
 
 /* <asm/unistd.h> of x86-64 and of arm64; the objects are the same for both. */
@@ -54,6 +56,16 @@ static __always_inline void read_call(struct call *call)
 	}
 }
 
+/* Of recv and its kin. MSG_PEEK until so many bytes are there never ends when they lie in both
+ * queues; __sk_msg_recvmsg() does not know MSG_TRUNC, which needs no buffer. */
+static __always_inline __u32 trait_of_flags(long flags)
+{
+	if (flags & MSG_PEEK)
+		return TRAIT_PEEKS;
+	return TRAIT_READS | (flags & MSG_WAITALL ? TRAIT_WAITS_FOR_ALL : 0) |
+	       (flags & MSG_TRUNC ? TRAIT_THROWS : 0);
+}
+
 /* enum end_trait of whoever reads in this system call. */
 static __always_inline __u32 trait_of_call(void)
 {
@@ -64,11 +76,10 @@ static __always_inline __u32 trait_of_call(void)
 		return TRAIT_SPLICES;
 	if (call.number == call.is.getsockopt)
 		return TRAIT_MAPS;
-	if ((call.number == call.is.recvfrom || call.number == call.is.recvmmsg) &&
-	    call.fourth & MSG_WAITALL)
-		return TRAIT_READS | TRAIT_WAITS_FOR_ALL;
-	if (call.number == call.is.recvmsg && call.third & MSG_WAITALL)
-		return TRAIT_READS | TRAIT_WAITS_FOR_ALL;
+	if (call.number == call.is.recvfrom || call.number == call.is.recvmmsg)
+		return trait_of_flags(call.fourth);
+	if (call.number == call.is.recvmsg)
+		return trait_of_flags(call.third);
 	return TRAIT_READS;
 }
 

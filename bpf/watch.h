@@ -10,6 +10,8 @@
 #define SOCKPROXY_WATCH_H
 
 #include "bypass_maps.h"
+#include "executable.h"
+#include "grant.h"
 #include "lane.h"
 #include "message.h"
 #include "program.h"
@@ -26,41 +28,18 @@ static __always_inline struct enrolled *enrolled_in_map(struct sock *sk)
 	return me && me->in_map ? me : NULL;
 }
 
-/* The pair of a socket whose lock this program may not hold: unless it went to others
- * because the socket was closed meanwhile. */
-static __always_inline struct pair *pair_of(const struct enrolled *me)
-{
-	struct pair *pair = find_pair(me->pair);
-
-	if (!pair || pair->cookie[me->role == ROLE_ACCEPTER] != me->cookie)
-		return NULL;
-	return pair;
-}
-
-/* At once, for what was granted before. Both ways: with one alone the connection would
- * pay for being enrolled and gain half. */
-static __always_inline void is_unfit(struct enrolled *me, __u32 trait)
-{
-	struct pair *pair = pair_of(me);
-
-	__sync_fetch_and_or(&me->traits, trait);
-	if (!pair)
-		return;
-	pair->unfit = 1;
-	close_pair(pair);
-}
-
 static __always_inline void remember_program(const struct program *name,
 					     struct program_record *known, __u32 traits,
-					     __u32 proven)
+					     __u32 proven, __u32 turns)
 {
-	struct program_record fresh = {.traits = traits, .proven = proven};
+	struct program_record fresh = {.traits = traits, .proven = proven, .turns = turns};
 
 	if (!known) {
 		bpf_map_update_elem(&programs, name, &fresh, BPF_NOEXIST);
 		return;
 	}
 	__sync_fetch_and_or(&known->traits, traits);
+	__sync_fetch_and_add(&known->turns, turns);
 	if (known->proven < proven)
 		known->proven = proven;
 }
@@ -79,13 +58,45 @@ static __always_inline __u32 prove(struct enrolled *me, struct tcp_sock *tp)
 	return proven;
 }
 
+/* How its program reads, for as long as this thread does. */
+static __always_inline void meet_reader(struct enrolled *me, struct sock *sk, __u32 trait,
+					__u32 proven)
+{
+	struct program_record *known;
+	struct program name = {};
+
+	name_program(&name);
+	known = bpf_map_lookup_elem(&programs, &name);
+	remember_program(&name, known, trait, proven, (me->turns + 1) / 2);
+	if (known) {
+		trait |= known->traits;
+		proven = known->proven;
+		if (known->turns >= LONG_RECORD && me->turns && me->turns < TURNS)
+			me->turns = TURNS;
+	}
+	if (is_drainer(&name))
+		trait |= TRAIT_DRAINS;
+	else
+		__sync_fetch_and_and(&me->traits, ~TRAIT_DRAINS);
+	if (!me->reader && is_left_alone()) {
+		/* It listened before this bypass was attached, or was given the socket. */
+		trait |= TRAIT_LEFT_ALONE;
+		if (me->role == ROLE_ACCEPTER)
+			note_acceptor(sk);
+	}
+	me->reader = bpf_get_current_pid_tgid();
+	if (me->proven < proven)
+		me->proven = proven;
+	if (trait & UNFIT_READER)
+		is_unfit(me, trait);
+	else
+		__sync_fetch_and_or(&me->traits, trait);
+}
+
 /* A thread has read what came by TCP: tcp_rcv_space_adjust(). */
 static __always_inline void see_reader(struct sock *sk)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
 	struct enrolled *me = enrolled_in_map(sk);
-	struct program_record *known;
-	struct program name = {};
 	struct tcp_sock *tp;
 	__u32 trait, proven;
 
@@ -95,37 +106,23 @@ static __always_inline void see_reader(struct sock *sk)
 	if (!tp)
 		return;
 	trait = trait_of_call();
-	proven = prove(me, tp);
-	if (me->reader == thread && (me->traits & trait) == trait && proven <= me->proven)
+	/* Many look at the first message, to tell protocols apart, before they read. */
+	if (trait & TRAIT_PEEKS && !me->turns)
 		return;
-	name_program(&name);
-	known = bpf_map_lookup_elem(&programs, &name);
-	remember_program(&name, known, trait, proven);
-	if (known) {
-		trait |= known->traits;
-		proven = known->proven;
-	}
-	if (!me->reader && is_left_alone()) {
-		/* It listened before this bypass was attached, or was given the socket. */
-		trait |= TRAIT_LEFT_ALONE;
-		if (me->role == ROLE_ACCEPTER)
-			note_acceptor(sk);
-	}
-	me->reader = thread;
-	if (me->proven < proven)
-		me->proven = proven;
-	if (trait & UNFIT_READER)
-		is_unfit(me, trait);
-	else
-		__sync_fetch_and_or(&me->traits, trait);
+	proven = prove(me, tp);
+	me->turns += proven > 0;
+	if (me->reader == bpf_get_current_pid_tgid() && (me->traits & trait) == trait &&
+	    proven <= me->proven && (!proven || me->turns & (me->turns - 1)))
+		return;
+	meet_reader(me, sk, trait, proven);
 }
 
 static __always_inline void note_arrival(struct enrolled *me)
 {
-	struct pair *pair;
+	/* It has granted, so it knows its pair; to learn of it here, without the lock, could
+	 * bring back the number of a pair that has parted. */
+	struct pair *pair = pair_of(me);
 
-	learn_peer(me);
-	pair = pair_of(me);
 	if (pair)
 		is_through(lane_to(pair, me->role));
 }

@@ -46,6 +46,9 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option("--allow", multiple=True, metavar="PORTS|CIDR", help="May be repeated."),
         click.option("--except", "programs", multiple=True, metavar="PROGRAM",
                      help="Leave this program's connections plain; may be repeated."),
+        click.option("--edge-triggered", multiple=True, metavar="PROGRAM",
+                     help="This program reads until EAGAIN before it waits again, so that it may"
+                     " wait by EPOLLET; may be repeated."),
         click.option("--force", is_flag=True,
                      help="Bypass even where 'sockproxy doctor' finds it off."),
         click.option("--max-connections", type=click.IntRange(1, 1 << 20), default=65536,
@@ -63,11 +66,12 @@ def read_options(
     max_connections: int,
     programs: tuple[str, ...],
     force: bool,
+    edge_triggered: tuple[str, ...],
 ) -> BypassOptions:
     """Raises UsageError for a rule that is none."""
     rules = [parse_rule(each, deny=True) for each in deny]
     rules += [parse_rule(each, deny=False) for each in allow]
-    return BypassOptions(rules, observe, budget, max_connections, programs, force)
+    return BypassOptions(rules, observe, budget, max_connections, programs, force, edge_triggered)
 
 
 @click.command(epilog=EPILOG)

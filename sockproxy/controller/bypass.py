@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sockproxy.cgroup import Cgroup, find_by_id, find_mount
+from sockproxy.controller.drainers import named, recognised
 from sockproxy.controller.left_alone import listening, must_be_left_alone
 from sockproxy.controller.mechanisms import BYPASS, OBSERVE
 from sockproxy.controller.verdicts import find_out, silent, verdict, why_off
@@ -19,7 +20,7 @@ from sockproxy.errors import PermissionDenied, SockproxyError, Undecided, Unsupp
 from sockproxy.kernel import pins
 from sockproxy.kernel.attach import CONNECTIONS, create
 from sockproxy.kernel.bypass import MOST_RULES, Bypass, Settings
-from sockproxy.kernel.layout import Mode
+from sockproxy.kernel.layout import Drains, Mode
 from sockproxy.kernel.listing import Connection
 from sockproxy.net.rules import Rule
 from sockproxy.text import shortened
@@ -48,6 +49,8 @@ class BypassOptions:
     connections: pairs of sockets at once; fixed when NAME is attached.
     programs: names of processes whose sockets stay plain.
     force: bypass even where doctor found that it is not exact.
+    edge_triggered: executables that read until EAGAIN, whatever they are: paths, or names on PATH.
+    starts: executables that will be started, so that they are looked at as those that run are.
     """
 
     rules: Sequence[Rule] = ()
@@ -56,6 +59,8 @@ class BypassOptions:
     connections: int = CONNECTIONS
     programs: Sequence[str] = ()
     force: bool = False
+    edge_triggered: Sequence[str] = ()
+    starts: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +112,14 @@ def attach(
     rules = tuple(options.rules)
     left_alone = must_be_left_alone(proved=not options.force)
     programs = tuple(sorted({*options.programs, *left_alone}))
+    drainers = recognised(Cgroup(path).all_processes(), options.starts)
+    drainers |= dict.fromkeys(named(options.edge_triggered), Drains.BY_OPTION)
     pins.collect()
     _check_in_sight(name)
+
+    def wanted(since: float) -> Settings:
+        return Settings(since, group, rules, mode, options.budget, programs, drainers)
+
     with _opened(path) as (group, fd), pins.locked(name, tell) as place:
         if name in pins.names():
             with Bypass(name) as bypass:
@@ -123,13 +134,17 @@ def attach(
                         f"change {name} from observing: {why}",
                         hint=f"what the kernel took is settled by 'attach': detach {name} first",
                     )
-                bypass.change(
-                    Settings(now.since, now.cgroup, rules, mode, options.budget, programs)
-                )
+                bypass.change(wanted(now.since))
             return Attached(True, mode is Mode.OBSERVE, why_not)
         assert place is not None
-        settings = Settings(time.monotonic(), group, rules, mode, options.budget, programs)
-        create(name, place.at(), fd, settings, options.connections, listening(programs))
+        create(
+            name,
+            place.at(),
+            fd,
+            wanted(time.monotonic()),
+            options.connections,
+            listening(programs),
+        )
     return Attached(False, mode is Mode.OBSERVE, why_not)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +12,7 @@ import psutil
 
 from sockproxy.controller.bypass import cgroup_names
 from sockproxy.kernel.bypass import Bypass
-from sockproxy.kernel.layout import Mode, Plain, Trait
+from sockproxy.kernel.layout import Drains, Mode, Plain, Trait
 from sockproxy.kernel.listing import Connection
 
 __all__ = ["bypass_connections", "bypass_status"]
@@ -35,8 +36,15 @@ WHY_READER = {
     Trait.WAITS_FOR_ALL: "reads with MSG_WAITALL or SO_RCVLOWAT",
     Trait.LEFT_ALONE: "is of a program that is left alone",
     Trait.MAPS: "reads with TCP_ZEROCOPY_RECEIVE",
+    Trait.EDGES: "waits by EPOLLET, and is not known to read until there is no more",
+    Trait.UNSEEN: "waits in a way that is not known to be level-triggered",
+    Trait.PEEKS: "reads with MSG_PEEK",
+    Trait.THROWS: "reads with MSG_TRUNC",
 }
-WHY_SENDER = {Trait.STAMPS: "wants time stamps of what it sends"}
+WHY_SENDER = {
+    Trait.STAMPS: "wants time stamps of what it sends",
+    Trait.UNSEEN_PEER: "sends to one that is never seen waiting in poll or epoll",
+}
 
 
 def bypass_status(name: str) -> dict[str, Any]:
@@ -61,12 +69,19 @@ def bypass_status(name: str) -> dict[str, Any]:
         "budget": settings.budget,
         "rules": [str(rule) for rule in settings.rules],
         "left_alone": settings.programs,
+        "read_until_empty": _count(settings.drainers.values()),
         "live": len(live),
         "lists_by": lists_by,
         "unseen": listed.unseen,
         "in_map": sum(each.in_map for each in live),
         **totals,
     }
+
+
+def _count(drainers: Iterable[Drains]) -> dict[str, int]:
+    """How many executables are known to read until there is no more, by what that is known."""
+    counted = Counter(each.name.lower() for each in drainers)
+    return {name: counted[name] for name in sorted(counted)}
 
 
 def bypass_connections(name: str) -> dict[str, Any]:

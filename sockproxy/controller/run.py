@@ -6,10 +6,12 @@ import contextlib
 import ctypes
 import errno
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -113,8 +115,10 @@ def _run_bypassed(
     argv: Sequence[str],
     tell: Callable[[str], None],
 ) -> Ran:
+    found = shutil.which(argv[0])
+    starts = (Path(found),) if found else ()
     try:
-        why_not = attach(name, group.path, options, tell).why_not
+        why_not = attach(name, group.path, replace(options, starts=starts), tell).why_not
     except (Unsupported, Undecided) as error:
         if options.force:
             raise

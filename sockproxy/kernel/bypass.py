@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from sockproxy.errors import UsageError
 from sockproxy.kernel import pins
 from sockproxy.kernel.barrier import wait_for_programs
 from sockproxy.kernel.bypass_roles import NEEDED, pin_name
-from sockproxy.kernel.layout import Mode, check_sizes
+from sockproxy.kernel.layout import Drains, Mode, check_sizes
 from sockproxy.kernel.listing import Connection, Listed, Listing
+from sockproxy.kernel.programs import Executable
+from sockproxy.kernel.wakers import learn_wakers
 from sockproxy.libbpf import Map, ffi, open_pinned
 from sockproxy.net.rules import Rule
 
@@ -37,6 +40,8 @@ MAPS = (
     "left_alone",
     "plain_ports",
     "namespaces",
+    "wakers",
+    "drains",
 )  # the others live as long as the programs
 
 
@@ -46,6 +51,7 @@ class Settings:
 
     budget: bytes that may wait in one bypass queue, with the kernel's overhead.
     programs: names of those whose sockets stay plain.
+    drainers: executables that read until there is no more, and by what that is known.
     """
 
     since: float
@@ -54,6 +60,7 @@ class Settings:
     mode: Mode
     budget: int
     programs: tuple[str, ...] = ()
+    drainers: Mapping[Executable, Drains] = field(default_factory=dict)
 
 
 class Bypass:
@@ -110,6 +117,7 @@ class Bypass:
             mode=Mode(knobs.mode),
             budget=int(knobs.budget),
             programs=tuple(sorted(_programs(self._maps["left_alone"]))),
+            drainers=_drainers(self._maps["drains"]),
         )
 
     def change(self, settings: Settings) -> None:
@@ -200,6 +208,9 @@ def write_settings(maps: dict[str, Map], settings: Settings, which: int, version
         ffi.memmove(into.prefix, rule.network.network_address.packed, 16)
         ffi.memmove(into.mask, rule.network.netmask.packed, 16)
     maps["settings"].update(ffi.new("uint32_t *", 1 - which), raw)
+    if settings.mode is Mode.BYPASS:
+        _write_wakers(maps["wakers"])
+    _write_drainers(maps["drains"], settings.drainers)
     for name in _programs(maps["left_alone"]) - set(settings.programs):
         maps["left_alone"].delete(_process_name(name))
     for name in settings.programs:
@@ -208,6 +219,29 @@ def write_settings(maps: dict[str, Map], settings: Settings, which: int, version
     knobs.which, knobs.mode, knobs.budget = 1 - which, settings.mode, settings.budget
     knobs.version = version
     maps["knobs"].update(ffi.new("uint32_t *", 0), knobs)
+
+
+def _write_drainers(drains: Map, drainers: Mapping[Executable, Drains]) -> None:
+    """What the programs have found out stays; what an option said and says no more does not."""
+    for each, kind in _drainers(drains).items():
+        if kind is Drains.BY_OPTION and each not in drainers:
+            drains.delete(ffi.new("struct program *", tuple(each)))
+    for each, kind in drainers.items():
+        drains.update(ffi.new("struct program *", tuple(each)), ffi.new("uint32_t *", kind))
+
+
+def _drainers(drains: Map) -> dict[Executable, Drains]:
+    found, value = {}, ffi.new("uint32_t *")
+    for key in drains.keys("struct program"):
+        if drains.lookup(key, value) and value[0] != Drains.NOT:
+            found[Executable(int(key.inode), int(key.device))] = Drains(value[0])
+    return found
+
+
+def _write_wakers(wakers: Map) -> None:
+    known = learn_wakers()
+    raw = ffi.new("struct wakers *", (known.epoll, known.poll, known.sleep))
+    wakers.update(ffi.new("uint32_t *", 0), raw)
 
 
 def note_listener(maps: dict[str, Map], netns: int, port: int) -> None:

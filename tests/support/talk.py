@@ -28,6 +28,7 @@ import time
 
 from tests.support.pattern import Checker, Pattern
 from tests.support.scale import patience
+from tests.support.sockets import seen_waiting
 
 PATIENCE = patience(60)  # seconds without a byte that count as a stall
 MOST = 1 << 20  # bytes that the pattern gives at once
@@ -157,7 +158,7 @@ def main():
     spec = json.loads(sys.argv[3])
     error, sent = None, 0
     with socket.socket(fileno=int(sys.argv[1])) as sock:
-        sock.setblocking(spec["blocking"])
+        seen_waiting(sock).setblocking(spec["blocking"])
         try:
             sent = talk(sock, int(sys.argv[2]), spec)
         except (OSError, AssertionError) as failure:

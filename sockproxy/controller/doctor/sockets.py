@@ -23,6 +23,7 @@ __all__ = ["accept_late", "bypassed", "converse", "enrolling", "have_patience", 
 NAME = "doctor-"  # then the pid and the start time of the probe's process
 SHARE = 0.4  # of a probe's time: one that waits in vain can still say for what
 _patience = 2.0
+_level = select.epoll()
 DRAIN = 2.0  # seconds
 
 
@@ -38,8 +39,12 @@ def patience() -> float:
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected sockets on loopback."""
-    return loopback_pair(patience())
+    """Two connected sockets on loopback, both in an epoll set: who is not seen waiting is not
+    bypassed to."""
+    pair = loopback_pair(patience())
+    for sock in pair:
+        _level.register(sock, select.EPOLLIN)
+    return pair
 
 
 def spliced_pair(splicer: Splicer) -> tuple[socket.socket, socket.socket, Any]:
@@ -96,7 +101,7 @@ def tidy() -> None:
         sweep()
 
 
-def converse(one: socket.socket, other: socket.socket, turns: int = 4) -> None:
+def converse(one: socket.socket, other: socket.socket, turns: int = 8) -> None:
     """Requests of one byte and their answers, each looked at."""
     for number in range(turns):
         message = bytes([number])

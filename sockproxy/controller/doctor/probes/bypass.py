@@ -20,7 +20,7 @@ def run() -> str:
         past = seen("bypassed_messages")
     if not past:
         raise SockproxyError("no message was bypassed")
-    return f"{past} of 8 messages skipped TCP"
+    return f"{past} of 16 messages skipped TCP"
 
 
 PROBE = Probe(
