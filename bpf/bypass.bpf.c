@@ -28,15 +28,18 @@ int bypass_sock_ops(struct bpf_sock_ops *ops)
 		meet(ops, ROLE_ACCEPTER);
 		break;
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		begin_anew(ops);
 		note_opener(ops);
 		break;
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		begin_anew(ops);
 		note_listener(ops);
 		break;
 	case BPF_SOCK_OPS_RTT_CB:
 		reconsider(ops);
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
+		hear_end(ops);
 		if (ops->args[1] == BPF_TCP_CLOSE)
 			part(ops);
 	}

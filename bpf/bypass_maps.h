@@ -134,6 +134,21 @@ struct {
 	__type(value, struct bypass_totals);
 } totals SEC(".maps");
 
+/* Bytes that all lanes have been granted, or that lie unread: the sum of their `lent`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __s64);
+} lent SEC(".maps");
+
+static __always_inline __s64 *all_lent(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&lent, &zero);
+}
+
 /* Written once, by attach. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

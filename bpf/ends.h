@@ -53,6 +53,12 @@ struct two_ends {
 		APART();                                                                           \
 	} while (0)
 
+/* The id of the cgroup that a socket belongs to. */
+static __always_inline __u64 cgroup_of(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+}
+
 /* Bytes of data that TCP has sent, each counted once. bytes_acked counts SYN and FIN too. */
 static __always_inline __u64 payload_sent(struct tcp_sock *tp)
 {

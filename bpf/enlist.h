@@ -51,21 +51,22 @@ static __always_inline __u32 enter_map(struct bpf_sock_ops *ops, struct enrolled
 }
 
 static __always_inline void come_as_opener(struct bpf_sock_ops *ops, struct enrolled *end,
-					   const struct two_ends *both, __u32 mode)
+					   const struct two_ends *both, struct sock *sk, __u32 mode)
 {
 	end->plain = mode == MODE_BYPASS ? enter_map(ops, end) : PLAIN_NOT;
 	if (end->plain == PLAIN_NOT)
-		end->plain = wait_for_accepter(end, both);
+		end->plain = wait_for_accepter(end, both, sk);
 }
 
 static __always_inline void come_as_accepter(struct bpf_sock_ops *ops, struct enrolled *end,
-					     const struct two_ends *both, __u32 mode)
+					     const struct two_ends *both, struct sock *sk,
+					     const struct knobs *now)
 {
 	__u32 opener_in_map = 0;
 	struct pair *pair;
 
-	end->plain = find_opener(end, both, &opener_in_map);
-	if (end->plain != PLAIN_NOT || mode != MODE_BYPASS)
+	end->plain = find_opener(end, both, sk, now->same_cgroup, &opener_in_map);
+	if (end->plain != PLAIN_NOT || now->mode != MODE_BYPASS)
 		return;
 	end->plain = opener_in_map ? enter_map(ops, end) : PLAIN_OBSERVED;
 	pair = find_pair(end->pair);
@@ -175,9 +176,9 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 		end->plain = objection(ops, &both, tp, role);
 	if (end->plain == PLAIN_NOT) {
 		if (role == ROLE_OPENER)
-			come_as_opener(ops, end, &both, now->mode);
+			come_as_opener(ops, end, &both, (struct sock *)tp, now->mode);
 		else
-			come_as_accepter(ops, end, &both, now->mode);
+			come_as_accepter(ops, end, &both, (struct sock *)tp, now);
 	}
 	count(sum, end->plain);
 	count_in_namespace(end, (struct sock *)tp);
@@ -201,6 +202,33 @@ static __always_inline void add_up(struct bypass_totals *sum, const struct enrol
 	__sync_fetch_and_add(&sum->bypassed_messages, end->bypassed_messages);
 	__sync_fetch_and_add(&sum->passed_bytes, end->passed_bytes);
 	__sync_fetch_and_add(&sum->passed_messages, end->passed_messages);
+}
+
+/* The end has come of what it reads: bpf_tcp_ingress(), which looks at neither shutdown nor state,
+ * is to put nothing behind it, nor into a connection that this socket has later. */
+static __always_inline void hear_end(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct enrolled *me;
+	struct pair *pair;
+
+	switch (ops->args[1]) {
+	case BPF_TCP_CLOSE_WAIT:
+	case BPF_TCP_CLOSING:
+	case BPF_TCP_TIME_WAIT:
+	case BPF_TCP_CLOSE:
+		break;
+	default:
+		return;
+	}
+	if (!sk)
+		return;
+	me = bpf_sk_storage_get(&ends, sk, 0, 0);
+	pair = me ? find_pair(me->pair) : NULL;
+	if (pair)
+		__sync_lock_test_and_set(&lane_to(pair, me->role)->closed, 1);
+	if (pair && ops->args[1] == BPF_TCP_CLOSE)
+		close_pair(pair);
 }
 
 /* It has closed. What it has not read yet stays in its queue, for as long as it is open. */

@@ -127,6 +127,35 @@ static __always_inline __s64 room_for(struct tcp_sock *tp, __u32 budget)
 	return room < budget ? room : budget;
 }
 
+/* Bytes that all lanes together may be granted. It may all be sent at once, and beyond tcp_mem[2]
+ * TCP refuses memory with an error that no sender expects: a quarter of what is left under
+ * pressure. */
+static __always_inline __s64 most_lent(struct sock *sk, const struct knobs *now)
+{
+	long *mem = BPF_CORE_READ(sk, __sk_common.skc_prot, sysctl_mem), limits[3];
+
+	if (now->credit)
+		return now->credit;
+	if (bpf_probe_read_kernel(&limits, sizeof(limits), mem) || limits[2] < limits[1])
+		return 0;
+	return (__u64)(limits[2] - limits[1]) / 4 * PAGE_BYTES;
+}
+
+static __always_inline int lend(struct lane *in, struct sock *sk, __u64 bytes,
+				const struct knobs *now)
+{
+	__s64 more = bytes - in->lent, *sum = all_lent();
+
+	if (!sum)
+		return 0;
+	if (more > 0 && *sum + more > most_lent(sk, now))
+		return 0;
+	if (more)
+		__sync_fetch_and_add(sum, more);
+	in->lent = bytes;
+	return 1;
+}
+
 /*
  * The owner of `tp` sends, so it is a moment to let the other end bypass.
  *
@@ -135,8 +164,9 @@ static __always_inline __s64 room_for(struct tcp_sock *tp, __u32 budget)
  * such bytes are bypassed.
  */
 static __always_inline void grant(struct enrolled *me, struct lane *in, struct tcp_sock *tp,
-				  __u32 budget)
+				  const struct knobs *now)
 {
+	__u32 budget = now->budget;
 	struct sock *sk = (struct sock *)tp;
 	__u64 read = READ_SOME | tp->copied_seq;
 	struct waiters waiters;
@@ -163,6 +193,8 @@ static __always_inline void grant(struct enrolled *me, struct lane *in, struct t
 	room = room_for(tp, budget);
 	/* Half of it at most: others take from the same. */
 	if (room <= 0 || pages_left(sk) * PAGE_BYTES < 2 * room + PAGE_BYTES)
+		return;
+	if (!lend(in, sk, me->proven, now))
 		return;
 	in->reader = (__u64)sk;
 	in->drains = (me->traits & TRAIT_DRAINS) != 0;

@@ -102,6 +102,7 @@ typedef struct {
 
 struct proto {
 	unsigned long *memory_pressure;
+	long *sysctl_mem; /* pages: low, pressure, most */
 };
 
 struct sock_common {

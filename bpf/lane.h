@@ -48,6 +48,15 @@ static __always_inline void close_pair(struct pair *pair)
 	__sync_lock_test_and_set(&pair->lane[1].closed, 1);
 }
 
+/* Nothing of this lane is granted or unread any more. */
+static __always_inline void take_back(struct lane *lane)
+{
+	__s64 *sum = all_lent(), bytes = __sync_lock_test_and_set(&lane->lent, 0);
+
+	if (sum && bytes)
+		__sync_fetch_and_add(sum, -bytes);
+}
+
 /* The pair of a socket whose lock this program may not hold: unless it went to others
  * because the socket was closed meanwhile. */
 static __always_inline struct pair *pair_of(const struct enrolled *me)

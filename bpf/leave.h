@@ -25,6 +25,26 @@ static __always_inline void leave(struct bpf_sock_ops *ops, struct enrolled *me,
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
+/* A socket that was disconnected (AF_UNSPEC), and connects or listens again: it has the same
+ * cookie, and what nobody read of the old connection is in its bypass queue still. tcp_disconnect()
+ * empties TCP's queue alone. With its psock that goes. */
+static __always_inline void begin_anew(struct bpf_sock_ops *ops)
+{
+	struct enrolled *me, blank = {};
+	struct bpf_sock *sk = ops->sk;
+	__u64 cookie;
+
+	if (!sk)
+		return;
+	me = bpf_sk_storage_get(&ends, sk, 0, 0);
+	if (!me || !me->cookie)
+		return;
+	cookie = me->cookie;
+	if (me->in_map)
+		bpf_map_delete_elem(&sockets, &cookie);
+	*me = blank;
+}
+
 /* The other end of a stream may never send, so never get here. */
 static __always_inline void take_along(struct pair *pair, struct enrolled *me)
 {
@@ -69,6 +89,7 @@ static __always_inline void reconsider(struct bpf_sock_ops *ops)
 		return;
 	if (in->busy || !is_bypass_queue_empty(tp))
 		return;
+	take_back(in);
 	if (now->mode == MODE_OBSERVE)
 		leave(ops, me, PLAIN_OBSERVED);
 	else

@@ -33,7 +33,8 @@ static __always_inline void read_socket(struct connection *line, struct sock *sk
 	line->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 	line->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	line->inode = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
-	line->cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+	line->cgroup = cgroup_of(sk);
+	line->state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	line->bytes_sent = payload_sent(tp);
 	line->bytes_received = BPF_CORE_READ(tp, bytes_received);
 	if (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN && line->bytes_received)

@@ -88,7 +88,7 @@ static __always_inline int bypass_or_pass(struct sk_msg_md *msg, int urgent)
 		return pass(me, pair, tp, msg->size);
 	if (me->rules != now->version)
 		judge_again(msg, me, pair, now->version);
-	grant(me, lane_to(pair, me->role), tp, now->budget);
+	grant(me, lane_to(pair, me->role), tp, now);
 	out = lane_from(pair, me->role);
 	if (urgent || !charge(me, out, tp, msg->size))
 		return pass(me, pair, tp, msg->size);

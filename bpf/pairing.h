@@ -22,13 +22,14 @@
 
 /* The opener leaves its numbers. */
 static __always_inline __u32 wait_for_accepter(const struct enrolled *end,
-					       const struct two_ends *ends)
+					       const struct two_ends *ends, struct sock *sk)
 {
 	struct opener me = {.cookie = end->cookie, .port = ends->local_port}, *other;
 	struct handshake numbers = end->numbers;
 
 	__builtin_memcpy(me.address, ends->local, sizeof(me.address));
 	me.in_map = end->in_map;
+	me.cgroup = cgroup_of(sk);
 	if (!bpf_map_update_elem(&openers, &numbers, &me, BPF_NOEXIST))
 		return PLAIN_PEER_UNSEEN;
 	other = bpf_map_lookup_elem(&openers, &numbers);
@@ -45,6 +46,8 @@ static __always_inline void leave_pair(__u32 number)
 
 	if (!pair || !__sync_fetch_and_add(&pair->parted, 1))
 		return;
+	take_back(&pair->lane[0]);
+	take_back(&pair->lane[1]);
 	*pair = blank;
 	bpf_map_push_elem(&free_pairs, &number, 0);
 }
@@ -111,7 +114,7 @@ static __always_inline int has_opener(const struct handshake *numbers)
 
 /* The accepter looks for its opener. */
 static __always_inline __u32 find_opener(struct enrolled *end, const struct two_ends *ends,
-					 __u32 *in_map)
+					 struct sock *sk, __u32 same_cgroup, __u32 *in_map)
 {
 	struct handshake numbers = end->numbers;
 	struct opener *other;
@@ -125,6 +128,8 @@ static __always_inline __u32 find_opener(struct enrolled *end, const struct two_
 	    other->address[1] != ends->remote[1] || other->address[2] != ends->remote[2] ||
 	    other->address[3] != ends->remote[3])
 		return PLAIN_PEER_UNSEEN;
+	if (same_cgroup && other->cgroup != cgroup_of(sk))
+		return PLAIN_POLICY;
 	*in_map = other->in_map;
 	return join(end, other->cookie);
 }

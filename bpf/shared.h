@@ -134,6 +134,7 @@ struct opener {
 	uint32_t address[4];
 	uint32_t port;
 	uint32_t in_map; /* it can take part in a bypass */
+	uint64_t cgroup;
 };
 
 /* What is kept with each enrolled socket. Written under the socket's lock. */
@@ -178,6 +179,7 @@ struct lane {
 	uint64_t most;	 /* what that may be at most; the reader raises it */
 	uint64_t reader; /* where the socket of who granted lies */
 	uint64_t drains; /* not 0: it reads until there is no more, however it waits */
+	uint64_t lent;	 /* bytes of this lane that count in what all lanes have been granted */
 };
 
 struct pair {
@@ -277,6 +279,9 @@ struct knobs {
 	uint32_t mode;	  /* enum bypass_mode */
 	uint32_t version; /* of the rules */
 	uint32_t budget;  /* what may be charged for one bypass queue */
+	uint64_t credit;  /* bytes that all lanes together may be granted; 0: see grant.h */
+	uint32_t same_cgroup;
+	uint32_t reserved;
 };
 
 /* All sockets of a bypass since it was attached. */
@@ -330,7 +335,7 @@ struct connection {
 	uint32_t traits;  /* enum end_trait */
 	uint32_t granted; /* the other end has let it bypass */
 	uint32_t closed;  /* it may not any more */
-	uint32_t reserved;
+	uint32_t state;	  /* of TCP */
 };
 
 /* shared: end */

@@ -49,6 +49,9 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option("--edge-triggered", multiple=True, metavar="PROGRAM",
                      help="This program reads until EAGAIN before it waits again, so that it may"
                      " wait by EPOLLET; may be repeated."),
+        click.option("--same-cgroup", is_flag=True,
+                     help="Only connections whose two ends belong to one cgroup: a sender waits for"
+                     " the lock of the other end's socket, which a throttled container may hold."),
         click.option("--force", is_flag=True,
                      help="Bypass even where 'sockproxy doctor' finds it off."),
         click.option("--max-connections", type=click.IntRange(1, 1 << 20), default=65536,
@@ -67,6 +70,7 @@ def read_options(
     programs: tuple[str, ...],
     force: bool,
     edge_triggered: tuple[str, ...],
+    same_cgroup: bool,
 ) -> BypassOptions:
     """Raises UsageError for a rule that is none."""
     rules = [parse_rule(each, deny=True) for each in deny]

@@ -50,6 +50,7 @@ class BypassOptions:
     programs: names of processes whose sockets stay plain.
     force: bypass even where doctor found that it is not exact.
     edge_triggered: executables that read until EAGAIN, whatever they are: paths, or names on PATH.
+    same_cgroup: only connections whose two ends belong to one cgroup.
     starts: executables that will be started, so that they are looked at as those that run are.
     """
 
@@ -60,6 +61,7 @@ class BypassOptions:
     programs: Sequence[str] = ()
     force: bool = False
     edge_triggered: Sequence[str] = ()
+    same_cgroup: bool = False
     starts: Sequence[Path] = ()
 
 
@@ -118,7 +120,9 @@ def attach(
     _check_in_sight(name)
 
     def wanted(since: float) -> Settings:
-        return Settings(since, group, rules, mode, options.budget, programs, drainers)
+        return Settings(
+            since, group, rules, mode, options.budget, programs, drainers, options.same_cgroup
+        )
 
     with _opened(path) as (group, fd), pins.locked(name, tell) as place:
         if name in pins.names():

@@ -41,6 +41,7 @@ WHY_READER = {
     Trait.PEEKS: "reads with MSG_PEEK",
     Trait.THROWS: "reads with MSG_TRUNC",
 }
+OPEN = (1, 8)  # TCP_ESTABLISHED and TCP_CLOSE_WAIT: it may still send
 WHY_SENDER = {
     Trait.STAMPS: "wants time stamps of what it sends",
     Trait.UNSEEN_PEER: "sends to one that is never seen waiting in poll or epoll",
@@ -68,6 +69,7 @@ def bypass_status(name: str) -> dict[str, Any]:
         "age": time.monotonic() - settings.since,
         "budget": settings.budget,
         "rules": [str(rule) for rule in settings.rules],
+        "same_cgroup": settings.same_cgroup,
         "left_alone": settings.programs,
         "read_until_empty": _count(settings.drainers.values()),
         "live": len(live),
@@ -134,6 +136,8 @@ def judge(end: Connection, other: Connection | None, mode: Mode) -> tuple[str, s
         return "draining", "what was bypassed to it is unread" if end.unread else "detaching"
     if end.peer is None:
         return "passing", WHY_PLAIN[Plain.PEER_UNSEEN]
+    if end.closed and end.state not in OPEN:
+        return "passing", "its connection ends"
     if end.closed:
         return "passing", _why_closed(end, other)
     if not end.granted:

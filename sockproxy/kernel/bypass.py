@@ -52,6 +52,8 @@ class Settings:
     budget: bytes that may wait in one bypass queue, with the kernel's overhead.
     programs: names of those whose sockets stay plain.
     drainers: executables that read until there is no more, and by what that is known.
+    same_cgroup: only pairs whose two ends belong to one. credit: bytes that may be granted to all
+    senders together; 0: as many as tcp_mem leaves (bpf/grant.h).
     """
 
     since: float
@@ -61,6 +63,8 @@ class Settings:
     budget: int
     programs: tuple[str, ...] = ()
     drainers: Mapping[Executable, Drains] = field(default_factory=dict)
+    same_cgroup: bool = False
+    credit: int = 0
 
 
 class Bypass:
@@ -118,6 +122,8 @@ class Bypass:
             budget=int(knobs.budget),
             programs=tuple(sorted(_programs(self._maps["left_alone"]))),
             drainers=_drainers(self._maps["drains"]),
+            same_cgroup=bool(knobs.same_cgroup),
+            credit=int(knobs.credit),
         )
 
     def change(self, settings: Settings) -> None:
@@ -217,7 +223,8 @@ def write_settings(maps: dict[str, Map], settings: Settings, which: int, version
         maps["left_alone"].update(_process_name(name), ffi.new("uint8_t *", 1))
     knobs = ffi.new("struct knobs *")
     knobs.which, knobs.mode, knobs.budget = 1 - which, settings.mode, settings.budget
-    knobs.version = version
+    knobs.version, knobs.same_cgroup = version, settings.same_cgroup
+    knobs.credit = settings.credit
     maps["knobs"].update(ffi.new("uint32_t *", 0), knobs)
 
 

@@ -34,6 +34,7 @@ class Connection:
     seconds. inode: of the open file, 0 when no process has it. in_map: its messages are
     looked at. unread: 0 when nothing that was bypassed to it is unread. granted, closed:
     whether it may ever, and may no longer, bypass. Bytes sent and received are TCP's.
+    state: of TCP, by its number.
     """
 
     cookie: int
@@ -57,6 +58,7 @@ class Connection:
     bypassed_messages: int
     passed_bytes: int
     passed_messages: int
+    state: int
 
 
 _Found = dict[int, Connection]  # by cookie
@@ -193,6 +195,7 @@ def _read_connection(raw: Any) -> Connection:
         bypassed_messages=int(raw.bypassed_messages),
         passed_bytes=int(raw.passed_bytes),
         passed_messages=int(raw.passed_messages),
+        state=int(raw.state),
     )
 
 

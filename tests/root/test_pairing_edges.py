@@ -14,7 +14,7 @@ from sockproxy.net.tcp import socket_cookie
 from tests.support.bypass import NAME, assert_paired, connections, status
 from tests.support.namespace import Namespace
 from tests.support.scale import patience, scaled
-from tests.support.sockets import eventually, receive
+from tests.support.sockets import eventually, receive, seen_waiting
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
 
@@ -74,6 +74,7 @@ def accept(listener):
 
 def talk(one, other, rounds=ROUNDS):
     """Requests and answers of many sizes, each compared."""
+    seen_waiting(one), seen_waiting(other)
     for number in range(rounds):
         for source, target, mark in ((one, other, b"?"), (other, one, b"!")):
             text = b"%d%s" % (number, mark) * (1 + 37 * number % 400)

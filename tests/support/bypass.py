@@ -10,7 +10,7 @@ import sys
 from sockproxy.net.tcp import socket_cookie
 from tests.support.proxy import ROOT, run_sockproxy
 from tests.support.scale import patience
-from tests.support.sockets import receive, tcp_pair
+from tests.support.sockets import receive, seen_waiting, tcp_pair
 
 NAME = f"test-{os.getpid()}"
 
@@ -50,6 +50,7 @@ def converse(one, other, times=8, size=1):
 
     size: of each message; what a reader was not seen to read at once is not bypassed.
     """
+    seen_waiting(one), seen_waiting(other)
     for _ in range(times):
         for source, target in ((one, other), (other, one)):
             source.sendall(b"." * size)

@@ -17,7 +17,8 @@ _level = select.epoll()
 def seen_waiting(sock):
     """The same socket, in a level-triggered epoll set for as long as it is open, as a server's
     would be: a bypass gives nothing to who is not seen waiting so."""
-    _level.register(sock, select.EPOLLIN)
+    with contextlib.suppress(FileExistsError):  # it is there already
+        _level.register(sock, select.EPOLLIN)
     return sock
 
 

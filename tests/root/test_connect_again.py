@@ -1,0 +1,79 @@
+"""A socket that is disconnected and connected again carries nothing over."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+
+import pytest
+
+from tests.support.bypass import connections, converse
+from tests.support.sockets import receive, seen_waiting, tcp_pair
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def disconnect(sock):
+    """connect(2) to AF_UNSPEC, which Python's socket cannot say."""
+    nowhere = struct.pack("=H14x", socket.AF_UNSPEC)
+    if libc.connect(sock.fileno(), nowhere, len(nowhere)):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def leave_unread(client, server, messages):
+    """So many lie in the client's bypass queue, if there is one."""
+    converse(client, server, size=100)
+    client.sendall(b"." * 100)
+    receive(server, 100)
+    for _ in range(messages):
+        server.sendall(b"old" * 10)
+
+
+def accepted_from(listener, sock):
+    sock.connect(listener.getsockname())
+    server, _ = listener.accept()
+    server.settimeout(20)
+    return seen_waiting(server)
+
+
+@pytest.mark.parametrize("unread", [0, 1, 3])
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+def test_nothing_of_the_old_connection(bypassed_messages, unread, first):
+    client, server = tcp_pair()
+    leave_unread(client, server, unread)
+    if first == "theirs":
+        server.close()
+    disconnect(client)
+    with socket.create_server(("127.0.0.1", 0)) as listener, client, server:
+        other = accepted_from(listener, client)
+        with other:
+            for number in range(12):
+                other.sendall(b"new %04d" % number)
+                assert receive(client, 8) == b"new %04d" % number
+                client.sendall(b"answer %04d" % number)
+                assert receive(other, 11) == b"answer %04d" % number
+            assert bypassed_messages() > 0
+            if bypassed_messages() > 1:
+                assert connections()
+            other.shutdown(socket.SHUT_WR)
+            assert client.recv(100) == b""
+
+
+def test_a_listener_of_it(bypassed_messages):
+    client, server = tcp_pair()
+    leave_unread(client, server, 1)
+    disconnect(client)
+    with client, server:
+        client.bind(("127.0.0.1", 0))
+        client.listen()
+        with socket.create_connection(client.getsockname(), 20) as one:
+            other = client.accept()[0]
+            other.settimeout(20)
+            with other:
+                seen_waiting(one), seen_waiting(other)
+                converse(one, other)
+    assert bypassed_messages() > 0
