@@ -169,6 +169,29 @@ class Signals(Reader):
         signal.sigwait({signal.SIGIO})
 
 
+class Copier(Level):
+    """Reads heads by recv and what follows by splice(2), as proxies do for CONNECT."""
+
+    heads = 1
+
+    def begin(self):
+        super().begin()
+        self.pipe = os.pipe()
+
+    def read(self):
+        if self.answered < self.heads:
+            return super().read()
+        try:
+            moved = os.splice(self.sock.fileno(), self.pipe[1], BUFFER)
+        except BlockingIOError:
+            return None
+        return os.read(self.pipe[0], moved) if moved else b""
+
+
+class LateCopier(Copier):
+    heads = 3
+
+
 HABITS = {
     "level": Level,
     "edge": Edge,
@@ -182,6 +205,8 @@ HABITS = {
     "poll": Poll,
     "select": Select,
     "signals": Signals,
+    "copier": Copier,
+    "late-copier": LateCopier,
 }
 
 
