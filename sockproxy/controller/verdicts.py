@@ -30,7 +30,7 @@ __all__ = ["RIGHTS", "Verdict", "find_out", "forget", "keep", "kept", "kept_at",
            "silent", "verdict", "why_off"]  # fmt: skip
 
 RIGHTS = "capabilities"  # the name of that probe
-OBJECTS = ("splice.bpf.o", "bypass.bpf.o")
+OBJECTS = ("splice.bpf.o", "bypass.bpf.o", "wakers.bpf.o")
 PROBES = Path(__file__).resolve().parent / "doctor"
 UNKNOWN_HOLDS = 60.0  # seconds in which one process does not ask again
 
