@@ -6,8 +6,10 @@ import errno
 import os
 import select
 import socket
+import time
 from collections.abc import Callable, Collection
 
+from sockproxy.controller.descriptors import SHORTAGE, SHORTAGE_PAUSE
 from sockproxy.controller.loop import EventLoop
 from sockproxy.net.address import Address
 
@@ -68,21 +70,35 @@ class Connector:
 
     def _attempt(self, address: Address) -> None:
         self._tried.append(address)
+        self._begin(address, time.monotonic() + self._timeout)
+
+    def _begin(self, address: Address, until: float) -> None:
+        """Connect; in a shortage, which lasts no longer than `until`, as soon as that can be."""
         try:
             sock = socket.socket(address.family, socket.SOCK_STREAM)
         except OSError as error:
-            self._failed(f"{address}: {_reason(error.errno or 0)}")
+            if error.errno in SHORTAGE and time.monotonic() < until:
+                self._wait(address, until)
+            else:
+                self._failed(f"{address}: {_reason(error.errno or 0)}")
             return
         self._sock = sock
         sock.setblocking(False)
         self._attempts.prepare(sock, address)
         self._timer = self._loop.later(self._timeout, lambda: self._next(address, 0))
         number = sock.connect_ex(address.sockaddr)
+        if number in SHORTAGE and time.monotonic() < until:
+            self.cancel()
+            self._wait(address, until)
+            return
         if number not in (0, errno.EINPROGRESS):
             self._next(address, number)
             return
         self._attempts.begun(sock, address)
         self._loop.watch(sock.fileno(), select.EPOLLOUT, lambda _events: self._on_event(address))
+
+    def _wait(self, address: Address, until: float) -> None:
+        self._timer = self._loop.later(SHORTAGE_PAUSE, lambda: self._begin(address, until))
 
     def _on_event(self, address: Address) -> None:
         sock = self._sock

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sockproxy.controller.asking import ANSWER_TIME
+from sockproxy.controller.descriptors import SHORTAGE, SHORTAGE_PAUSE
 from sockproxy.controller.proxy import Proxy
 from sockproxy.controller.runtime import take_name
 
@@ -46,7 +47,7 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
         "why_not": engine.why_not,
         "why_no_cgroup": proxy.why_no_cgroup,
         "budget": options.budget,
-        "max_connections": options.max_connections,
+        "max_connections": proxy.max_connections,
         "connections": len(live),
         "connections_ended": totals.pairs,
         "connections_reset": totals.reset,
@@ -95,13 +96,20 @@ class Control:
     def _accept(self, _events: int) -> None:
         try:
             asker, _ = self._listener.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in SHORTAGE:  # the event comes again at once: it is a level
+                self._proxy.engine.loop.unwatch(self._listener.fileno())
+                self._proxy.engine.loop.later(SHORTAGE_PAUSE, self._accept_after_shortage)
             return
         self._askers += 1
         if self._askers == MOST_ASKERS:  # others wait until one has gone
             self._proxy.engine.loop.unwatch(self._listener.fileno())
         # A thread waits for the question: the loop waits for nobody.
         threading.Thread(target=self._serve, args=(asker,), daemon=True).start()
+
+    def _accept_after_shortage(self) -> None:
+        if not self._closed:
+            self._accept_again()
 
     def _serve(self, asker: socket.socket) -> None:
         try:

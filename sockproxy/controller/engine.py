@@ -46,6 +46,7 @@ class Engine:
     budget: bytes per direction.
     eager: redirect whatever comes, not conversations alone.
     idle_timeout: seconds without a byte either way after which a pair is aborted.
+    most_pipes: at once; None for as many as the system gives.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Engine:
         budget: int = MIB,
         eager: bool = False,
         idle_timeout: float | None = None,
+        most_pipes: int | None = None,
     ) -> None:
         self.kernel, self.why_not = kernel, why_not
         self.loop = EventLoop()
@@ -63,7 +65,7 @@ class Engine:
         self.totals = Totals()
         self.budget = budget
         self._eager = eager
-        self._pipes = Pipes()
+        self._pipes = Pipes(most_pipes)
         self._numbers = itertools.count(1)
         self._idle_timeout = idle_timeout
         self._activity: dict[int, tuple[int, float]] = {}

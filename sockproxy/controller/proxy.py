@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import resource
 import select
 import socket
 import time
@@ -14,6 +12,7 @@ from functools import partial
 
 from sockproxy.controller.acceleration import Acceleration
 from sockproxy.controller.connect import Connector
+from sockproxy.controller.descriptors import SHORTAGE, SHORTAGE_PAUSE, allowance
 from sockproxy.controller.engine import MIB, Engine
 from sockproxy.controller.enrolment import Enrolment
 from sockproxy.controller.loop import Timer
@@ -27,9 +26,7 @@ __all__ = ["Proxy", "ProxyOptions"]
 
 BACKLOG = 1024
 ACCEPTS = 64  # before other events have their turn
-FULL_PAUSE = 0.05  # seconds without accepting after running out of descriptors
-DESCRIPTORS_PER_PAIR = 6  # two sockets and, while pumping, a pipe each way
-SPARE_DESCRIPTORS = 256
+SHORTAGE_TOLD = 60.0  # seconds between two lines about a shortage
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +76,9 @@ class Proxy:
         self.engine: Engine
         self.refused = 0
         """Clients reset because no upstream took them."""
+        self.max_connections = options.max_connections
+        """As asked for, or what the limit of file descriptors allows."""
+        self._shortage_told = -SHORTAGE_TOLD
         self._log, self._trace = log, trace
         self._listeners: list[socket.socket] = []
         self._accepting = False
@@ -107,10 +107,9 @@ class Proxy:
         """
         options = self.options
         try:
-            self._raise_descriptor_limit()
             self.engine = Engine(
                 None, budget=options.budget, eager=options.eager,
-                idle_timeout=options.idle_timeout,
+                idle_timeout=options.idle_timeout, most_pipes=self._allow(),
             )  # fmt: skip
             self._opened = True
             before()
@@ -133,7 +132,7 @@ class Proxy:
         self._acceleration = Acceleration(
             self.engine,
             # Sockets that wait to be accepted have a slot as well.
-            options.max_connections + BACKLOG,
+            self.max_connections + BACKLOG,
             parser=options.parser,
             force=options.force,
             came=self._enrolment.begin,
@@ -156,19 +155,17 @@ class Proxy:
             return ""
         return self._enrolment.why_not
 
-    def _raise_descriptor_limit(self) -> None:
-        need = DESCRIPTORS_PER_PAIR * self.options.max_connections + SPARE_DESCRIPTORS
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft >= need:
-            return
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (need, max(hard, need)))
-        except (OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (min(need, hard), hard))
+    def _allow(self) -> int:
+        """How many pipes there may be; sockets may be fewer than was asked for, too."""
+        asked = self.options.max_connections
+        allowed = allowance(asked)
+        self.max_connections = allowed.connections
+        if allowed.connections < asked:
             self._log(
-                f"{hard} file descriptors may be too few for "
-                f"{self.options.max_connections} connections; raise 'ulimit -n' to {need}"
+                f"{allowed.limit} file descriptors are for {allowed.connections} connections at"
+                f" once, not for {asked}: raise 'ulimit -n' to {allowed.need}"
             )
+        return allowed.pipes
 
     def _bind(self, address: Address) -> socket.socket:
         sock = socket.socket(address.family, socket.SOCK_STREAM)
@@ -264,7 +261,7 @@ class Proxy:
 
     def _accept(self, listener: socket.socket, _events: int) -> None:
         for _ in range(ACCEPTS):
-            if len(self.engine.pairs) + len(self._connecting) >= self.options.max_connections:
+            if len(self.engine.pairs) + len(self._connecting) >= self.max_connections:
                 self._accept_no_more()  # until one ends; new clients wait in the backlog
                 return
             try:
@@ -272,14 +269,20 @@ class Proxy:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self._log(f"accept: {os.strerror(error.errno)}; trying again")
+                if error.errno in SHORTAGE:  # the client waits on: it is not taken before
+                    self._tell_shortage(error.errno)
                     self._accept_no_more()
-                    self.engine.loop.later(FULL_PAUSE, self._accept_again)
+                    self.engine.loop.later(SHORTAGE_PAUSE, self._accept_again)
                     return
                 continue  # the client gave up while it waited
             client.setblocking(False)
             self._serve(client, peer[:2])
+
+    def _tell_shortage(self, number: int) -> None:
+        now = time.monotonic()
+        if now - self._shortage_told >= SHORTAGE_TOLD:
+            self._shortage_told = now
+            self._log(f"accept: {os.strerror(number).lower()}; clients wait")
 
     def _serve(self, client: socket.socket, peer: tuple[str, int]) -> None:
         """Connect the client's upstream and pair them."""

@@ -5,32 +5,43 @@ from __future__ import annotations
 import fcntl
 import os
 
+from sockproxy.controller.descriptors import SHORTAGE
+
 __all__ = ["Pipes", "Pump"]
 
 F_SETPIPE_SZ = 1031
 PIPE_BYTES = 256 * 1024  # slots for 64 pages; a slot can hold a fragment of up to 32 KiB
 FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 SPARE_PIPES = 64
+COPIED = 64 * 1024  # bytes at a time, without a pipe
 
 
 class Pipes:
-    """Empty pipes, kept for the next pump: most pumps run for a moment."""
+    """Empty pipes, kept for the next pump: most pumps run for a moment.
 
-    def __init__(self) -> None:
+    most: how many there may be at once; None for as many as the system gives.
+    sink: a descriptor that swallows whatever is written to it; opened now, when it can be.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._count = 0
         self._spare: list[tuple[int, int]] = []
-        self._sink: int | None = None
+        self.sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
-    def sink(self) -> int:
-        """A descriptor that swallows whatever is written to it."""
-        if self._sink is None:
-            self._sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        return self._sink
-
-    def take(self) -> tuple[int, int]:
-        """An empty pipe as (read end, write end)."""
+    def take(self) -> tuple[int, int] | None:
+        """An empty pipe as (read end, write end); None when there is none to be had now."""
         if self._spare:
             return self._spare.pop()
-        ends = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        if self._count == self._most:
+            return None
+        try:
+            ends = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in SHORTAGE:
+                return None
+            raise
+        self._count += 1
         try:
             fcntl.fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES)
         except OSError:
@@ -42,20 +53,22 @@ class Pipes:
         if empty and len(self._spare) < SPARE_PIPES:
             self._spare.append(ends)
         else:
+            self._count -= 1
             os.close(ends[0])
             os.close(ends[1])
 
     def close(self) -> None:
-        """Close all spare pipes."""
+        """Close the sink and all spare pipes. Once."""
         while self._spare:
             self.give_back(self._spare.pop(), empty=False)
-        if self._sink is not None:
-            os.close(self._sink)
-            self._sink = None
+        os.close(self.sink)
 
 
 class Pump:
     """One direction's bytes in user space's care: at most `limit` of them in a pipe.
+
+    Where no pipe is to be had they are copied, a little at a time: to wait for a pipe would be
+    to wait for the readers of other connections, who may never read.
 
     ahead: bytes that were read from the source already; they go first.
     """
@@ -111,12 +124,13 @@ class Pump:
 
     def _read(self) -> bool:
         """Fill the pipe; False when nothing is there or nothing will come."""
+        if self._ahead:
+            self.held = min(len(self._ahead), self._limit)
+            return True
         if self._pipe is None:
             self._pipe = self._pipes.take()
-        if self._ahead:
-            self.held = os.write(self._pipe[1], self._ahead[: self._limit])
-            self._ahead = self._ahead[self.held :]
-            return True
+        if self._pipe is None:
+            return self._copy()
         try:
             self.held = os.splice(self._source, self._pipe[1], self._limit, flags=FLAGS)
         except BlockingIOError:
@@ -127,12 +141,26 @@ class Pump:
             self._put_pipe_away()
         return self.held > 0
 
+    def _copy(self) -> bool:
+        """Read without a pipe; False as _read()."""
+        try:
+            copied = os.read(self._source, min(COPIED, self._limit))
+        except BlockingIOError:
+            return False
+        self._ahead, self.held = memoryview(copied), len(copied)
+        self.at_end = not copied
+        return self.held > 0
+
     def _write(self) -> bool:
-        """Empty the pipe as far as the target takes it; False when it is full."""
-        assert self._pipe is not None
+        """Write as much of what is held as the target takes; False when it is full."""
         target = self._target if self._sink is None else self._sink
         try:
-            written = os.splice(self._pipe[0], target, self.held, flags=FLAGS)
+            if self._ahead:
+                written = os.write(target, self._ahead[: self.held])
+                self._ahead = self._ahead[written:]
+            else:
+                assert self._pipe is not None
+                written = os.splice(self._pipe[0], target, self.held, flags=FLAGS)
         except BlockingIOError:
             return False
         self.held -= written
@@ -144,8 +172,7 @@ class Pump:
 
     def discard_from_now(self) -> None:
         """Read on, and throw away all that has not been written yet."""
-        if self._sink is None:
-            self._sink = self._pipes.sink()
+        self._sink = self._pipes.sink
 
     def close(self) -> None:
         """Give the pipe up, with what it holds."""

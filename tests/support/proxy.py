@@ -87,14 +87,17 @@ class ProxyProcess:
 
 
 @contextlib.contextmanager
-def running_proxy(upstream, *options, listen="127.0.0.1:0", exit_code=0):
-    """A proxy in front of `upstream`, a (host, port) or "original-dst"."""
+def running_proxy(upstream, *options, listen="127.0.0.1:0", exit_code=0, under=()):
+    """A proxy in front of `upstream`, a (host, port) or "original-dst".
+
+    under: a command line that runs the one which follows it, such as setpriv's.
+    """
     name = f"test-{os.getpid()}-{time.monotonic_ns()}"
     target = upstream if isinstance(upstream, str) else f"{upstream[0]}:{upstream[1]}"
     argv = [sys.executable, "-m", "sockproxy", "proxy", "--listen", listen, "--upstream", target]
     with tempfile.NamedTemporaryFile("w") as log:
         process = subprocess.Popen(
-            [*argv, "--name", name, "-v", *map(str, options)], stderr=log, cwd=ROOT
+            [*under, *argv, "--name", name, "-v", *map(str, options)], stderr=log, cwd=ROOT
         )
         try:
             proxy = ProxyProcess(process, log, name)

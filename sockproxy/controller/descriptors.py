@@ -1,0 +1,51 @@
+"""File descriptors: how many connections and pipes they allow, and what happens without."""
+
+from __future__ import annotations
+
+import errno
+import resource
+from dataclasses import dataclass
+
+__all__ = ["SHORTAGE", "SHORTAGE_PAUSE", "Allowance", "allowance"]
+
+SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What may be had a moment later: descriptors of the process or the system, or memory."""
+SHORTAGE_PAUSE = 0.05  # seconds until it is tried again: nobody tells when there is some
+PER_PAIR = 6  # two sockets and, while both directions are pumped, two pipes
+OWN = 64  # the programs and maps, doctor, resolver, those who ask, and what these open meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the limit allows. limit: descriptors; need: those that would do for all."""
+
+    connections: int
+    pipes: int
+    limit: int
+    need: int
+
+
+def allowance(connections: int) -> Allowance:
+    """Raise the limit to what so many connections need, or as far as we may; what it allows.
+
+    Where that is not enough, a quarter of the descriptors is for pipes: a direction can do
+    without (Pump), a connection cannot do without its sockets.
+    """
+    need = PER_PAIR * connections + OWN
+    limit = _raise_limit(need)
+    free = limit - min(OWN, limit // 2)
+    allowed = min(connections, max(1, free * 3 // 8))
+    return Allowance(allowed, max(0, free - 2 * allowed) // 2, limit, need)
+
+
+def _raise_limit(need: int) -> int:
+    """The soft limit, which was enough or has been raised; the hard one too, if we may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= need:
+        return soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (need, max(hard, need)))
+    except (OSError, ValueError):
+        need = min(need, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
+    return need
