@@ -138,6 +138,24 @@ def test_other_topologies(tmp_path, topology):
     assert relay["carried"]["pumped"] >= hops * relay["raw"]["bytes"]
 
 
+@pytest.mark.parametrize("test", ["rr-beside", "crr-beside"])
+def test_beside_streams(tmp_path, test):
+    scenario = mini(tmp_path, systems=["plain", "relay"], test=test, connections=3)
+    done = bench("run", scenario, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert "3 connections" in document["cases"][0]["title"]
+    for system in ("plain", "relay"):
+        (sample,) = samples(document, document["cases"][0]["key"], system)
+        assert sample["checks"] == ["every byte in its place"]
+        assert sample["values"]["per_s"] > 0
+        assert sample["values"]["gbit_per_s"] > 0
+        assert "cpu_s_per_gb" in sample["values"]
+        if system == "relay":
+            raw = sample["raw"]
+            assert sample["carried"]["pumped"] >= raw["bytes"] + raw["beside_in_all"]
+
+
 # -- what goes wrong ----------------------------------------------------------------------
 
 

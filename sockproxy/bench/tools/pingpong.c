@@ -3,12 +3,13 @@
  * A client and a server, over TCP or AF_UNIX, that check every byte at its place.
  *
  *     pingpong serve WHERE
- *     pingpong rr|stream|crr WHERE SIZE SECONDS
+ *     pingpong rr|stream|crr WHERE SIZE SECONDS [STREAMS]
  *
  * WHERE: ADDRESS:PORT, or a path. rr: requests and answers of SIZE bytes. stream: writes of
  * SIZE bytes one way, and then the server's word for how many came. crr: connect, one request
- * and answer, close. One connection at a time. The client prints JSON; the client ends
- * with a line on stderr and status 1 at the first wrong byte, the server closes the connection.
+ * and answer, close. One connection at a time, and STREAMS others beside it, each a stream of a
+ * process of its own. The client prints JSON; the client ends with a line on stderr and status 1
+ * at the first wrong byte, the server closes the connection.
  *
  * The byte at position p of either direction is pattern[p % PERIOD]. The pattern is random and
  * its length a prime, so that what is lost, repeated or exchanged does not fit.
@@ -22,8 +23,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +35,8 @@
 #define MOST (1 << 20)
 #define BUCKETS 4096 /* 64 for each power of two of nanoseconds */
 #define STREAM 0
+#define MOST_STREAMS 64
+#define BESIDE (128 << 10) /* bytes of a write to a stream beside */
 
 static unsigned char pattern[PERIOD + MOST], buffer[MOST];
 static long histogram[BUCKETS];
@@ -39,6 +45,12 @@ struct way {
 	int fd;
 	uint64_t sent, received;
 };
+
+/* What the client shares with its streams. sent: by each of them, up to now. */
+static struct {
+	volatile int over;
+	volatile uint64_t sent[MOST_STREAMS];
+} * shared;
 
 static jmp_buf next_connection;
 static int serving;
@@ -173,12 +185,23 @@ static void serve(const char *where)
 {
 	struct sockaddr_storage at;
 	socklen_t length = parse(where, &at);
-	int one = 1, listener = socket(at.ss_family, SOCK_STREAM, 0);
+	int one = 1, workers, listener = socket(at.ss_family, SOCK_STREAM, 0);
 
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(listener, (void *)&at, length) || listen(listener, 128))
 		fail("pingpong: listen");
 	serving = 1;
+	/* As many as there are connections at a time: to fork for each would be to measure that. */
+	for (workers = 0; workers < MOST_STREAMS; workers++) {
+		pid_t parent = getpid();
+
+		if (fork())
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			exit(0);
+		break;
+	}
 	for (;;) {
 		static struct way way; /* not lost by longjmp() */
 		uint32_t size;
@@ -251,15 +274,73 @@ static void finish_stream(struct way *way)
 	}
 }
 
-static void measure(const char *mode, const char *where, uint32_t size, double seconds)
+/* A process that streams until it is over. */
+static void stream_beside(struct sockaddr_storage *to, socklen_t length, int number)
+{
+	struct way way;
+
+	if (fork())
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	way = dial(to, length, STREAM);
+	while (!shared->over) {
+		give(&way, BESIDE);
+		shared->sent[number] = way.sent;
+	}
+	finish_stream(&way);
+	exit(0);
+}
+
+static void begin_streams(struct sockaddr_storage *to, socklen_t length, int count)
+{
+	int number;
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (shared == MAP_FAILED)
+		fail("pingpong: mmap");
+	for (number = 0; number < count; number++)
+		stream_beside(to, length, number);
+	for (number = 0; number < count; number++) {
+		while (!shared->sent[number]) {
+			if (waitpid(-1, NULL, WNOHANG) > 0)
+				exit(1); /* it has said why */
+			usleep(1000);
+		}
+	}
+}
+
+/* What they have sent so far. */
+static uint64_t sent_beside(int count)
+{
+	uint64_t sent = 0;
+
+	while (count--)
+		sent += shared->sent[count];
+	return sent;
+}
+
+static void end_streams(int count)
+{
+	int status;
+
+	shared->over = 1;
+	while (count--)
+		if (wait(&status) < 0 || status)
+			exit(1);
+}
+
+static void measure(const char *mode, const char *where, uint32_t size, double seconds, int streams)
 {
 	int crr = !strcmp(mode, "crr"), stream = !strcmp(mode, "stream");
 	struct sockaddr_storage to;
 	socklen_t length = parse(where, &to);
 	struct way way = {.fd = -1};
-	uint64_t begin, before, end, bytes = 0;
+	uint64_t begin, before, end, bytes = 0, beside;
 	long done;
 
+	begin_streams(&to, length, streams);
+	beside = sent_beside(streams);
 	if (!crr)
 		way = dial(&to, length, stream ? STREAM : size);
 	begin = end = now();
@@ -284,12 +365,15 @@ static void measure(const char *mode, const char *where, uint32_t size, double s
 	if (stream)
 		finish_stream(&way);
 	end = now();
+	beside = sent_beside(streams) - beside;
 	if (!crr)
 		bytes = way.sent + way.received;
+	end_streams(streams);
 	printf("{\"messages\": %ld, \"bytes\": %llu, \"seconds\": %.6f, \"mean_us\": %.3f, "
-	       "\"p50_us\": %.3f, \"p99_us\": %.3f}\n",
+	       "\"p50_us\": %.3f, \"p99_us\": %.3f, \"beside\": %llu, \"beside_in_all\": %llu}\n",
 	       done, (unsigned long long)bytes, (end - begin) / 1e9, (end - begin) / 1e3 / done,
-	       percentile(done, 0.5), percentile(done, 0.99));
+	       percentile(done, 0.5), percentile(done, 0.99), (unsigned long long)beside,
+	       (unsigned long long)sent_beside(streams));
 }
 
 int main(int argc, char **argv)
@@ -298,10 +382,18 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc == 3 && !strcmp(argv[1], "serve")) {
 		serve(argv[2]);
-	} else if (argc == 5 && strtoul(argv[3], NULL, 10) - 1 < MOST) {
-		measure(argv[1], argv[2], strtoul(argv[3], NULL, 10), atof(argv[4]));
-		return 0;
+	} else if ((argc == 5 || argc == 6) && strtoul(argv[3], NULL, 10) - 1 < MOST) {
+		unsigned long streams = argc == 6 ? strtoul(argv[5], NULL, 10) : 0;
+
+		if (streams < MOST_STREAMS) {
+			measure(argv[1], argv[2], strtoul(argv[3], NULL, 10), atof(argv[4]),
+				streams);
+			return 0;
+		}
 	}
-	fprintf(stderr, "usage: pingpong serve WHERE, or rr|stream|crr WHERE SIZE SECONDS\n");
+	fprintf(stderr,
+		"usage: pingpong serve WHERE, or rr|stream|crr WHERE SIZE SECONDS "
+		"[STREAMS, fewer than %d]\n",
+		MOST_STREAMS);
 	return 2;
 }

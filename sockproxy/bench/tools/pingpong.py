@@ -1,4 +1,4 @@
-"""pingpong: our own, which checks every byte, and runs over AF_UNIX as well."""
+"""pingpong: our own, which checks every byte, runs over AF_UNIX as well, and beside streams."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ class Pingpong(Tool):
         "rr": Test(64, "per_s", many=False),
         "stream": Test(128 << 10, "gbit_per_s", many=False),
         "crr": Test(64, "per_s", many=False),
+        # `connections` are the streams.
+        "rr-beside": Test(64, "per_s"),
+        "crr-beside": Test(64, "per_s"),
     }
     port = 7007
     unix = True
@@ -37,7 +40,9 @@ class Pingpong(Tool):
 
     def command(self, load: Load, target: Target, amount: int) -> list[str]:
         where = str(target.path or f"{target.address}:{self.port}")
-        return [_program(target.folder), load.test, where, str(load.size), str(amount)]
+        test, _, beside = load.test.partition("-")
+        streams = [str(load.connections)] if beside else []
+        return [_program(target.folder), test, where, str(load.size), str(amount), *streams]
 
     def read(self, load: Load, output: str, amount: int) -> Outcome:
         try:
@@ -49,6 +54,10 @@ class Pingpong(Tool):
                 return Outcome(values, payload, checks=checks, raw=said)
             values = {"per_s": messages / seconds}
             values |= {key: said[key] for key in ("mean_us", "p50_us", "p99_us")}
+            if said["beside"]:
+                values["gbit_per_s"] = said["beside"] * 8 / seconds / 1e9
+                # What it costs is the streams': so it is told by the byte.
+                return Outcome(values, payload + said["beside_in_all"], checks=checks, raw=said)
         except (ValueError, KeyError, TypeError, ZeroDivisionError):
             raise no_figures("pingpong", output) from None
         return Outcome(values, payload, messages, checks, raw=said)
