@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from sockproxy.controller.end import End
 from sockproxy.controller.loop import Timer
 from sockproxy.controller.pump import Pump
-from sockproxy.controller.traffic import Traffic
+from sockproxy.controller.traffic import SMALL, Traffic
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import Action, Held
 from sockproxy.net.tcp import TCP_CLOSE, fence, kick
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Direction", "State"]
 
-ROUNDS = 16  # of reading and writing before other connections have their turn
+ROUNDS = 4  # of reading and writing, a part of a turn: then what is small is served
+PARTS = 4  # of a turn: then other streams have theirs
 U32 = 0xFFFFFFFF
 FIRST_WAIT, LONGEST_WAIT = 0.0005, 0.05  # seconds between looks at a draining backlog
 YIELDS = 8  # looks in a row before that; epoll's shortest wait is a millisecond
@@ -78,6 +79,9 @@ class Direction:
         self._fresh = True  # the source's psock has had no strparser yet
         self._wait, self._yields = FIRST_WAIT, YIELDS
         self._timer: Timer | None = None
+        self._bulk = False  # the last run moved much
+        self._in_turn = False  # the next one is asked for
+        self._parts = 0  # had of this turn
 
     # -- starting and stopping the kernel --------------------------------------------
 
@@ -222,7 +226,23 @@ class Direction:
     # -- the pump ---------------------------------------------------------------------
 
     def run_pump(self) -> None:
-        """Move what can be moved; then wait for more, finish, or hand over to the kernel."""
+        """Move what can be moved, at once if it was little the last time: bulk waits its turn."""
+        if self._bulk:
+            self._ask_for_turn()
+        elif not self._in_turn:
+            self._run_pump()
+
+    def _ask_for_turn(self, *, again: bool = False) -> None:
+        if not self._in_turn:
+            self._in_turn = True
+            self._pair.in_turn(self._have_turn, again=again)
+
+    def _have_turn(self) -> None:
+        self._in_turn = False
+        self._run_pump()
+
+    def _run_pump(self) -> None:
+        """For part of a turn; then wait for more, finish, or hand over to the kernel."""
         if self.state is not State.PUMP:
             return
         pump = self.pump
@@ -233,8 +253,10 @@ class Direction:
             self._pair.reset(None, os.strerror(error.errno or 0).lower())
             return
         self._burst += pump.moved - before
+        self._bulk = pump.moved - before > SMALL
         if more:
-            self._pair.later(0, self.run_pump)
+            self._parts = (self._parts + 1) % PARTS
+            self._ask_for_turn(again=self._parts > 0)
         elif pump.held:
             pass  # the target is full
         elif pump.at_end:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 __all__ = ["EventLoop", "Timer"]
 
 MAX_EVENTS = 512
+SLICE = 0.0005  # seconds of turns, between looks at what has come
 LONGEST_WAIT = 86400.0  # seconds; epoll counts milliseconds, and not beyond 24 days
 
 
@@ -39,6 +40,7 @@ class EventLoop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._ready: deque[Callable[[], None]] = deque()
+        self._turns: deque[Callable[[], None]] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN)
         self._stopping = False
@@ -63,6 +65,14 @@ class EventLoop:
         """Call after the events that are at hand."""
         self._ready.append(call)
 
+    def in_turn(self, call: Callable[[], None], *, again: bool = False) -> None:
+        """Call when its turn has come: behind all that is at hand, and those who asked before.
+
+        For what takes long, in parts. again: one who has had part of a turn goes on with it,
+        behind what is at hand alone.
+        """
+        (self._turns.appendleft if again else self._turns.append)(call)
+
     def call(self, call: Callable[[], None]) -> None:
         """From any thread: make the loop's thread call."""
         self._ready.append(call)
@@ -85,10 +95,11 @@ class EventLoop:
             for _ in range(len(self._ready)):
                 self._ready.popleft()()
             self._run_timers()
+            self._run_turns()
 
     def _patience(self) -> float:
         """Seconds that epoll may wait; -1 for ever."""
-        if self._ready:
+        if self._ready or self._turns:
             return 0
         while self._timers and self._timers[0][2].call is None:
             heapq.heappop(self._timers)
@@ -102,6 +113,14 @@ class EventLoop:
             call = heapq.heappop(self._timers)[2].call
             if call is not None:
                 call()
+
+    def _run_turns(self) -> None:
+        """For a SLICE; the rest after another look at all else."""
+        end = time.monotonic() + SLICE
+        while self._turns:
+            self._turns.popleft()()
+            if time.monotonic() >= end:
+                return
 
     def close(self) -> None:
         """Close the loop's own descriptors."""

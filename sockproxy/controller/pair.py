@@ -138,6 +138,10 @@ class Pair:
         """Call after `seconds`, on the loop's thread."""
         return self._loop.later(seconds, partial(self._guard, call))
 
+    def in_turn(self, call: Callable[[], None], *, again: bool) -> None:
+        """Call when its turn has come, or goes on, on the loop's thread."""
+        self._loop.in_turn(partial(self._guard, call), again=again)
+
     def _guard(self, call: Callable[..., None], *args: int) -> None:
         """What goes wrong with one pair ends that pair alone."""
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-__all__ = ["Traffic"]
+__all__ = ["SMALL", "Traffic"]
 
 SMALL = 64 * 1024  # bytes of a burst, as a request or a response has them
 FEW, MANY = 4, 256  # answered bursts that make a conversation; MANY after many holds
