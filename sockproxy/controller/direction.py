@@ -33,7 +33,7 @@ from sockproxy.controller.pump import Pump
 from sockproxy.controller.traffic import SMALL, Traffic
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import Action, Held
-from sockproxy.net.tcp import TCP_CLOSE, fence, kick
+from sockproxy.net.tcp import TCP_CLOSE, fence, has_space, kick
 
 if TYPE_CHECKING:
     from sockproxy.controller.pair import Pair
@@ -78,6 +78,7 @@ class Direction:
         self._refused = False
         self._fresh = True  # the source's psock has had no strparser yet
         self._wait, self._yields = FIRST_WAIT, YIELDS
+        self._on_space: list[Callable[[], None]] = []  # to be called when the target has some
         self._timer: Timer | None = None
         self._bulk = False  # the last run moved much
         self._in_turn = False  # the next one is asked for
@@ -190,11 +191,38 @@ class Direction:
             self._pair.reset(self.target, "reset by peer")
             return
         if backlog:
-            self._look_again(self._look_at_backlog)
+            self._look_behind_backlog(self._look_at_backlog)
             return
         self.shared.anchored = 0  # write_seq is the pump's from here
         self.state = State.PUMP
         self.run_pump()
+
+    def _look_behind_backlog(self, call: Callable[[], None]) -> None:
+        """Look again when the kernel may have sent more of the backlog.
+
+        While the target has space sk_psock_backlog() is about to run, and nobody tells when it
+        has: so look. Without space it cannot, for as long as a reader likes; then wait for the
+        edge, whatever sk_psock_backlog() does meanwhile: if it fills the target before epoll
+        has looked, tcp_poll() asks for the next edge.
+        """
+        if self._yields or has_space(self.target.sock):
+            self._look_again(call)
+        else:
+            self.call_on_space(call)
+
+    def call_on_space(self, call: Callable[[], None]) -> None:
+        """Call once, when the target has space again. Asking for the same twice is allowed."""
+        if call not in self._on_space:
+            self._on_space.append(call)
+
+    def on_space(self) -> None:
+        """The target has space."""
+        self._wait = FIRST_WAIT
+        calls, self._on_space = self._on_space, []
+        for call in calls:
+            call()
+        if self.pump.held:
+            self.run_pump()
 
     def _look_again(self, call: Callable[[], None]) -> None:
         if self._yields:
@@ -216,6 +244,7 @@ class Direction:
         self.state = State.FINISHED
         self.shared = None  # the slot may be another's next
         self._cancel()
+        self._on_space.clear()
         self.pump.close()
 
     def _cancel(self) -> None:
@@ -275,7 +304,7 @@ class Direction:
             self._pair.reset(self.source, "reset by peer")
             return
         if self._sending():
-            self._look_again(self.run_pump)  # of a dropped direction, from before the drop
+            self._look_behind_backlog(self.run_pump)  # of a dropped direction, from before the drop
             return
         self.state, self.why = State.FINISHED, "end of stream"
         self._cancel()
@@ -297,9 +326,16 @@ class Direction:
         if self._fresh:
             self._start()
         elif self._sending() or self.opposite.state is State.DRAIN or not self.opposite.pause():
-            self._later(self._traffic.retry_after(), self.run_pump)
+            self._try_later()
         else:
             self._restart()
+
+    def _try_later(self) -> None:
+        """Hand over when it may be quiet: not while the opposite direction's reader is stalled."""
+        if has_space(self.source.sock):
+            self._later(self._traffic.retry_after(), self.run_pump)
+        else:
+            self.opposite.call_on_space(self.run_pump)
 
     def _restart(self) -> None:
         """At a quiet moment, PUMP to REDIRECT on a new psock."""
@@ -312,7 +348,7 @@ class Direction:
         if renewed:
             self._start()
         else:
-            self._later(self._traffic.retry_after(), self.run_pump)
+            self._try_later()
         self.opposite.resume()
 
     def pause(self) -> bool:

@@ -170,8 +170,8 @@ class Pair:
             out.on_end_of_source()
         if events & (select.EPOLLIN | ENDED) and self.outcome is None:
             out.run_pump()
-        if events & (select.EPOLLOUT | ENDED) and into.pump.held and self.outcome is None:
-            into.run_pump()
+        if events & (select.EPOLLOUT | ENDED) and self.outcome is None:
+            into.on_space()
 
     # -- the end ----------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 
@@ -10,6 +11,7 @@ from sockproxy.errors import PermissionDenied
 __all__ = [
     "close_with_reset",
     "fence",
+    "has_space",
     "kick",
     "loopback_pair",
     "set_keepalive",
@@ -60,6 +62,17 @@ def fence(sock: socket.socket) -> int:
     run of it under that lock obeys after the fence.
     """
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+
+def has_space(sock: socket.socket) -> bool:
+    """Whether a third of what may wait to be sent is free, or the connection has failed.
+
+    If not, epoll has an edge of EPOLLOUT once it is: tcp_poll() has set SOCK_NOSPACE, and looked
+    again after that, and so tcp_check_space() calls sk_write_space, which a psock hands on.
+    """
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 def take_error(sock: socket.socket, *, sending: bool) -> int:
