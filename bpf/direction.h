@@ -134,6 +134,16 @@ static __always_inline int is_offset_lost(__u32 offset)
 			   bpf_core_field_exists(((struct sk_buff *)0)->_sk_redir));
 }
 
+/* What is longer than the receive buffer __strp_recv() takes for a message that is too long, and
+ * stops with EMSGSIZE, which looks like a failure of the socket. TCP takes it: one skb always. */
+static __always_inline int is_too_long(struct __sk_buff *skb, __u32 len)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct tcp_sock *tp = sk ? (struct tcp_sock *)bpf_skc_to_tcp_sock(sk) : 0;
+
+	return tp && len > (__u32)BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_rcvbuf);
+}
+
 /* Parser: how many bytes of this skb are taken, all of them or none. */
 static __always_inline int take_or_hold(struct __sk_buff *skb)
 {
@@ -146,6 +156,8 @@ static __always_inline int take_or_hold(struct __sk_buff *skb)
 		return -EAGAIN;
 	if (is_offset_lost(offset))
 		return hold(dir, slot, HELD_PART_READ);
+	if (is_too_long(skb, skb->len - offset))
+		return hold(dir, slot, HELD_TOO_LONG);
 	switch (dir->action) {
 	case ACTION_HOLD:
 		return hold(dir, slot, HELD_ON_REQUEST);

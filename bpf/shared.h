@@ -26,6 +26,7 @@ enum hold_reason {
 	HELD_ON_REQUEST = 2,
 	HELD_TARGET_GONE = 3,
 	HELD_PART_READ = 4,
+	HELD_TOO_LONG = 5,
 };
 
 /* One direction of a pair, at the slot of the socket that the bytes come from.

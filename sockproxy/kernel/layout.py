@@ -26,6 +26,7 @@ class Held(IntEnum):
     ON_REQUEST = 2
     TARGET_GONE = 3
     PART_READ = 4
+    TOO_LONG = 5
 
 
 class Plain(IntEnum):

@@ -50,8 +50,7 @@ def states(splice):
 
 @contextlib.contextmanager
 def narrow(splicer, size):
-    """As spliced(), with `size` bytes to send from and to receive in, but for the splice's own
-    receive buffers: what is longer than that the strparser takes for an error (EMSGSIZE)."""
+    """As spliced(), with `size` bytes to send from, and for the two ends to receive in."""
     client, a = tcp_pair()
     server, b = tcp_pair()
     for sock in (a, b, client, server):
@@ -106,7 +105,7 @@ def test_no_edge_is_missed(eager):
     that would wake anybody."""
     rng = random.Random(13)
     with sockproxy.Splicer(eager=eager, budget=LEAST) as splicer:
-        for turn in range(scaled(120, 30)):
+        for turn in range(scaled(60, 20)):
             size = rng.choice([2048, 4608, 16384, 65536])
             with narrow(splicer, size) as (client, server, splice):
                 converse(client, server, turn, 8)
@@ -165,6 +164,30 @@ def test_a_stalled_reader_that_is_dropped():
                 server.close()
                 stats = splice.wait(patience(20)).forward
                 assert arrived + stats.dropped == stream.sent
+
+
+@pytest.mark.parametrize(("size", "turns"), [(8192, 3), (40_000, 30)])
+def test_a_burst_longer_than_the_receive_buffer(size, turns):
+    """The strparser takes it for a message that is too long, and would fail: EMSGSIZE."""
+    with sockproxy.Splicer(eager=True) as splicer:
+        client, a = tcp_pair()
+        server, b = tcp_pair()
+        for sock in (a, b):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        with client, server:
+            splice = splicer.splice(a, b)
+            checker = Checker(size)
+            for turn in range(turns):
+                converse(client, server, turn, 1)
+                message = Pattern(size).at(checker.offset, 65_000)
+                client.sendall(message)
+                checker.feed(receive(server, len(message)))
+            stats = splice.stats()
+            client.close()
+            assert server.recv(1) == b""
+            server.close()
+            assert splice.wait(patience(20)).outcome == "finished"
+        assert stats.forward.redirected > 0
 
 
 def test_a_stalled_reader_that_goes():
