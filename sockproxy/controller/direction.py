@@ -217,10 +217,11 @@ class Direction:
 
     def on_space(self) -> None:
         """The target has space."""
-        self._wait = FIRST_WAIT
-        calls, self._on_space = self._on_space, []
-        for call in calls:
-            call()
+        if self._on_space:
+            self._wait = FIRST_WAIT
+            calls, self._on_space = self._on_space, []
+            for call in calls:
+                call()
         if self.pump.held:
             self.run_pump()
 
