@@ -20,12 +20,11 @@ static __always_inline void name_port(struct local_port *port, struct sock *sk)
 }
 
 /* listen(2), by the program that will accept. */
-static __always_inline void note_listener(struct bpf_sock_ops *ops)
+static __noinline void note_listener(struct bpf_sock_ops *ops)
 {
 	struct acceptor entry = {};
 	struct bpf_sock *sk = ops->sk;
 	struct program_record *known;
-	struct runner name = {};
 	struct local_port port;
 	struct tcp_sock *tp;
 
@@ -34,8 +33,7 @@ static __always_inline void note_listener(struct bpf_sock_ops *ops)
 		return;
 	entry.listener = (unsigned long)tp;
 	name_port(&port, (struct sock *)tp);
-	name_runner(&name);
-	known = recall(&name);
+	known = recall_current();
 	if (is_left_alone())
 		entry.plain = PLAIN_PROGRAM;
 	else if (known && known->blocks & ROLE_ACCEPTER)
@@ -87,7 +85,7 @@ static __always_inline int may_block(const struct acceptor *entry, const struct 
 
 /* Why a socket that is accepted there stays plain. What only may be so is watched, lest all that
  * follow are kept from it. */
-static __always_inline __u32 accepts_plain(struct sock *sk)
+static __noinline __u32 accepts_plain(struct sock *sk)
 {
 	struct acceptor fresh = {}, *entry;
 	struct local_port port;

@@ -127,15 +127,13 @@ static __always_inline int is_left_out(const struct two_ends *both, const struct
 
 /* Why a connection of this program stays plain. One that was seen to set its sockets to blocking
  * mode once they are connected, as hiredis does, will do so again. */
-static __always_inline __u32 opens_plain(void)
+static __noinline __u32 opens_plain(void)
 {
 	struct program_record *known;
-	struct runner name = {};
 
 	if (is_left_alone())
 		return PLAIN_PROGRAM;
-	name_runner(&name);
-	known = recall(&name);
+	known = recall_current();
 	if (known && known->blocks & ROLE_OPENER && !are_blocking_admitted())
 		return PLAIN_BLOCKS;
 	return is_unproven(known ? known->proofs : 0, known && known->traits & TRAIT_ASKS)

@@ -85,7 +85,8 @@ def read_options(
     rules = [parse_rule(each, deny=True) for each in deny]
     rules += [parse_rule(each, deny=False) for each in allow]
     return BypassOptions(rules, observe, budget, max_connections, programs, force, edge_triggered,
-                         same_cgroup, blocking_readers=blocking_readers, any_reader=any_reader)  # fmt: skip
+                         same_cgroup, blocking_readers=blocking_readers,
+                         any_reader=any_reader)  # fmt: skip
 
 
 @click.command(epilog=EPILOG)
