@@ -14,6 +14,7 @@
 #include "listing.h"
 #include "message.h"
 #include "options.h"
+#include "proof.h"
 #include "syscall.h"
 #include "watch.h"
 
@@ -69,6 +70,29 @@ SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(bypass_read, struct sock *sk)
 {
 	see_reader(sk);
+	return 0;
+}
+
+/* These three are there only where FIONREAD is wrong: the tracepoint since Linux 6.3,
+ * tcp_bpf_ioctl() not before 6.6. */
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(bypass_result, struct sock *sk, int result, int flags)
+{
+	see_result(sk, result, flags);
+	return 0;
+}
+
+SEC("fentry/tcp_ioctl")
+int BPF_PROG(bypass_asked, struct sock *sk, int command)
+{
+	see_asking(sk, command);
+	return 0;
+}
+
+SEC("fentry/tcp_bpf_ioctl")
+int BPF_PROG(bypass_asked_in, struct sock *sk, int command)
+{
+	see_asking(sk, command);
 	return 0;
 }
 

@@ -79,27 +79,27 @@ struct {
 	__type(value, __u64);
 } namespaces SEC(".maps");
 
-/* Names of programs whose sockets stay plain. */
+/* Programs whose sockets stay plain. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 64);
-	__type(key, struct process_name);
-	__type(value, __u8);
+	__type(key, struct program_name);
+	__type(value, struct asked_for);
 } left_alone SEC(".maps");
 
-/* Where they accept connections. */
+/* Who accepts connections where. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct local_port);
-	__type(value, __u8);
-} plain_ports SEC(".maps");
+	__type(value, struct acceptor);
+} acceptors SEC(".maps");
 
 /* How programs were seen to read. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
-	__type(key, struct program);
+	__type(key, struct runner);
 	__type(value, struct program_record);
 } programs SEC(".maps");
 

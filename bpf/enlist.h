@@ -5,6 +5,8 @@
 #ifndef SOCKPROXY_ENLIST_H
 #define SOCKPROXY_ENLIST_H
 
+#include "acceptor.h"
+#include "blocking.h"
 #include "bypass_maps.h"
 #include "ends.h"
 #include "message.h"
@@ -23,13 +25,16 @@ static __always_inline __u32 objection(struct bpf_sock_ops *ops, const struct tw
 {
 	struct sock *sk = (struct sock *)tp;
 	unsigned long flags = sk->__sk_common.skc_flags;
+	__u32 plain;
 
 	if (is_multipath(ops))
 		return PLAIN_MULTIPATH;
 	if (is_denied(both))
 		return PLAIN_POLICY;
-	if (role == ROLE_ACCEPTER && accepts_plain(sk))
-		return PLAIN_PROGRAM;
+	if (role == ROLE_OPENER && trait_of_mode(sk))
+		return PLAIN_BLOCKS;
+	if (role == ROLE_ACCEPTER && (plain = accepts_plain(sk)))
+		return plain;
 	/* Owners inside of the kernel take sk_user_data for themselves, some of them later. */
 	if (sk->sk_user_data || tp->inet_conn.icsk_ulp_ops ||
 	    BPF_CORE_READ_BITFIELD(sk, sk_kern_sock))
@@ -102,6 +107,12 @@ static __always_inline void count(struct bypass_totals *sum, __u32 plain)
 	case PLAIN_ZEROCOPY:
 		__sync_fetch_and_add(&sum->zerocopy, 1);
 		break;
+	case PLAIN_UNPROVEN:
+		__sync_fetch_and_add(&sum->unproven, 1);
+		break;
+	case PLAIN_BLOCKS:
+		__sync_fetch_and_add(&sum->blocking, 1);
+		break;
 	}
 }
 
@@ -114,30 +125,34 @@ static __always_inline int is_left_out(const struct two_ends *both, const struct
 	return role == ROLE_OPENER || !has_opener(numbers);
 }
 
+/* Why a connection of this program stays plain. One that was seen to set its sockets to blocking
+ * mode once they are connected, as hiredis does, will do so again. */
+static __noinline __u32 opens_plain(void)
+{
+	struct program_record *known;
+
+	if (is_left_alone())
+		return PLAIN_PROGRAM;
+	known = recall_current();
+	if (known && known->blocks & ROLE_OPENER && !are_blocking_admitted())
+		return PLAIN_BLOCKS;
+	return is_unproven(known ? known->proofs : 0, known && known->traits & TRAIT_ASKS)
+		       ? PLAIN_UNPROVEN
+		       : PLAIN_NOT;
+}
+
 /* connect(2), by the program that will have the connection. */
 static __always_inline void note_opener(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
 	struct enrolled *end;
+	__u32 plain;
 
-	if (!sk || !is_left_alone())
+	if (!sk || !(plain = opens_plain()))
 		return;
 	end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (end)
-		end->plain = PLAIN_PROGRAM;
-}
-
-/* listen(2). */
-static __always_inline void note_listener(struct bpf_sock_ops *ops)
-{
-	struct bpf_sock *sk = ops->sk;
-	struct tcp_sock *tp;
-
-	if (!sk)
-		return;
-	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
-	if (tp)
-		note_acceptor((struct sock *)tp);
+		end->plain = plain;
 }
 
 /* A connection was established. */
@@ -172,8 +187,8 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	end->run_begin = end->run_end = ops->rcv_nxt;
 	/* Whoever lists it at this moment takes one with a cookie for whole. */
 	__sync_lock_test_and_set(&end->cookie, bpf_get_socket_cookie(ops));
-	if (end->plain != PLAIN_PROGRAM)
-		end->plain = objection(ops, &both, tp, role);
+	if (end->plain != PLAIN_PROGRAM && end->plain != PLAIN_BLOCKS)
+		end->plain = objection(ops, &both, tp, role) ?: end->plain;
 	if (end->plain == PLAIN_NOT) {
 		if (role == ROLE_OPENER)
 			come_as_opener(ops, end, &both, (struct sock *)tp, now->mode);
@@ -182,7 +197,9 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	}
 	count(sum, end->plain);
 	count_in_namespace(end, (struct sock *)tp);
-	if (end->in_map)
+	if (end->plain == PLAIN_BLOCKS)
+		end->traits |= trait_of_mode((struct sock *)tp); /* as the opener's is known */
+	if (end->in_map || (end->plain == PLAIN_BLOCKS && role == ROLE_ACCEPTER))
 		flags |= BPF_SOCK_OPS_RTT_CB_FLAG;
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | flags);
 }

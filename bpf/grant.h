@@ -20,7 +20,7 @@
 /* Such a reader does not get what the bypass queue holds as TCP would give it. */
 #define UNFIT_READER                                                                               \
 	(TRAIT_SPLICES | TRAIT_WAITS_FOR_ALL | TRAIT_MAPS | TRAIT_LEFT_ALONE | TRAIT_EDGES |       \
-	 TRAIT_UNSEEN | TRAIT_PEEKS | TRAIT_THROWS)
+	 TRAIT_UNSEEN | TRAIT_PEEKS | TRAIT_THROWS | TRAIT_BLOCKS | TRAIT_ASKS)
 
 /* A reader shows itself in so many turns by TCP before anything is granted to it, and in one if
  * its program was seen to read so often. */

@@ -138,10 +138,23 @@ typedef struct {
 	atomic_long_t refcnt;
 } file_ref_t;
 
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
 struct file {
+	struct path f_path;
 	struct inode *f_inode;
-	file_ref_t f_ref;
 	unsigned int f_flags;
+	file_ref_t f_ref;
 };
 
 /* Until Linux 6.13. */
@@ -158,8 +171,21 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
 struct task_struct {
 	struct mm_struct *mm;
+	struct css_set *cgroups;
 	struct files_struct *files;
 	struct task_struct *group_leader;
 	char comm[16];
@@ -178,14 +204,6 @@ struct pt_regs {
 struct socket {
 	struct file *file;
 	struct sock *sk;
-};
-
-struct kernfs_node {
-	__u64 id;
-};
-
-struct cgroup {
-	struct kernfs_node *kn;
 };
 
 struct sock_cgroup_data {

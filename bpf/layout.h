@@ -21,14 +21,17 @@ _Static_assert(sizeof(struct peer) == 16, "struct peer");
 _Static_assert(sizeof(struct service) == 24, "struct service");
 _Static_assert(sizeof(struct service_record) == 16, "struct service_record");
 _Static_assert(sizeof(struct program) == 16, "struct program");
-_Static_assert(sizeof(struct program_record) == 16, "struct program_record");
 _Static_assert(sizeof(struct wakers) == 24, "struct wakers");
-_Static_assert(sizeof(struct process_name) == 16, "struct process_name");
+_Static_assert(sizeof(struct runner) == 40, "struct runner");
+_Static_assert(sizeof(struct program_record) == 32, "struct program_record");
+_Static_assert(sizeof(struct program_name) == 72, "struct program_name");
+_Static_assert(sizeof(struct asked_for) == 256, "struct asked_for");
 _Static_assert(sizeof(struct local_port) == 8, "struct local_port");
+_Static_assert(sizeof(struct acceptor) == 24, "struct acceptor");
 _Static_assert(sizeof(struct rule) == 48, "struct rule");
 _Static_assert(sizeof(struct settings) == 1560, "struct settings");
-_Static_assert(sizeof(struct knobs) == 32, "struct knobs");
-_Static_assert(sizeof(struct bypass_totals) == 144, "struct bypass_totals");
+_Static_assert(sizeof(struct knobs) == 40, "struct knobs");
+_Static_assert(sizeof(struct bypass_totals) == 160, "struct bypass_totals");
 _Static_assert(sizeof(struct connection) == 168, "struct connection");
 
 #endif

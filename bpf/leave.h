@@ -10,6 +10,8 @@
 #ifndef SOCKPROXY_LEAVE_H
 #define SOCKPROXY_LEAVE_H
 
+#include "acceptor.h"
+#include "blocking.h"
 #include "bypass_maps.h"
 #include "lane.h"
 #include "message.h"
@@ -57,6 +59,20 @@ static __always_inline void take_along(struct pair *pair, struct enrolled *me)
 			    me->role == ROLE_OPENER ? ROLE_ACCEPTER : ROLE_OPENER);
 }
 
+/* It stays plain because of what it may do, as others at its port. When it has answered it is known
+ * whether it waits in reads, and so whether those that come next have to stay plain. */
+static __always_inline void look_at_accepted(struct bpf_sock_ops *ops, struct enrolled *me,
+					     struct tcp_sock *tp)
+{
+	struct sock *sk = (struct sock *)tp;
+
+	if (!BPF_CORE_READ(sk, sk_socket, file) || tp->copied_seq == me->run_begin)
+		return;
+	me->traits |= trait_of_mode(sk);
+	note_accepted(sk, me->traits & TRAIT_BLOCKS ? PLAIN_BLOCKS : PLAIN_NOT);
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
+}
+
 static __always_inline void reconsider(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
@@ -71,7 +87,11 @@ static __always_inline void reconsider(struct bpf_sock_ops *ops)
 	me = bpf_sk_storage_get(&ends, sk, 0, 0);
 	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
 	now = current_knobs();
-	if (!me || !tp || !now || !me->in_map)
+	if (!me || !tp || !now)
+		return;
+	if (me->plain == PLAIN_BLOCKS)
+		look_at_accepted(ops, me, tp);
+	if (!me->in_map)
 		return;
 	learn_peer(me);
 	/* A round trip of data: whoever accepted has been established before. */

@@ -6,6 +6,7 @@
 #define SOCKPROXY_MESSAGE_H
 
 #include "bypass_maps.h"
+#include "found_blocking.h"
 #include "grant.h"
 #include "lane.h"
 #include "policy.h"
@@ -84,6 +85,7 @@ static __always_inline int bypass_or_pass(struct sk_msg_md *msg, int urgent)
 	pair = find_pair(me->pair);
 	if (pair)
 		is_through(lane_from(pair, me->role));
+	look_at_mode(me, (struct sock *)tp);
 	if (!pair || now->mode != MODE_BYPASS)
 		return pass(me, pair, tp, msg->size);
 	if (me->rules != now->version)

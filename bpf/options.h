@@ -6,7 +6,8 @@
 #define SOCKPROXY_OPTIONS_H
 
 #include "bypass_maps.h"
-#include "watch.h"
+#include "grant.h"
+#include "lane.h"
 
 #define EOPNOTSUPP 95
 #define SOL_SOCKET 1

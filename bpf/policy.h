@@ -41,7 +41,7 @@ static __always_inline int matches(const struct rule *rule, const struct two_end
 }
 
 /* Denied by a rule, or allowed by none where some allow. */
-static __always_inline int is_denied(const struct two_ends *ends)
+static __noinline int is_denied(const struct two_ends *ends)
 {
 	__u32 local_mapped = is_mapped(ends->local), remote_mapped = is_mapped(ends->remote);
 	struct knobs *now = current_knobs();

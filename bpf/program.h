@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: which program the current thread runs, and those that are to be
- * left alone: by the name of their process, as `ps -o comm` shows it.
+ * For BPF programs only: which program the current thread runs, what was seen of it before, and
+ * whether it is to be left alone: by the name of its process, as `ps -o comm` shows it, by that of
+ * its executable, which may be longer, or by its executable itself.
  */
 #ifndef SOCKPROXY_PROGRAM_H
 #define SOCKPROXY_PROGRAM_H
@@ -10,50 +11,90 @@
 
 #include <bpf/bpf_core_read.h>
 
-static __always_inline void name_program(struct program *name)
+#define SECOND 1000000000ULL /* ns */
+
+/* Python is not one program: what one of its scripts does says nothing of the others. */
+static __always_inline void name_runner(struct runner *name)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct inode *inode = BPF_CORE_READ(task, mm, exe_file, f_inode);
 
-	name->inode = BPF_CORE_READ(inode, i_ino);
-	name->device = BPF_CORE_READ(inode, i_sb, s_dev);
+	name->file.inode = BPF_CORE_READ(inode, i_ino);
+	name->file.device = BPF_CORE_READ(inode, i_sb, s_dev);
+	name->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	/* Threads may have names of their own. */
+	BPF_CORE_READ_STR_INTO(&name->comm, task, group_leader, comm);
 }
 
-static __always_inline int is_left_alone(void)
+static __always_inline int is_old(const struct program_record *known)
+{
+	struct knobs *now = current_knobs();
+
+	return now && bpf_ktime_get_ns() - known->last > now->evidence * SECOND;
+}
+
+/* What was seen of a program of late; how much it can read at once does not grow old. */
+static __always_inline struct program_record *recall(const struct runner *name)
+{
+	struct program_record *known = bpf_map_lookup_elem(&programs, name);
+
+	if (known && (known->traits | known->blocks) && is_old(known))
+		known->traits = known->blocks = 0;
+	return known;
+}
+
+/* Of the program that runs. Not inlined, as others that hold long keys: all that is shares 512
+ * bytes of stack. */
+static __noinline struct program_record *recall_current(void)
+{
+	struct runner name = {};
+
+	name_runner(&name);
+	return recall(&name);
+}
+
+static __always_inline void remember(const struct runner *name, struct program_record *known,
+				     const struct program_record *seen)
+{
+	if (!known) {
+		bpf_map_update_elem(&programs, name, seen, BPF_NOEXIST);
+		return;
+	}
+	__sync_fetch_and_or(&known->traits, seen->traits);
+	__sync_fetch_and_or(&known->blocks, seen->blocks);
+	__sync_fetch_and_add(&known->turns, seen->turns);
+	__sync_fetch_and_add(&known->proofs, seen->proofs);
+	if (seen->last)
+		known->last = seen->last;
+	if (known->proven < seen->proven)
+		known->proven = seen->proven;
+}
+
+/* Nothing of its program's stands in the way of FIONREAD's wrong answers: see proof.h. */
+static __always_inline int is_unproven(__u32 proofs, int asks)
+{
+	struct knobs *now = current_knobs();
+
+	return now && now->mode == MODE_BYPASS && now->proof && (asks || proofs < PROOFS);
+}
+
+static __noinline int is_left_alone(void)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct process_name name = {};
+	struct file *file = BPF_CORE_READ(task, mm, exe_file);
+	struct program_name name = {};
 
-	/* Threads may have names of their own. */
-	BPF_CORE_READ_STR_INTO(&name.comm, task, group_leader, comm);
+	BPF_CORE_READ_STR_INTO(&name.name, task, group_leader, comm);
+	if (bpf_map_lookup_elem(&left_alone, &name))
+		return 1;
+	__builtin_memset(&name, 0, sizeof(name));
+	if (bpf_probe_read_kernel_str(&name.name, sizeof(name.name),
+				      BPF_CORE_READ(file, f_path.dentry, d_name.name)) < 0)
+		return 0;
+	if (bpf_map_lookup_elem(&left_alone, &name))
+		return 1;
+	name.inode = BPF_CORE_READ(file, f_inode, i_ino);
 	return bpf_map_lookup_elem(&left_alone, &name) != NULL;
-}
-
-static __always_inline void name_port(struct local_port *port, struct sock *sk)
-{
-	port->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	port->port = BPF_CORE_READ(sk, __sk_common.skc_num);
-}
-
-/* The current program accepts at this socket's port. */
-static __always_inline void note_acceptor(struct sock *sk)
-{
-	struct local_port port;
-	__u8 yes = 1;
-
-	name_port(&port, sk);
-	if (is_left_alone())
-		bpf_map_update_elem(&plain_ports, &port, &yes, BPF_ANY);
-	else
-		bpf_map_delete_elem(&plain_ports, &port);
-}
-
-static __always_inline int accepts_plain(struct sock *sk)
-{
-	struct local_port port;
-
-	name_port(&port, sk);
-	return bpf_map_lookup_elem(&plain_ports, &port) != NULL;
 }
 
 #endif

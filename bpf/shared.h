@@ -98,6 +98,8 @@ enum plain_reason {
 	PLAIN_OBSERVED = 10, /* its bypass only watches */
 	PLAIN_UNFIT = 11,    /* it is read or written in a way that needs TCP */
 	PLAIN_PROGRAM = 12,  /* its program is to be left alone */
+	PLAIN_BLOCKS = 13,   /* it is read in blocking mode, or its like were */
+	PLAIN_UNPROVEN = 14, /* its program was not seen to do without FIONREAD: see proof.h */
 };
 
 /* How a socket is read and written, as far as was seen. */
@@ -114,6 +116,8 @@ enum end_trait {
 	TRAIT_THROWS = 1024,	  /* bytes away, with MSG_TRUNC */
 	TRAIT_UNSEEN_PEER = 4096, /* sends to one that was not seen waiting */
 	TRAIT_DRAINS = 2048,	  /* reads until there is no more, and waits only then */
+	TRAIT_BLOCKS = 8192,	  /* in blocking mode */
+	TRAIT_ASKS = 16384,	  /* asks FIONREAD, which this kernel answers wrongly */
 };
 
 enum end_role {
@@ -217,6 +221,13 @@ struct program {
 	uint64_t device;
 };
 
+/* Who runs it, as what: an interpreter is many programs. */
+struct runner {
+	struct program file;
+	uint64_t cgroup;
+	char comm[16]; /* of the process */
+};
+
 /* By what an executable is known to read until there is no more. */
 enum drains {
 	DRAINS_NOT = 0,
@@ -232,9 +243,15 @@ struct wakers {
 	uint64_t sleep; /* in recv */
 };
 
-/* What a process is called, as `ps -o comm` shows it; ends with a zero. */
-struct process_name {
-	char comm[16];
+/* Who is left alone: what is called so, of any inode; or the executable with this one. */
+struct program_name {
+	char name[64];	/* of the process, or of the file; ends with a zero */
+	uint64_t inode; /* 0: any */
+};
+
+/* How that was asked for. */
+struct asked_for {
+	char path[256];
 };
 
 struct local_port {
@@ -242,12 +259,24 @@ struct local_port {
 	uint32_t port;
 };
 
+/* What is known of who accepts at a port. */
+struct acceptor {
+	uint64_t listener; /* the kernel's address of the socket; 0: it is older than this bypass */
+	uint32_t plain;	   /* enum plain_reason: why what it accepts stays plain */
+	uint32_t waits_not; /* what it accepted was seen in non-blocking mode */
+	uint32_t proofs;    /* that FIONREAD is not asked */
+	uint32_t asks;	    /* it is */
+};
+
 /* How it reads, as far as was seen. */
 struct program_record {
 	uint32_t traits; /* enum end_trait */
 	uint32_t proven; /* bytes that were there at once, and were all read by recvmsg */
 	uint32_t turns;	 /* how often that was so */
+	uint32_t blocks; /* enum end_role: as which it had sockets in blocking mode */
+	uint32_t proofs; /* that it does not ask FIONREAD */
 	uint32_t reserved;
+	uint64_t last; /* when it was last seen so that traits or blocks say so; ns */
 };
 
 /* Matches a socket of which either end has the address and either the port. */
@@ -274,6 +303,16 @@ enum bypass_mode {
 	MODE_DRAIN = 2, /* nothing is enrolled, nothing bypassed */
 };
 
+/* What shows that a program does without FIONREAD: see proof.h. */
+enum proof {
+	PROOF_NONE = 0, /* none is needed */
+	PROOF_EAGAIN = 1,
+	PROOF_SHORT = 2, /* or short reads of who is level-triggered */
+};
+
+/* So many of these are enough. */
+enum { PROOFS = 8 };
+
 /* What every message looks at. */
 struct knobs {
 	uint32_t which;	  /* of the two settings is in force */
@@ -282,7 +321,9 @@ struct knobs {
 	uint32_t budget;  /* what may be charged for one bypass queue */
 	uint64_t credit;  /* bytes that all lanes together may be granted; 0: see grant.h */
 	uint32_t same_cgroup;
-	uint32_t reserved;
+	uint32_t blocking_readers; /* they are enrolled as well */
+	uint32_t proof;		   /* enum proof */
+	uint32_t evidence;	   /* seconds that a program is held to what it was seen to do */
 };
 
 /* All sockets of a bypass since it was attached. */
@@ -295,6 +336,8 @@ struct bypass_totals {
 	uint64_t full;
 	uint64_t owned;
 	uint64_t zerocopy;
+	uint64_t unproven; /* whose program was not seen to do without FIONREAD */
+	uint64_t blocking; /* sockets that are read in blocking mode, or whose like are */
 	uint64_t no_gain;
 	uint64_t programs;	  /* of programs that are to be left alone */
 	uint64_t streams;	  /* sockets that were taken out because they stream */

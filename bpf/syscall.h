@@ -19,16 +19,16 @@
 
 /* <asm/unistd.h> of x86-64 and of arm64; the objects are the same for both. */
 struct call_numbers {
-	long splice, getsockopt, recvfrom, recvmsg, recvmmsg, sendto, sendmsg, sendmmsg;
+	long splice, getsockopt, recvfrom, recvmsg, recvmmsg, sendto, sendmsg, sendmmsg, read;
 };
 
 #define X86_CALLS                                                                                  \
 	{                                                                                          \
-		275, 55, 45, 47, 299, 44, 46, 307                                                  \
+		275, 55, 45, 47, 299, 44, 46, 307, 0                                               \
 	}
 #define ARM64_CALLS                                                                                \
 	{                                                                                          \
-		76, 209, 207, 212, 243, 206, 211, 269                                              \
+		76, 209, 207, 212, 243, 206, 211, 269, 63                                          \
 	}
 
 /* A system call as far as it matters here: its number, and two of its arguments. */
@@ -64,6 +64,15 @@ static __always_inline __u32 trait_of_flags(long flags)
 		return TRAIT_PEEKS;
 	return TRAIT_READS | (flags & MSG_WAITALL ? TRAIT_WAITS_FOR_ALL : 0) |
 	       (flags & MSG_TRUNC ? TRAIT_THROWS : 0);
+}
+
+/* How many bytes this system call has room for; 0 where only a vector in user memory tells. */
+static __always_inline long room_of_call(void)
+{
+	struct call call = {};
+
+	read_call(&call);
+	return call.number == call.is.recvfrom || call.number == call.is.read ? call.third : 0;
 }
 
 /* enum end_trait of whoever reads in this system call. */

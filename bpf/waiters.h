@@ -14,6 +14,7 @@
 #ifndef SOCKPROXY_WAITERS_H
 #define SOCKPROXY_WAITERS_H
 
+#include "blocking.h"
 #include "bypass_maps.h"
 #include "wait_queue.h"
 
@@ -21,7 +22,6 @@
 
 #define MOST_WAITERS 8
 #define EPOLLET (1U << 31)
-#define O_NONBLOCK 04000
 
 enum waiting {
 	WAITING_NOT = 0,
@@ -103,14 +103,6 @@ static __always_inline void read_waiters(struct waiters *found, struct sock *sk)
 	}
 	if (entry != head)
 		found->kind = WAITING_UNKNOWN;
-}
-
-/* Its reads wait for what is to come, so that nobody needs to be told. */
-static __always_inline int is_blocking(struct sock *sk)
-{
-	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
-
-	return file && !(BPF_CORE_READ(file, f_flags) & O_NONBLOCK);
 }
 
 /*

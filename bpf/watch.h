@@ -11,6 +11,7 @@
 
 #include "bypass_maps.h"
 #include "executable.h"
+#include "found_blocking.h"
 #include "grant.h"
 #include "lane.h"
 #include "message.h"
@@ -26,22 +27,6 @@ static __always_inline struct enrolled *enrolled_in_map(struct sock *sk)
 		return NULL;
 	me = bpf_sk_storage_get(&ends, sk, 0, 0);
 	return me && me->in_map ? me : NULL;
-}
-
-static __always_inline void remember_program(const struct program *name,
-					     struct program_record *known, __u32 traits,
-					     __u32 proven, __u32 turns)
-{
-	struct program_record fresh = {.traits = traits, .proven = proven, .turns = turns};
-
-	if (!known) {
-		bpf_map_update_elem(&programs, name, &fresh, BPF_NOEXIST);
-		return;
-	}
-	__sync_fetch_and_or(&known->traits, traits);
-	__sync_fetch_and_add(&known->turns, turns);
-	if (known->proven < proven)
-		known->proven = proven;
 }
 
 /* Bytes that were there at once when the reader began on them, when it has read them all. */
@@ -62,19 +47,25 @@ static __always_inline __u32 prove(struct enrolled *me, struct tcp_sock *tp)
 static __always_inline void meet_reader(struct enrolled *me, struct sock *sk, __u32 trait,
 					__u32 proven)
 {
-	struct program_record *known;
-	struct program name = {};
+	struct program_record seen = {}, *known;
+	struct runner name = {};
 
-	name_program(&name);
-	known = bpf_map_lookup_elem(&programs, &name);
-	remember_program(&name, known, trait, proven, (me->turns + 1) / 2);
+	name_runner(&name);
+	known = recall(&name);
+	seen.traits = trait & ~TRAIT_BLOCKS; /* that is a socket's, not its program's */
+	seen.proven = proven;
+	seen.turns = (me->turns + 1) / 2;
+	seen.last = seen.traits & UNFIT_READER ? bpf_ktime_get_ns() : 0;
+	remember(&name, known, &seen);
+	if (trait & TRAIT_BLOCKS)
+		remember_blocking(sk, me->role);
 	if (known) {
 		trait |= known->traits;
 		proven = known->proven;
 		if (known->turns >= LONG_RECORD && me->turns && me->turns < TURNS)
 			me->turns = TURNS;
 	}
-	if (is_drainer(&name))
+	if (is_drainer(&name.file))
 		trait |= TRAIT_DRAINS;
 	else
 		__sync_fetch_and_and(&me->traits, ~TRAIT_DRAINS);
@@ -82,7 +73,7 @@ static __always_inline void meet_reader(struct enrolled *me, struct sock *sk, __
 		/* It listened before this bypass was attached, or was given the socket. */
 		trait |= TRAIT_LEFT_ALONE;
 		if (me->role == ROLE_ACCEPTER)
-			note_acceptor(sk);
+			note_accepted(sk, PLAIN_PROGRAM);
 	}
 	me->reader = bpf_get_current_pid_tgid();
 	if (me->proven < proven)
@@ -105,7 +96,7 @@ static __always_inline void see_reader(struct sock *sk)
 	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return;
-	trait = trait_of_call();
+	trait = trait_of_call() | trait_of_mode(sk);
 	/* Many look at the first message, to tell protocols apart, before they read. */
 	if (trait & TRAIT_PEEKS && !me->turns)
 		return;

@@ -106,7 +106,13 @@ class Under:
         with Undo() as undo:
             if self.system.bypassed:
                 undo.callback(end_bypass)
-                done = attach(_bypass_name(), group.path, BypassOptions())
+                done = attach(
+                    _bypass_name(), group.path,
+                    BypassOptions(
+                        blocking_readers=self.system.all_readers,
+                        any_reader=self.system.all_readers,
+                    ),
+                )  # fmt: skip
                 if done.changed:
                     raise SockproxyError("a bypass of an earlier turn is there still")
                 if done.why_not:

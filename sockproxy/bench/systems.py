@@ -3,6 +3,7 @@
 plain            TCP, direct
 unix             AF_UNIX, direct, as the limit
 bypass           TCP, direct, with a bypass attached
+bypass-all       the same with --blocking-readers and --any-reader: of any tool, however it reads
 NAME             the proxy of that name, of peers.py
 NAME+bypass      the same, with a bypass attached to it, the client and the server
 """
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 from sockproxy.bench.peers import Peer
 from sockproxy.errors import UsageError
 
-__all__ = ["BYPASS", "DIRECT", "PLAIN", "UNIX", "System", "resolve"]
+__all__ = ["BYPASS", "BYPASS_ALL", "DIRECT", "PLAIN", "UNIX", "System", "resolve"]
 
 PLAIN, UNIX, BYPASS = "plain", "unix", "bypass"
+BYPASS_ALL = "bypass-all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class System:
     about: str
     peer: Peer | None = None
     bypassed: bool = False
+    all_readers: bool = False
 
     @property
     def unix(self) -> bool:
@@ -40,6 +43,13 @@ DIRECT = {
     PLAIN: System(PLAIN, "plain TCP", "no proxy"),
     UNIX: System(UNIX, "AF_UNIX", "no proxy, and no TCP: the limit"),
     BYPASS: System(BYPASS, "sockproxy bypass", "no proxy; sockproxy attach", bypassed=True),
+    BYPASS_ALL: System(
+        BYPASS_ALL,
+        "sockproxy bypass, all readers",
+        "no proxy; sockproxy attach --blocking-readers --any-reader",
+        bypassed=True,
+        all_readers=True,
+    ),
 }
 
 

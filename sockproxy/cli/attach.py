@@ -11,7 +11,7 @@ from sockproxy.cli.output import show_json, tell
 from sockproxy.cli.types import DURATION, SIZE
 from sockproxy.controller import bypass
 from sockproxy.controller.bypass import BypassOptions
-from sockproxy.controller.left_alone import must_be_left_alone
+from sockproxy.controller.left_alone import must_be_left_alone, program_called, running
 from sockproxy.controller.leftovers import collect
 from sockproxy.errors import UsageError
 from sockproxy.kernel.listing import Connection
@@ -45,7 +45,14 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option("--deny", multiple=True, metavar="PORTS|CIDR", help="May be repeated."),
         click.option("--allow", multiple=True, metavar="PORTS|CIDR", help="May be repeated."),
         click.option("--except", "programs", multiple=True, metavar="PROGRAM",
-                     help="Leave this program's connections plain; may be repeated."),
+                     help="Leave this program's connections plain: a name, of its process or its"
+                     " executable, or the executable's path; may be repeated."),
+        click.option("--blocking-readers", is_flag=True,
+                     help="Bypass sockets in blocking mode too, whose recv may answer EAGAIN"
+                     " when a signal comes."),
+        click.option("--any-reader", is_flag=True,
+                     help="Where FIONREAD is wrong: do not wait until a program is known to do"
+                     " without it."),
         click.option("--edge-triggered", multiple=True, metavar="PROGRAM",
                      help="This program reads until EAGAIN before it waits again, so that it may"
                      " wait by EPOLLET; may be repeated."),
@@ -71,11 +78,15 @@ def read_options(
     force: bool,
     edge_triggered: tuple[str, ...],
     same_cgroup: bool,
+    blocking_readers: bool,
+    any_reader: bool,
 ) -> BypassOptions:
     """Raises UsageError for a rule that is none."""
     rules = [parse_rule(each, deny=True) for each in deny]
     rules += [parse_rule(each, deny=False) for each in allow]
-    return BypassOptions(rules, observe, budget, max_connections, programs, force, edge_triggered)
+    return BypassOptions(rules, observe, budget, max_connections, programs, force, edge_triggered,
+                         same_cgroup, blocking_readers=blocking_readers,
+                         any_reader=any_reader)  # fmt: skip
 
 
 @click.command(epilog=EPILOG)
@@ -110,6 +121,8 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
                   why_not=done.why_not or None)  # fmt: skip
     else:
         click.echo(f"{name}: {result}, {mode} {clean(str(where))}")
+    for each in options.programs:
+        _tell_matches(each)
     if done.why_not:
         click.echo(f"sockproxy: {done.why_not}; connections stay plain TCP", err=True)
     elif not as_json and (names := must_be_left_alone(proved=not options.force)):
@@ -119,6 +132,16 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
             err=True,
         )
     return 0
+
+
+def _tell_matches(given: str) -> None:
+    """A program that is left alone, and whether there is any."""
+    program = program_called(given)
+    count = running(program)
+    found = f"running: {count} process{'' if count == 1 else 'es'}"
+    if not count:
+        found = "nothing so called runs now; it is when it starts"
+    click.echo(f"sockproxy: left alone: {clean(program.asked)} ({found})", err=True)
 
 
 DETACH_EPILOG = """\b

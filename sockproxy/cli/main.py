@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -48,6 +50,9 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     prepare()
+    # Run as `python -m sockproxy` it would be one of Python's programs, to ps and to a bypass.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text("sockproxy")
     try:
         result = cli.main(standalone_mode=False)
         sys.stdout.flush()

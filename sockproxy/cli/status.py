@@ -23,7 +23,7 @@ BYPASS_HEADINGS = ("NAME", "AGE", "MODE", "CGROUP", "SOCKETS", "NOW", "PAIRS", "
                    "MESSAGES", "PASSED", "MESSAGES", "LEFT PLAIN", "RULES")  # fmt: skip
 USUAL = Path("/sys/fs/bpf/sockproxy")  # where no line says that a bypass lives
 LEFT_PLAIN = ("policy", "programs", "no_gain", "streams", "full", "owned", "multipath",
-              "ambiguous", "zerocopy")  # fmt: skip
+              "ambiguous", "zerocopy", "blocking", "unproven")  # fmt: skip
 
 
 @click.command(epilog="\b\nExamples:\n  sockproxy status\n  sockproxy status web --watch")

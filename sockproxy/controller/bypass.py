@@ -13,7 +13,12 @@ from pathlib import Path
 
 from sockproxy.cgroup import Cgroup, find_by_id, find_mount
 from sockproxy.controller.drainers import named, recognised
-from sockproxy.controller.left_alone import listening, must_be_left_alone
+from sockproxy.controller.left_alone import (
+    acceptors,
+    is_fionread_wrong,
+    must_be_left_alone,
+    program_called,
+)
 from sockproxy.controller.mechanisms import BYPASS, OBSERVE
 from sockproxy.controller.verdicts import find_out, silent, verdict, why_off
 from sockproxy.errors import PermissionDenied, SockproxyError, Undecided, Unsupported, UsageError
@@ -22,6 +27,7 @@ from sockproxy.kernel.attach import CONNECTIONS, create
 from sockproxy.kernel.bypass import MOST_RULES, Bypass, Settings
 from sockproxy.kernel.layout import Drains, Mode
 from sockproxy.kernel.listing import Connection
+from sockproxy.kernel.plain_programs import MOST_PROGRAMS
 from sockproxy.net.rules import Rule
 from sockproxy.text import shortened
 
@@ -47,7 +53,9 @@ class BypassOptions:
     """rules: which connections. observe: count only. budget: bytes a queue may hold.
 
     connections: pairs of sockets at once; fixed when NAME is attached.
-    programs: names of processes whose sockets stay plain.
+    programs: names, or paths of executables, whose sockets stay plain.
+    blocking_readers: enrol what is read in blocking mode, too. any_reader: and, where FIONREAD is
+    wrong, programs that are not known to do without it.
     force: bypass even where doctor found that it is not exact.
     edge_triggered: executables that read until EAGAIN, whatever they are: paths, or names on PATH.
     same_cgroup: only connections whose two ends belong to one cgroup.
@@ -63,6 +71,8 @@ class BypassOptions:
     edge_triggered: Sequence[str] = ()
     same_cgroup: bool = False
     starts: Sequence[Path] = ()
+    blocking_readers: bool = False
+    any_reader: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,11 @@ def attach(
     mode, why_not = _allowed_mode(options, tell)
     rules = tuple(options.rules)
     left_alone = must_be_left_alone(proved=not options.force)
-    programs = tuple(sorted({*options.programs, *left_alone}))
+    is_wrong = is_fionread_wrong(proved=not options.force)
+    programs = tuple(sorted({program_called(each) for each in (*options.programs, *left_alone)}))
+    if len(programs) > MOST_PROGRAMS:
+        raise UsageError(f"{len(programs)} programs to be left alone",
+                         hint=f"at most {MOST_PROGRAMS} are possible")  # fmt: skip
     drainers = recognised(Cgroup(path).all_processes(), options.starts)
     drainers |= dict.fromkeys(named(options.edge_triggered), Drains.BY_OPTION)
     pins.collect()
@@ -121,8 +135,10 @@ def attach(
 
     def wanted(since: float) -> Settings:
         return Settings(
-            since, group, rules, mode, options.budget, programs, drainers, options.same_cgroup
-        )
+            since, group, rules, mode, options.budget, programs, drainers, options.same_cgroup,
+            blocking_readers=options.blocking_readers, fionread_is_wrong=is_wrong,
+            any_reader=options.any_reader,
+        )  # fmt: skip
 
     with _opened(path) as (group, fd), pins.locked(name, tell) as place:
         if name in pins.names():
@@ -138,7 +154,7 @@ def attach(
                         f"change {name} from observing: {why}",
                         hint=f"what the kernel took is settled by 'attach': detach {name} first",
                     )
-                bypass.change(wanted(now.since))
+                bypass.change(wanted(now.since), acceptors(programs, path))
             return Attached(True, mode is Mode.OBSERVE, why_not)
         assert place is not None
         create(
@@ -147,7 +163,7 @@ def attach(
             fd,
             wanted(time.monotonic()),
             options.connections,
-            listening(programs),
+            acceptors(programs, path),
         )
     return Attached(False, mode is Mode.OBSERVE, why_not)
 

@@ -18,7 +18,7 @@ from sockproxy.kernel.listing import Connection
 __all__ = ["bypass_connections", "bypass_status"]
 
 WHY_PLAIN = {
-    Plain.PEER_UNSEEN: "the other end is not on this host, or not in the cgroup",
+    Plain.PEER_UNSEEN: "the other end is not on this host, not in the cgroup, or plain itself",
     Plain.POLICY: "denied by a rule",
     Plain.MULTIPATH: "MPTCP",
     Plain.AMBIGUOUS: "two connections had the same numbers",
@@ -29,12 +29,16 @@ WHY_PLAIN = {
     Plain.STREAM: "it streams",
     Plain.OBSERVED: "observing",
     Plain.PROGRAM: "its program is left alone",
+    Plain.BLOCKS: "it may be read in blocking mode, as others of its program or port are",
+    Plain.UNPROVEN: "its program is not yet known to do without FIONREAD, which is wrong here",
     Plain.UNFIT: "it is read or written in a way that needs TCP",
 }
 WHY_READER = {
     Trait.SPLICES: "reads with splice",
     Trait.WAITS_FOR_ALL: "reads with MSG_WAITALL or SO_RCVLOWAT",
     Trait.LEFT_ALONE: "is of a program that is left alone",
+    Trait.ASKS: "asks FIONREAD, which this kernel answers wrongly",
+    Trait.BLOCKS: "reads in blocking mode",
     Trait.MAPS: "reads with TCP_ZEROCOPY_RECEIVE",
     Trait.EDGES: "waits by EPOLLET, and is not known to read until there is no more",
     Trait.UNSEEN: "waits in a way that is not known to be level-triggered",
@@ -57,7 +61,7 @@ def bypass_status(name: str) -> dict[str, Any]:
         settings = bypass.settings()
         totals = bypass.totals()
         listed, lists_by = bypass.listed(), bypass.lists_by
-        place = str(bypass.place)
+        place, proof = str(bypass.place), bypass.proof
     live = listed.connections
     for field in ("bypassed_bytes", "bypassed_messages", "passed_bytes", "passed_messages"):
         totals[field] += sum(getattr(each, field) for each in live)
@@ -70,7 +74,10 @@ def bypass_status(name: str) -> dict[str, Any]:
         "budget": settings.budget,
         "rules": [str(rule) for rule in settings.rules],
         "same_cgroup": settings.same_cgroup,
-        "left_alone": settings.programs,
+        "left_alone": [each.asked for each in settings.programs],
+        "blocking_readers": settings.blocking_readers,
+        "any_reader": settings.any_reader,
+        "proof": proof.name.lower(),
         "read_until_empty": _count(settings.drainers.values()),
         "live": len(live),
         "lists_by": lists_by,
@@ -130,6 +137,10 @@ def judge(end: Connection, other: Connection | None, mode: Mode) -> tuple[str, s
     if mode is Mode.OBSERVE and end.peer is not None and not end.in_map:
         return "paired", "observing"
     if not end.in_map:
+        if end.plain is Plain.BLOCKS and Trait.BLOCKS in end.traits:
+            return "plain", f"this end {WHY_READER[Trait.BLOCKS]}"
+        if end.plain is Plain.UNPROVEN and Trait.ASKS in end.traits:
+            return "plain", f"this end {WHY_READER[Trait.ASKS]}"
         unfit = end.plain is Plain.UNFIT
         return "plain", _why_closed(end, other) if unfit else WHY_PLAIN.get(end.plain, "taken out")
     if mode is Mode.DRAIN:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from sockproxy.errors import SockproxyError, is_passing
 from sockproxy.kernel import pins
-from sockproxy.kernel.bypass import MAPS, Settings, note_listener, write_settings
-from sockproxy.kernel.bypass_roles import ARRIVALS, NEEDED, OBJECT, ON_CGROUP, ROLES, pin_name
-from sockproxy.kernel.layout import check_sizes
-from sockproxy.kernel.loading import Cast, audition, best, load, refusal
+from sockproxy.kernel.bypass import MAPS, Settings, write_settings
+from sockproxy.kernel.bypass_roles import (
+    ARRIVALS,
+    ASKING,
+    NEEDED,
+    OBJECT,
+    ON_CGROUP,
+    RESULTS,
+    pin_name,
+    proof_of,
+    roles_of,
+)
+from sockproxy.kernel.layout import Plain, check_sizes
+from sockproxy.kernel.loading import Cast, Role, audition, best, load, refusal
+from sockproxy.kernel.plain_programs import note_acceptors
 from sockproxy.libbpf import BpfObject, Link, Program, ffi, pin
 
 __all__ = ["CONNECTIONS", "create"]
@@ -25,27 +37,28 @@ def create(
     cgroup_fd: int,
     settings: Settings,
     connections: int = CONNECTIONS,
-    listeners: Iterable[tuple[int, int]] = (),
+    acceptors: Mapping[tuple[int, int], Plain] = MappingProxyType({}),
 ) -> None:
     """Load, attach and pin, inside `pins.locked()`; undone in reverse when a step fails.
 
     What the kernel refuses is done in another way, or left out, where settings.mode can do without.
-    listeners: (network namespace, port) where programs that are left alone accept.
+    acceptors: what listens already, as note_acceptors() takes it.
 
     Raises KernelError and its kin.
     """
     check_sizes()
-    aside, listeners = place / f"{pins.ASIDE}{name}", tuple(listeners)
+    aside = place / f"{pins.ASIDE}{name}"
     create_with = partial(
         _create,
         aside=aside,
         cgroup_fd=cgroup_fd,
         settings=settings,
         connections=connections,
-        listeners=listeners,
+        acceptors=acceptors,
     )
-    if (failure := _create_likely(create_with)) is not None:
-        found = audition(OBJECT, ROLES)
+    roles = roles_of(fionread_is_wrong=settings.fionread_is_wrong)
+    if (failure := _create_likely(create_with, roles)) is not None:
+        found = audition(OBJECT, roles)
         if not found.refused:
             raise failure
         _check_needed(found, settings)
@@ -57,12 +70,20 @@ def create(
         raise
 
 
-def _create_likely(create_with: Callable[[Cast], None]) -> SockproxyError | None:
+def _create_likely(
+    create_with: Callable[[Cast], None], roles: Iterable[Role]
+) -> SockproxyError | None:
     """With the programs that kernels of today take, or those before 6.3, which are not tried one
     by one; why not with the first, if not even with the others."""
     failure: SockproxyError | None = None
-    newest = best(ROLES)
-    older = Cast({**newest.ways, ARRIVALS.name: ARRIVALS.ways[1]}, {})
+    newest = best(roles)
+    if ASKING.name in newest.ways:
+        # Hardened kernels refuse it, and it alone: to try it is cheaper than to fail with all.
+        asking = audition(OBJECT, (ASKING,))
+        others = {name: way for name, way in newest.ways.items() if name != ASKING.name}
+        newest = Cast({**others, **asking.ways}, asking.refused)
+    old_ways = {name: way for name, way in newest.ways.items() if name != RESULTS.name}
+    older = Cast({**old_ways, ARRIVALS.name: ARRIVALS.ways[1]}, {})
     for cast in (newest, older):
         try:
             create_with(cast)
@@ -92,7 +113,7 @@ def _create(
     cgroup_fd: int,
     settings: Settings,
     connections: int,
-    listeners: Iterable[tuple[int, int]],
+    acceptors: Mapping[tuple[int, int], Plain],
 ) -> None:
     def size(bpf: BpfObject) -> None:
         for each, entries in (("peers", 2), ("sockets", 2), ("pairs", 1), ("free_pairs", 1)):
@@ -102,13 +123,12 @@ def _create(
     try:
         _number_pairs(bpf, connections)
         maps = {each: bpf.map(each) for each in MAPS}
-        write_settings(maps, settings, which=1, version=1)
-        for netns, port in listeners:
-            note_listener(maps, netns, port)
+        write_settings(maps, settings, which=1, version=1, proof=proof_of(cast.programs))
+        note_acceptors(maps["acceptors"], acceptors)
         aside.mkdir(mode=0o700)
         for each, opened in maps.items():
             pin(opened.fd, str(aside / each))
-        for role in ROLES:
+        for role in roles_of(fionread_is_wrong=settings.fionread_is_wrong):
             if role not in ON_CGROUP:
                 for program in cast.ways.get(role.name, ()):
                     link = role.attach(bpf, program) if role.attach else None

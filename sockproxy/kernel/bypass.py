@@ -13,9 +13,16 @@ from typing import Any
 from sockproxy.errors import UsageError
 from sockproxy.kernel import pins
 from sockproxy.kernel.barrier import wait_for_programs
-from sockproxy.kernel.bypass_roles import NEEDED, pin_name
-from sockproxy.kernel.layout import Drains, Mode, check_sizes
+from sockproxy.kernel.bypass_roles import ASKING, NEEDED, RESULTS, pin_name, proof_of
+from sockproxy.kernel.layout import Drains, Mode, Plain, Proof, check_sizes
 from sockproxy.kernel.listing import Connection, Listed, Listing
+from sockproxy.kernel.loading import Role
+from sockproxy.kernel.plain_programs import (
+    Program,
+    note_acceptors,
+    read_programs,
+    write_programs,
+)
 from sockproxy.kernel.programs import Executable
 from sockproxy.kernel.wakers import learn_wakers
 from sockproxy.libbpf import Map, ffi, open_pinned
@@ -26,7 +33,6 @@ __all__ = [
     "MOST_RULES",
     "Bypass",
     "Settings",
-    "note_listener",
     "write_settings",
 ]
 
@@ -38,7 +44,7 @@ MAPS = (
     "totals",
     "sockets",
     "left_alone",
-    "plain_ports",
+    "acceptors",
     "namespaces",
     "wakers",
     "drains",
@@ -50,10 +56,13 @@ class Settings:
     """since: CLOCK_MONOTONIC, seconds. cgroup: its inode number.
 
     budget: bytes that may wait in one bypass queue, with the kernel's overhead.
-    programs: names of those whose sockets stay plain.
     drainers: executables that read until there is no more, and by what that is known.
     same_cgroup: only pairs whose two ends belong to one. credit: bytes that may be granted to all
     senders together; 0: as many as tcp_mem leaves (bpf/grant.h).
+    programs: those whose sockets stay plain. blocking_readers: what is read in blocking mode
+    does not. fionread_is_wrong: for what is in a sockmap. any_reader: readers are enrolled
+    before they are known to do without it. evidence: seconds that a program is held to what it
+    was seen to do.
     """
 
     since: float
@@ -61,10 +70,14 @@ class Settings:
     rules: tuple[Rule, ...]
     mode: Mode
     budget: int
-    programs: tuple[str, ...] = ()
+    programs: tuple[Program, ...] = ()
     drainers: Mapping[Executable, Drains] = field(default_factory=dict)
     same_cgroup: bool = False
     credit: int = 0
+    blocking_readers: bool = False
+    fionread_is_wrong: bool = False
+    any_reader: bool = False
+    evidence: int = 600
 
 
 class Bypass:
@@ -120,16 +133,33 @@ class Bypass:
             rules=rules,
             mode=Mode(knobs.mode),
             budget=int(knobs.budget),
-            programs=tuple(sorted(_programs(self._maps["left_alone"]))),
+            programs=read_programs(self._maps["left_alone"]),
             drainers=_drainers(self._maps["drains"]),
             same_cgroup=bool(knobs.same_cgroup),
             credit=int(knobs.credit),
+            blocking_readers=bool(knobs.blocking_readers),
+            fionread_is_wrong=self._has(RESULTS) or self._has(ASKING),
+            any_reader=self._has(RESULTS) and knobs.proof == Proof.NONE,
+            evidence=int(knobs.evidence),
         )
 
-    def change(self, settings: Settings) -> None:
-        """Put other settings in force; connections that are denied now are passed."""
+    @property
+    def proof(self) -> Proof:
+        """What readers are known by before they are enrolled."""
+        return Proof(self._read("knobs", "struct knobs").proof)
+
+    def change(
+        self, settings: Settings, acceptors: Mapping[tuple[int, int], Plain] | None = None
+    ) -> None:
+        """Put other settings in force; connections that are denied now are passed.
+
+        acceptors: as note_acceptors() takes them; None leaves what is known.
+        """
         knobs = self._read("knobs", "struct knobs")
-        write_settings(self._maps, settings, int(knobs.which), int(knobs.version) + 1)
+        if acceptors is not None:
+            note_acceptors(self._maps["acceptors"], acceptors)
+        proof = proof_of(ASKING.programs if self._has(ASKING) else ())
+        write_settings(self._maps, settings, int(knobs.which), int(knobs.version) + 1, proof)
 
     def stop(self) -> None:
         """Enrol and bypass nothing from now on; when it returns no program does any more."""
@@ -179,10 +209,13 @@ class Bypass:
         """Every enrolled socket, of any network namespace."""
         return self._listing.all()
 
+    def _has(self, role: Role) -> bool:
+        return any(self._folder.at(pin_name(each)).exists() for each in role.programs)
+
     def why_not(self, mode: Mode) -> str:
         """What this attachment lacks of what `mode` needs, as a phrase; "" for nothing."""
         for role in NEEDED.get(mode, ()):
-            if not any(self._folder.at(pin_name(each)).exists() for each in role.programs):
+            if not self._has(role):
                 return role.without
         return ""
 
@@ -200,8 +233,13 @@ class Bypass:
         return value
 
 
-def write_settings(maps: dict[str, Map], settings: Settings, which: int, version: int) -> None:
-    """Write the settings that are not in force, `which` are, then turn to them."""
+def write_settings(
+    maps: dict[str, Map], settings: Settings, which: int, version: int, proof: Proof
+) -> None:
+    """Write the settings that are not in force, `which` are, then turn to them.
+
+    proof: what readers are known by, where they have to be.
+    """
     raw = ffi.new("struct settings *")
     raw.since, raw.cgroup = int(settings.since * 1e9), settings.cgroup
     raw.rules = len(settings.rules)
@@ -217,14 +255,15 @@ def write_settings(maps: dict[str, Map], settings: Settings, which: int, version
     if settings.mode is Mode.BYPASS:
         _write_wakers(maps["wakers"])
     _write_drainers(maps["drains"], settings.drainers)
-    for name in _programs(maps["left_alone"]) - set(settings.programs):
-        maps["left_alone"].delete(_process_name(name))
-    for name in settings.programs:
-        maps["left_alone"].update(_process_name(name), ffi.new("uint8_t *", 1))
+    write_programs(maps["left_alone"], settings.programs)
     knobs = ffi.new("struct knobs *")
     knobs.which, knobs.mode, knobs.budget = 1 - which, settings.mode, settings.budget
     knobs.version, knobs.same_cgroup = version, settings.same_cgroup
     knobs.credit = settings.credit
+    knobs.evidence = settings.evidence
+    knobs.blocking_readers = settings.blocking_readers
+    needed = settings.fionread_is_wrong and not settings.any_reader
+    knobs.proof = proof if needed else Proof.NONE
     maps["knobs"].update(ffi.new("uint32_t *", 0), knobs)
 
 
@@ -249,21 +288,6 @@ def _write_wakers(wakers: Map) -> None:
     known = learn_wakers()
     raw = ffi.new("struct wakers *", (known.epoll, known.poll, known.sleep))
     wakers.update(ffi.new("uint32_t *", 0), raw)
-
-
-def note_listener(maps: dict[str, Map], netns: int, port: int) -> None:
-    """A program that is to be left alone accepts connections there."""
-    key = ffi.new("struct local_port *", (netns, port))
-    maps["plain_ports"].update(key, ffi.new("uint8_t *", 1))
-
-
-def _process_name(name: str) -> Any:
-    return ffi.new("struct process_name *", (name.encode()[:15],))
-
-
-def _programs(left_alone: Map) -> set[str]:
-    keys = left_alone.keys("struct process_name")
-    return {ffi.string(key.comm).decode(errors="replace") for key in keys}
 
 
 def _read_rule(raw: Any) -> Rule:

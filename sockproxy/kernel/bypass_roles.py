@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from sockproxy.kernel.layout import Mode
+from collections.abc import Collection
+
+from sockproxy.kernel.layout import Mode, Proof
 from sockproxy.kernel.loading import Role
 from sockproxy.libbpf import BpfObject, Link
 
 __all__ = [
     "ARRIVALS",
+    "ASKING",
     "LOOK_UP",
     "NAMESPACE",
     "NEEDED",
     "OBJECT",
     "ON_CGROUP",
+    "PROVING",
+    "RESULTS",
     "ROLES",
     "STORAGE",
     "pin_name",
+    "proof_of",
+    "roles_of",
 ]
 
 OBJECT = "bypass.bpf.o"
@@ -68,6 +75,19 @@ OPTIONS = Role(
     (("bypass_setsockopt",),),
     "nothing keeps kTLS and SO_ZEROCOPY off sockets that cannot have them",
 )
+# These two where FIONREAD is wrong: see bpf/proof.h.
+RESULTS = Role(
+    "results",
+    (("bypass_result",),),
+    "where FIONREAD is wrong, nothing tells who does without it, and all stay plain",
+    _attach_to_kernel,
+)
+ASKING = Role(
+    "asking",
+    (("bypass_asked", "bypass_asked_in"), ("bypass_asked",)),
+    "where FIONREAD is wrong, only who is seen to read until EAGAIN is bypassed",
+    _attach_to_kernel,
+)
 LISTING = Role(
     "listing",
     # An iterator may pass one over while others come and go: that is looked up.
@@ -77,12 +97,23 @@ LISTING = Role(
     _attach_listing,
 )
 
-ROLES = (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS, LISTING)
+PROVING = (RESULTS, ASKING)
+ROLES = (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS, LISTING, *PROVING)
 NEEDED = {
     Mode.OBSERVE: (PAIRING,),  # it puts no socket into a sockmap, and no message past TCP
     Mode.BYPASS: (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS),
 }
 ON_CGROUP = (OPTIONS, PAIRING)  # attached to it, in this order: with the last, sockets enter
+
+
+def roles_of(*, fionread_is_wrong: bool) -> tuple[Role, ...]:
+    """Those that a bypass has on this kernel."""
+    return tuple(each for each in ROLES if fionread_is_wrong or each not in PROVING)
+
+
+def proof_of(programs: Collection[str]) -> Proof:
+    """What these programs let a reader be known by, where FIONREAD is wrong."""
+    return Proof.SHORT if set(programs) & set(ASKING.programs) else Proof.EAGAIN
 
 
 def pin_name(program: str) -> str:

@@ -6,7 +6,8 @@ from enum import IntEnum, IntFlag
 
 from sockproxy.libbpf import ffi
 
-__all__ = ["SIZES", "Action", "Drains", "Held", "Mode", "Plain", "Role", "Trait", "check_sizes"]
+__all__ = ["SIZES", "Action", "Drains", "Held", "Mode", "Plain", "Proof", "Role", "Trait",
+           "check_sizes"]  # fmt: skip
 
 
 class Action(IntEnum):
@@ -45,6 +46,8 @@ class Plain(IntEnum):
     OBSERVED = 10
     UNFIT = 11
     PROGRAM = 12
+    BLOCKS = 13
+    UNPROVEN = 14
 
 
 class Role(IntEnum):
@@ -69,6 +72,16 @@ class Trait(IntFlag):
     THROWS = 1024
     DRAINS = 2048
     UNSEEN_PEER = 4096
+    BLOCKS = 8192
+    ASKS = 16384
+
+
+class Proof(IntEnum):
+    """enum proof."""
+
+    NONE = 0
+    EAGAIN = 1
+    SHORT = 2
 
 
 class Drains(IntEnum):
@@ -103,14 +116,17 @@ SIZES = {
     "service": 24,
     "service_record": 16,
     "program": 16,
-    "program_record": 16,
+    "runner": 40,
+    "program_record": 32,
+    "program_name": 72,
+    "asked_for": 256,
     "wakers": 24,
-    "process_name": 16,
     "local_port": 8,
+    "acceptor": 24,
     "rule": 48,
     "settings": 1560,
-    "knobs": 32,
-    "bypass_totals": 144,
+    "knobs": 40,
+    "bypass_totals": 160,
     "connection": 168,
 }
 

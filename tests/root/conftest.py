@@ -25,7 +25,7 @@ def group():
 def bypassed(group):
     """The same, with a bypass named NAME on it."""
     # Not by the command line: starting Python twice takes longer than many a test.
-    done = attach(NAME, group.path, BypassOptions())
+    done = attach(NAME, group.path, BypassOptions(blocking_readers=True, any_reader=True))
     assert not done.changed
     assert not done.observes, done.why_not
     yield group

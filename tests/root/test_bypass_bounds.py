@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from sockproxy.net.tcp import socket_cookie
-from tests.support.bypass import NAME, connections, converse, sockproxy, status
+from tests.support.bypass import ALL_READERS, NAME, connections, converse, sockproxy, status
 from tests.support.memory import peak_memory, tcp_limit
 from tests.support.pattern import Checker, Pattern
 from tests.support.scale import patience, scaled
@@ -79,7 +79,15 @@ def test_a_thousand_stalled_connections(bypassed):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     count, budget = scaled(1000, 50), 64 << 10
-    sockproxy("attach", NAME, "--cgroup", bypassed.path, "--budget", budget)
+    sockproxy(
+        "attach",
+        NAME,
+        "--cgroup",
+        bypassed.path,
+        *ALL_READERS,
+        "--budget",
+        budget,
+    )
     with contextlib.ExitStack() as stack:
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         senders = []
@@ -118,7 +126,7 @@ def test_a_blocked_sender_goes_on_when_the_reader_does(bypassed):
 
 def test_detach_waits_for_the_reader(group):
     """What is unread stays where it is, is told, and is collected by the next detach."""
-    sockproxy("attach", NAME, "--cgroup", group.path)
+    sockproxy("attach", NAME, "--cgroup", group.path, *ALL_READERS)
     try:
         one, other = tcp_pair()
         with one, other:
@@ -141,14 +149,14 @@ def test_detach_waits_for_the_reader(group):
 
 
 def test_a_bypass_that_drains_can_be_attached_again(group):
-    sockproxy("attach", NAME, "--cgroup", group.path)
+    sockproxy("attach", NAME, "--cgroup", group.path, *ALL_READERS)
     try:
         one, other = tcp_pair()
         with one, other:
             converse(one, other)
             one.sendall(b"a")
             sockproxy("detach", NAME, "--timeout", "100ms", code=1)
-            assert "changed" in sockproxy("attach", NAME, "--cgroup", group.path)
+            assert "changed" in sockproxy("attach", NAME, "--cgroup", group.path, *ALL_READERS)
             assert receive(other, 1) == b"a"
             third, fourth = tcp_pair()
             with third, fourth:

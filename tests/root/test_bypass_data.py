@@ -10,7 +10,7 @@ import pytest
 from sockproxy.cgroup import create_owned
 from sockproxy.controller.bypass_view import bypass_connections
 from sockproxy.net.tcp import socket_cookie
-from tests.support.bypass import converse, sockproxy
+from tests.support.bypass import ALL_READERS, converse, sockproxy
 from tests.support.cuts import BLOCKING, CUTS, KINDS, Reader, send_cut, total
 from tests.support.sockets import receive, tcp_pair
 
@@ -23,7 +23,7 @@ NAME = f"test-data-{os.getpid()}"
 def attached():
     group = create_owned("data")
     try:
-        sockproxy("attach", NAME, "--cgroup", group.path)
+        sockproxy("attach", NAME, "--cgroup", group.path, *ALL_READERS)
         yield group
         sockproxy("detach", NAME)
     finally:

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.support.bypass import NAME, finish_talk, sockproxy, start_talk, status
+from tests.support.bypass import ALL_READERS, NAME, finish_talk, sockproxy, start_talk, status
 from tests.support.memory import busy_cores
 from tests.support.proxy import ROOT, run_flows
 from tests.support.scale import scaled
@@ -46,7 +46,15 @@ def test_each_way_to_send(bypassed, kind, blocking):
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_to_and_fro_under_contention(bypassed, host):
     """Turns beyond the budget pass, those after the next answer bypass: thousands of times."""
-    sockproxy("attach", NAME, "--cgroup", bypassed.path, "--budget", "16KiB")
+    sockproxy(
+        "attach",
+        NAME,
+        "--cgroup",
+        bypassed.path,
+        *ALL_READERS,
+        "--budget",
+        "16KiB",
+    )
     sizes = (1, 64, 1000, 12_000, 20_000, 60_000)
     with busy_cores(os.cpu_count()):
         talks = [
@@ -126,7 +134,14 @@ def test_options_change_under_load(bypassed):
     options = (["--deny", "1-2"], ["--budget", "8KiB"], ["--observe"], [], ["--allow", "1-65535"])
 
     def change(number):
-        sockproxy("attach", NAME, "--cgroup", bypassed.path, *options[number % len(options)])
+        sockproxy(
+            "attach",
+            NAME,
+            "--cgroup",
+            bypassed.path,
+            *ALL_READERS,
+            *options[number % len(options)],
+        )
 
     least = scaled(10, 2)
     with Churn(change) as churn:
@@ -143,7 +158,7 @@ def test_attach_and_detach_under_load(group):
 
     def change(number):
         if number % 2 == 0:
-            sockproxy("attach", NAME, "--cgroup", group.path)
+            sockproxy("attach", NAME, "--cgroup", group.path, *ALL_READERS)
             time.sleep(random.random() / 2)
         else:
             past.append(status()["bypassed_messages"])
@@ -170,7 +185,15 @@ def test_denied_later(bypassed):
     """A rule that comes later stops a conversation from being bypassed."""
     processes = start_talk(turns=scaled(30_000, 10_000), sizes=SMALL)
     eventually(lambda: counted()[0] > 100, 20)
-    sockproxy("attach", NAME, "--cgroup", bypassed.path, "--deny", "127.0.0.0/8")
+    sockproxy(
+        "attach",
+        NAME,
+        "--cgroup",
+        bypassed.path,
+        *ALL_READERS,
+        "--deny",
+        "127.0.0.0/8",
+    )
     time.sleep(0.2)
     before = counted()[0]
     time.sleep(0.3)

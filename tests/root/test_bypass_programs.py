@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sockproxy.kernel import pins
-from tests.support.bypass import NAME, sockproxy, status
+from tests.support.bypass import ALL_READERS, NAME, sockproxy, status
 from tests.support.needs import find_program
 from tests.support.proxy import ROOT, run_sockproxy, started
 from tests.support.servers import (
@@ -247,7 +247,7 @@ def test_run_leaves_nothing():
         f'redis-server --save "" --port {port} >/dev/null & sleep 1;'
         f"redis-benchmark -p {port} -q -n 5000 -t set,get"
     )
-    done = run_sockproxy("run", NAME, "--", "sh", "-c", script, timeout=60)
+    done = run_sockproxy("run", *ALL_READERS, NAME, "--", "sh", "-c", script, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     assert done.stdout.count("requests per second") == 2, done.stdout
@@ -262,7 +262,7 @@ def come_and_go(group, *programs, rounds=4):
 
     They start under a bypass: what was connected before is never seen by it.
     """
-    sockproxy("attach", NAME, "--cgroup", group.path)
+    sockproxy("attach", NAME, "--cgroup", group.path, *ALL_READERS)
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": ROOT}
     argvs = [[find_program(str(argv[0])), *map(str, argv[1:])] for argv in programs]
     processes = [subprocess.Popen(argv, **options) for argv in argvs]
@@ -272,7 +272,7 @@ def come_and_go(group, *programs, rounds=4):
             time.sleep(0.4)
             gained += status()["bypassed_messages"]
             assert "detached" in sockproxy("detach", NAME)
-            sockproxy("attach", NAME, "--cgroup", group.path)
+            sockproxy("attach", NAME, "--cgroup", group.path, *ALL_READERS)
         sockproxy("detach", NAME)
         outs = [process.communicate(timeout=60)[0] for process in processes]
     finally:

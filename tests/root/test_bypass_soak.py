@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.support.bypass import NAME, converse, finish_talk, sockproxy, start_talk
+from tests.support.bypass import ALL_READERS, NAME, converse, finish_talk, sockproxy, start_talk
 from tests.support.memory import busy_cores
 from tests.support.sockets import receive, tcp_pair
 from tests.support.talk import KINDS
@@ -59,7 +59,14 @@ def test_everything_at_once(group):
         rng = random.Random(1)
         try:
             while not done.is_set():
-                sockproxy("attach", NAME, "--cgroup", group.path, *rng.choice(options))
+                sockproxy(
+                    "attach",
+                    NAME,
+                    "--cgroup",
+                    group.path,
+                    *ALL_READERS,
+                    *rng.choice(options),
+                )
                 time.sleep(rng.random() / 4)
                 if rng.random() < 0.3:
                     sockproxy("detach", NAME)

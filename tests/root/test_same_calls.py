@@ -24,7 +24,7 @@ from tests.support import (
     calls_wait,
     calls_write,
 )
-from tests.support.bypass import converse, sockproxy
+from tests.support.bypass import ALL_READERS, converse, sockproxy
 from tests.support.calls import CASES, run_apart
 from tests.support.scale import patience
 from tests.support.sockets import seen_waiting
@@ -51,7 +51,7 @@ class Sides:
         """A bypass that remembers nothing."""
         if self.attached:
             sockproxy("detach", NAME)
-        sockproxy("attach", NAME, "--cgroup", self.group.path)
+        sockproxy("attach", NAME, "--cgroup", self.group.path, *ALL_READERS)
         self.attached = True
 
     def plain(self, each):

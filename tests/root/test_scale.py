@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sockproxy.kernel import pins
-from tests.support.bypass import NAME, assert_paired, converse, sockproxy, status
+from tests.support.bypass import ALL_READERS, NAME, assert_paired, converse, sockproxy, status
 from tests.support.namespace import Namespace
 from tests.support.scale import patience, scaled
 from tests.support.sockets import eventually, reset, tcp_pair
@@ -48,7 +48,7 @@ for line in sys.stdin:
 
 @contextlib.contextmanager
 def attached(group, *options):
-    sockproxy("attach", NAME, "--cgroup", group.path, *options)
+    sockproxy("attach", NAME, "--cgroup", group.path, *ALL_READERS, *options)
     try:
         yield
     finally:

@@ -13,6 +13,8 @@ from tests.support.scale import patience
 from tests.support.sockets import receive, seen_waiting, tcp_pair
 
 NAME = f"test-{os.getpid()}"
+# For tests of the bypass itself, whose readers are what they are.
+ALL_READERS = ("--blocking-readers", "--any-reader")
 
 
 def sockproxy(*arguments, code=0, **options):

@@ -2,27 +2,32 @@
 /*
  * A client and a server, over TCP or AF_UNIX, that check every byte at its place.
  *
- *     pingpong serve WHERE
- *     pingpong rr|stream|crr WHERE SIZE SECONDS [STREAMS]
+ *     pingpong serve WHERE [blocking]
+ *     pingpong rr|stream|crr WHERE SIZE SECONDS [STREAMS] [blocking]
  *
  * WHERE: ADDRESS:PORT, or a path. rr: requests and answers of SIZE bytes. stream: writes of
  * SIZE bytes one way, and then the server's word for how many came. crr: connect, one request
  * and answer, close. One connection at a time, and STREAMS others beside it, each a stream of a
- * process of its own. The client prints JSON; the client ends with a line on stderr and status 1
- * at the first wrong byte, the server closes the connection.
+ * process of its own. They wait as servers do, in a level-triggered epoll for sockets in
+ * non-blocking mode; or, blocking, in read(2) and write(2). The client prints JSON; the client ends
+ * with a line on stderr and status 1 at the first wrong byte, the server closes the connection.
  *
  * The byte at position p of either direction is pattern[p % PERIOD]. The pattern is random and
  * its length a prime, so that what is lost, repeated or exchanged does not fit.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -54,6 +59,7 @@ static struct {
 
 static jmp_buf next_connection;
 static int serving;
+static int epoll = -1; /* of this process; none where reads block */
 
 /* A client ends. A server is there for the next one: it is not its fault. */
 static void give_up(void)
@@ -92,10 +98,58 @@ static uint64_t now(void)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
+/* In each process: of an epoll that it shares with others it is told what is theirs. */
+static void wait_in_epoll(void)
+{
+	epoll = epoll_create1(0);
+	if (epoll < 0)
+		fail("pingpong: epoll_create1");
+}
+
+static void do_not_block(int fd)
+{
+	if (fcntl(fd, F_SETFL, O_NONBLOCK))
+		fail("pingpong: fcntl");
+}
+
+/* From here on its readers wait in the epoll. A closed one has left it. */
+static void watch(int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	if (epoll < 0)
+		return;
+	do_not_block(fd);
+	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
+		fail("pingpong: epoll_ctl");
+}
+
+/* What is there, or else wait: as Go, memcached and PostgreSQL read. */
+static ssize_t read_some(int fd, void *to, size_t size)
+{
+	struct epoll_event event;
+	ssize_t got;
+
+	while ((got = read(fd, to, size)) < 0 && epoll >= 0 && errno == EAGAIN)
+		if (epoll_wait(epoll, &event, 1, -1) < 0 && errno != EINTR)
+			fail("pingpong: epoll_wait");
+	return got;
+}
+
+static ssize_t write_some(int fd, const void *from, size_t size)
+{
+	struct pollfd room = {.fd = fd, .events = POLLOUT};
+	ssize_t put;
+
+	while ((put = write(fd, from, size)) < 0 && epoll >= 0 && errno == EAGAIN)
+		poll(&room, 1, -1);
+	return put;
+}
+
 static void give(struct way *way, size_t size)
 {
 	while (size) {
-		ssize_t put = write(way->fd, pattern + way->sent % PERIOD, size);
+		ssize_t put = write_some(way->fd, pattern + way->sent % PERIOD, size);
 
 		if (put <= 0)
 			fail("pingpong: write");
@@ -107,7 +161,7 @@ static void give(struct way *way, size_t size)
 /* Up to `size` bytes, checked; how many, 0 at the end. */
 static size_t take_some(struct way *way, size_t size)
 {
-	ssize_t got = read(way->fd, buffer, size);
+	ssize_t got = read_some(way->fd, buffer, size);
 
 	if (got < 0)
 		fail("pingpong: read");
@@ -146,7 +200,7 @@ static int read_number(int fd, void *to, size_t size)
 	size_t have = 0;
 	ssize_t got;
 
-	while (have < size && (got = read(fd, (char *)to + have, size - have)) > 0)
+	while (have < size && (got = read_some(fd, (char *)to + have, size - have)) > 0)
 		have += got;
 	return have == size;
 }
@@ -181,6 +235,18 @@ static void no_delay(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* not of AF_UNIX */
 }
 
+/* The next connection to a listener, which blocks if they do: that is what a server is judged by
+ * before it has accepted anything. */
+static int next(int listener)
+{
+	struct pollfd there = {.fd = listener, .events = POLLIN};
+	int fd;
+
+	while ((fd = accept(listener, NULL, NULL)) < 0 && epoll >= 0 && errno == EAGAIN)
+		poll(&there, 1, -1);
+	return fd;
+}
+
 static void serve(const char *where)
 {
 	struct sockaddr_storage at;
@@ -190,6 +256,8 @@ static void serve(const char *where)
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(listener, (void *)&at, length) || listen(listener, 128))
 		fail("pingpong: listen");
+	if (epoll >= 0)
+		do_not_block(listener);
 	serving = 1;
 	/* As many as there are connections at a time: to fork for each would be to measure that. */
 	for (workers = 0; workers < MOST_STREAMS; workers++) {
@@ -200,6 +268,8 @@ static void serve(const char *where)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			exit(0);
+		if (epoll >= 0)
+			wait_in_epoll();
 		break;
 	}
 	for (;;) {
@@ -208,17 +278,18 @@ static void serve(const char *where)
 
 		if (setjmp(next_connection))
 			close(way.fd);
-		way = (struct way){.fd = accept(listener, NULL, NULL)};
+		way = (struct way){.fd = next(listener)};
 		if (way.fd < 0) {
 			perror("pingpong: accept");
 			exit(1);
 		}
+		watch(way.fd);
 		no_delay(way.fd);
 		if (read_number(way.fd, &size, sizeof(size))) {
 			if (size == STREAM) {
 				while (take_some(&way, MOST))
 					;
-				if (write(way.fd, &way.received, sizeof(way.received)) < 0)
+				if (write_some(way.fd, &way.received, sizeof(way.received)) < 0)
 					fail("pingpong: write");
 			} else {
 				while (take(&way, size))
@@ -233,10 +304,13 @@ static struct way dial(struct sockaddr_storage *to, socklen_t length, uint32_t s
 {
 	struct way way = {.fd = socket(to->ss_family, SOCK_STREAM, 0)};
 
-	if (connect(way.fd, (void *)to, length))
+	if (epoll >= 0)
+		do_not_block(way.fd);
+	if (connect(way.fd, (void *)to, length) && errno != EINPROGRESS)
 		fail("pingpong: connect");
+	watch(way.fd);
 	no_delay(way.fd);
-	if (write(way.fd, &size, sizeof(size)) != sizeof(size))
+	if (write_some(way.fd, &size, sizeof(size)) != sizeof(size))
 		fail("pingpong: write");
 	return way;
 }
@@ -282,6 +356,8 @@ static void stream_beside(struct sockaddr_storage *to, socklen_t length, int num
 	if (fork())
 		return;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (epoll >= 0)
+		wait_in_epoll();
 	way = dial(to, length, STREAM);
 	while (!shared->over) {
 		give(&way, BESIDE);
@@ -330,6 +406,21 @@ static void end_streams(int count)
 			exit(1);
 }
 
+/* A program is known by its connections of before: that it reads until there is no more. */
+static void acquaint(struct sockaddr_storage *to, socklen_t length, uint32_t size)
+{
+	struct way way = dial(to, length, size);
+	int turn;
+
+	for (turn = 0; turn < 32; turn++) {
+		give(&way, size);
+		take(&way, size);
+		if (epoll >= 0 && read(way.fd, buffer, 1) >= 0)
+			fail("pingpong: more than the answer");
+	}
+	close(way.fd);
+}
+
 static void measure(const char *mode, const char *where, uint32_t size, double seconds, int streams)
 {
 	int crr = !strcmp(mode, "crr"), stream = !strcmp(mode, "stream");
@@ -339,6 +430,8 @@ static void measure(const char *mode, const char *where, uint32_t size, double s
 	uint64_t begin, before, end, bytes = 0, beside;
 	long done;
 
+	if (!stream)
+		acquaint(&to, length, size);
 	begin_streams(&to, length, streams);
 	beside = sent_beside(streams);
 	if (!crr)
@@ -380,6 +473,10 @@ int main(int argc, char **argv)
 {
 	make_pattern();
 	signal(SIGPIPE, SIG_IGN);
+	if (argc > 3 && !strcmp(argv[argc - 1], "blocking"))
+		argc--;
+	else
+		wait_in_epoll();
 	if (argc == 3 && !strcmp(argv[1], "serve")) {
 		serve(argv[2]);
 	} else if ((argc == 5 || argc == 6) && strtoul(argv[3], NULL, 10) - 1 < MOST) {
@@ -393,7 +490,7 @@ int main(int argc, char **argv)
 	}
 	fprintf(stderr,
 		"usage: pingpong serve WHERE, or rr|stream|crr WHERE SIZE SECONDS "
-		"[STREAMS, fewer than %d]\n",
+		"[STREAMS, fewer than %d]; then [blocking]\n",
 		MOST_STREAMS);
 	return 2;
 }

@@ -24,6 +24,8 @@ class Pingpong(Tool):
         "rr": Test(64, "per_s", many=False),
         "stream": Test(128 << 10, "gbit_per_s", many=False),
         "crr": Test(64, "per_s", many=False),
+        # The three above wait in epoll, as servers do; this one in read(2).
+        "rr-blocking": Test(64, "per_s", many=False),
         # `connections` are the streams.
         "rr-beside": Test(64, "per_s"),
         "crr-beside": Test(64, "per_s"),
@@ -35,14 +37,17 @@ class Pingpong(Tool):
         program = _program(host.folder)
         host.run(["cc", "-O2", "-o", program, str(SOURCE)])
         path = self.unix_path(host)
-        host.start([program, "serve", f"{host.address}:{self.port}"], ports=[self.port])
-        host.start([program, "serve", str(path)], ready=path.exists)
+        _, how = _read_test(load.test)
+        where = f"{host.address}:{self.port}"
+        host.start([program, "serve", where, *how], ports=[self.port])
+        host.start([program, "serve", str(path), *how], ready=path.exists)
 
     def command(self, load: Load, target: Target, amount: int) -> list[str]:
         where = str(target.path or f"{target.address}:{self.port}")
-        test, _, beside = load.test.partition("-")
-        streams = [str(load.connections)] if beside else []
-        return [_program(target.folder), test, where, str(load.size), str(amount), *streams]
+        mode, how = _read_test(load.test)
+        streams = [str(load.connections)] if load.test.endswith("-beside") else []
+        given = [str(load.size), str(amount), *streams, *how]
+        return [_program(target.folder), mode, where, *given]
 
     def read(self, load: Load, output: str, amount: int) -> Outcome:
         try:
@@ -61,6 +66,12 @@ class Pingpong(Tool):
         except (ValueError, KeyError, TypeError, ZeroDivisionError):
             raise no_figures("pingpong", output) from None
         return Outcome(values, payload, messages, checks, raw=said)
+
+
+def _read_test(test: str) -> tuple[str, list[str]]:
+    """What the program calls it, and its last word."""
+    mode, _, how = test.partition("-")
+    return mode, ["blocking"] if how == "blocking" else []
 
 
 def _program(folder: Path) -> str:

@@ -63,7 +63,13 @@ def bypassed(*, observe: bool = False) -> Iterator[Callable[[str], int]]:
     name = NAME + owner_mark().replace(".", "-")
     group = create_owned("doctor")
     try:
-        attach(name, group.path, BypassOptions(observe=observe, connections=8, force=True))
+        attach(
+            name,
+            group.path,
+            BypassOptions(
+                observe=observe, connections=8, force=True, blocking_readers=True, any_reader=True
+            ),
+        )
         try:
             with group.entered():
                 yield lambda figure: int(bypass_status(name)[figure])

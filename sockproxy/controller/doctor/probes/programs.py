@@ -20,7 +20,12 @@ __all__ = ["PROBES"]
 
 
 def _probe(
-    name: str, of: str, roles: Iterable[Role], needed_by: tuple[str, ...], prepare: Prepare
+    name: str,
+    of: str,
+    roles: Iterable[Role],
+    needed_by: tuple[str, ...],
+    prepare: Prepare,
+    limited: tuple[str, ...] = (),
 ) -> Probe:
     roles = tuple(roles)
 
@@ -34,7 +39,7 @@ def _probe(
         return f"{taken}, as there is no {'; '.join(told)}" if told else taken
 
     without = "; ".join(role.without for role in roles)
-    limits = {} if needed_by else dict.fromkeys((BYPASS, OBSERVE), without)
+    limits = {} if needed_by else dict.fromkeys(limited, without)
     hint = f"docs/kernels.md names kernels that take it; without it {without}"
     return Probe(name, run, hint, Kind.LOADS, needed_by, limits)
 
@@ -47,7 +52,8 @@ def _bypass(role: Role) -> Probe:
     modes = {BYPASS: Mode.BYPASS, OBSERVE: Mode.OBSERVE}
     needed_by = tuple(name for name, mode in modes.items() if role in bypass_roles.NEEDED[mode])
     name = f"bypass: {role.name}"
-    return _probe(name, bypass_roles.OBJECT, (role,), needed_by, lambda bpf: None)
+    limited = (BYPASS,) if role in bypass_roles.PROVING else (BYPASS, OBSERVE)
+    return _probe(name, bypass_roles.OBJECT, (role,), needed_by, lambda bpf: None, limited)
 
 
 PROBES = (
