@@ -236,14 +236,20 @@ static void no_delay(int fd)
 }
 
 /* The next connection to a listener, which blocks if they do: that is what a server is judged by
- * before it has accepted anything. */
+ * before it has accepted anything. Of the workers that wait for it one is woken. */
 static int next(int listener)
 {
-	struct pollfd there = {.fd = listener, .events = POLLIN};
+	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+	static int gate = -1;
 	int fd;
 
+	if (epoll >= 0 && gate < 0) {
+		gate = epoll_create1(0);
+		if (gate < 0 || epoll_ctl(gate, EPOLL_CTL_ADD, listener, &event))
+			fail("pingpong: epoll");
+	}
 	while ((fd = accept(listener, NULL, NULL)) < 0 && epoll >= 0 && errno == EAGAIN)
-		poll(&there, 1, -1);
+		epoll_wait(gate, &event, 1, -1);
 	return fd;
 }
 
