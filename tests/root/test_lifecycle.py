@@ -15,6 +15,7 @@ import sockproxy
 from sockproxy.kernel import SockmapKernel, pins
 from sockproxy.net.tcp import socket_cookie
 from tests.support.bypass import (
+    ALL_READERS,
     NAME,
     assert_paired,
     connections,
@@ -66,7 +67,7 @@ def test_a_second_bypass_leaves_the_sockets_to_the_first(bypassed):
     """Two programs of sk_msg: the kernel answers EBUSY to the second map."""
     second = f"{NAME}-b"
     inner = bypassed.child("inner").create()
-    run("attach", second, "--cgroup", inner.path)
+    run("attach", second, "--cgroup", inner.path, *ALL_READERS)
     try:
         with inner.entered():
             one, other = tcp_pair()
@@ -89,7 +90,7 @@ def test_a_second_bypass_leaves_the_sockets_to_the_first(bypassed):
 def test_cgroup_removed_while_attached(group):
     """Its connections go on as long as they live; then a detach finds nothing amiss."""
     inner = group.child("inner").create()
-    run("attach", NAME, "--cgroup", inner.path)
+    run("attach", NAME, "--cgroup", inner.path, *ALL_READERS)
     try:
         with inner.entered():
             one, other = tcp_pair()
@@ -189,7 +190,7 @@ def killed_at(step, *arguments):
 @pytest.mark.parametrize("command", ["attach", "detach"])
 def test_killed_at_every_step(group, command):
     """Connections work, and the next attach and detach do what is left to do."""
-    attach = ["attach", NAME, "--cgroup", group.path]
+    attach = ["attach", NAME, "--cgroup", group.path, *ALL_READERS]
     # Some of the steps only, where tests are scaled down.
     stride = max(1, round(MOST_STEPS / scaled(MOST_STEPS, 8)))
     step, killed = 0, True
@@ -217,7 +218,7 @@ def test_bypass_goes_on_without_a_controller(bypassed):
     """There is no process that could be killed: a conversation outlives every command."""
     processes = start_talk(turns=scaled(5000, 200), sizes=(1, 64, 1000, 4096))
     for step in range(3):
-        killed_at(step, "attach", NAME, "--cgroup", bypassed.path)
+        killed_at(step, "attach", NAME, "--cgroup", bypassed.path, *ALL_READERS)
     finish_talk(processes)
     assert status()["bypassed_messages"] > 50
 

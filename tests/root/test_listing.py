@@ -35,7 +35,7 @@ WAYS = {
 def way(request, group, monkeypatch):
     """A bypass that lists so; the way's name."""
     refuse(monkeypatch, WAYS[request.param])
-    attach(NAME, group.path, BypassOptions(force=True))
+    attach(NAME, group.path, BypassOptions(force=True, blocking_readers=True, any_reader=True))
     yield request.param
     assert detach(NAME, 10).drained
 
@@ -100,7 +100,7 @@ def come_and_go(stop):
 def test_none_is_passed_over_while_others_come_and_go(group, monkeypatch, refused):
     """And none is shown that is half enrolled yet."""
     refuse(monkeypatch, refused)
-    attach(NAME, group.path, BypassOptions(force=True))
+    attach(NAME, group.path, BypassOptions(force=True, blocking_readers=True, any_reader=True))
     stop = threading.Event()
     others = [threading.Thread(target=come_and_go, args=[stop]) for _ in range(3)]
     try:

@@ -12,7 +12,7 @@ import pytest
 import sockproxy
 from sockproxy.kernel import SockmapKernel
 from sockproxy.net.tcp import socket_cookie
-from tests.support.bypass import NAME, connections, converse, status
+from tests.support.bypass import ALL_READERS, NAME, connections, converse, status
 from tests.support.bypass import sockproxy as run
 from tests.support.scale import patience
 from tests.support.sockets import receive, tcp_pair
@@ -59,7 +59,7 @@ def test_connections_older_than_the_attach(group):
     one, other = tcp_pair()
     with one, other:
         converse(one, other)
-        run("attach", NAME, "--cgroup", group.path)
+        run("attach", NAME, "--cgroup", group.path, *ALL_READERS)
         try:
             converse(one, other, times=50)
             assert nothing_seen()

@@ -85,7 +85,11 @@ def try_splice(group, *, parser, enrol=False):
 
 @contextlib.contextmanager
 def attached(group, *, observe):
-    assert not attach(NAME, group.path, BypassOptions(observe=observe, force=True)).changed
+    assert not attach(
+        NAME,
+        group.path,
+        BypassOptions(observe=observe, force=True, blocking_readers=True, any_reader=True),
+    ).changed
     try:
         yield
     finally:

@@ -131,7 +131,9 @@ def systemd(units):
 @pytest.mark.tools("systemctl", "ip", "nsenter", "unshare")
 def test_under_systemd(systemd, units):
     """Attached before the service starts, changed by a reload, gone after a stop."""
-    (units / "web.env").write_text("OPTIONS=--allow 1-7000 --deny 443\n")
+    (units / "web.env").write_text(
+        "OPTIONS=--allow 1-7000 --deny 443 --blocking-readers --any-reader\n"
+    )
     systemd.systemctl("start", EXAMPLES[0])
     (bypass,) = systemd.bypasses()
     assert bypass["name"] == "web"
