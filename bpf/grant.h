@@ -198,6 +198,7 @@ static __always_inline void grant(struct enrolled *me, struct lane *in, struct t
 		return;
 	in->reader = (__u64)sk;
 	in->drains = (me->traits & TRAIT_DRAINS) != 0;
+	in->sure = in->drains || waiters.kind == WAITING_LEVEL || is_blocking(sk);
 	in->limit = in->taken + room;
 	in->most = in->bytes + me->proven;
 	in->read = read;

@@ -21,6 +21,8 @@
 #define READ_SOME (1ULL << 32)
 #define MESSAGE_OVERHEAD 1024 /* struct sk_msg, which kmalloc rounds up to this */
 #define SEND_SHUTDOWN 2
+#define TCP_NAGLE_OFF 1
+#define CALM 64		/* turns */
 #define MOST_IN_VAIN 32 /* messages in a row */
 
 static __always_inline struct pair *find_pair(__u32 number)
@@ -104,9 +106,28 @@ static __always_inline int is_seen_waiting(struct enrolled *me, const struct lan
 	return 0;
 }
 
+/*
+ * A message that is bypassed acknowledges nothing. Where what the other end sent by TCP waits for
+ * that, Nagle's algorithm would hold back what it sends next by TCP, until the timer of delayed
+ * acknowledgements. So the answer goes by TCP, unless that end has TCP_NODELAY, or what it
+ * sends next will surely be bypassed as well: this end has let it, is seen waiting whenever a
+ * message comes, and messages have not grown for long. (Where one end has TCP_NODELAY it begins.)
+ */
+static __always_inline int may_owe(const struct enrolled *me, const struct lane *out,
+				   const struct lane *in, struct tcp_sock *tp)
+{
+	struct tcp_sock *other = (struct tcp_sock *)out->reader;
+
+	if (tp->rcv_nxt == tp->rcv_wup ||
+	    BPF_CORE_READ_BITFIELD_PROBED(other, nonagle) & TCP_NAGLE_OFF)
+		return 1;
+	return in->sure && !in->closed && in->read == (READ_SOME | tp->copied_seq) &&
+	       me->calm >= CALM;
+}
+
 /* Charge a message, if it may be bypassed. */
-static __always_inline int charge(struct enrolled *me, struct lane *out, struct tcp_sock *tp,
-				  __u32 size)
+static __always_inline int charge(struct enrolled *me, struct lane *out, const struct lane *in,
+				  struct tcp_sock *tp, __u32 size)
 {
 	__u64 price = (__u64)size + MESSAGE_OVERHEAD, thread = bpf_get_current_pid_tgid();
 	struct sock *sk = (struct sock *)tp;
@@ -118,7 +139,7 @@ static __always_inline int charge(struct enrolled *me, struct lane *out, struct 
 	    (sk->__sk_common.skc_state != BPF_TCP_ESTABLISHED &&
 	     sk->__sk_common.skc_state != BPF_TCP_CLOSE_WAIT))
 		return 0;
-	if (!is_seen_waiting(me, out))
+	if (!may_owe(me, out, in, tp) || !is_seen_waiting(me, out))
 		return 0;
 	/* Its own message of before is there, as it is here. */
 	if (out->busy && out->busy != thread)

@@ -13,6 +13,7 @@
 
 /* So many bytes by TCP without a word from the other end are a stream. */
 #define STREAM_BYTES (512 * 1024)
+#define MOST_WHOLE (64 * 1024)
 
 /* The opener is established first: it learns here who accepted. */
 static __always_inline void learn_peer(struct enrolled *me)
@@ -27,6 +28,23 @@ static __always_inline void learn_peer(struct enrolled *me)
 		return;
 	me->peer = peer->cookie;
 	me->pair = peer->pair;
+}
+
+/*
+ * tcp_bpf_push() hands what lies in several fragments to TCP one by one, without MSG_MORE: under
+ * Nagle's algorithm the second then waits until the other end's delayed acknowledgement of
+ * the first. A message that lies across the end of the thread's page fragment, one in each 32 KiB
+ * of what it sends, is put into one. Others of several fragments have full segments before the
+ * last.
+ */
+static __always_inline void keep_whole(struct sk_msg_md *msg, struct tcp_sock *tp)
+{
+	void *data = msg->data, *end = msg->data_end;
+
+	if (BPF_CORE_READ_BITFIELD(tp, nonagle) & TCP_NAGLE_OFF || msg->size > MOST_WHOLE ||
+	    data + 1 > end || data + msg->size <= end)
+		return;
+	bpf_msg_pull_data(msg, 0, msg->size, 0);
 }
 
 static __always_inline int pass(struct enrolled *me, struct pair *pair, struct tcp_sock *tp,
@@ -72,7 +90,7 @@ static __always_inline int bypass_or_pass(struct sk_msg_md *msg, int urgent)
 	struct enrolled *me;
 	struct tcp_sock *tp;
 	struct pair *pair;
-	struct lane *out;
+	struct lane *in, *out;
 	__u64 other;
 
 	if (!sk || !now)
@@ -81,6 +99,7 @@ static __always_inline int bypass_or_pass(struct sk_msg_md *msg, int urgent)
 	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
 	if (!me || !tp)
 		return SK_PASS;
+	keep_whole(msg, tp);
 	learn_peer(me);
 	pair = find_pair(me->pair);
 	if (pair)
@@ -90,9 +109,10 @@ static __always_inline int bypass_or_pass(struct sk_msg_md *msg, int urgent)
 		return pass(me, pair, tp, msg->size);
 	if (me->rules != now->version)
 		judge_again(msg, me, pair, now->version);
-	grant(me, lane_to(pair, me->role), tp, now);
+	in = lane_to(pair, me->role);
 	out = lane_from(pair, me->role);
-	if (urgent || !charge(me, out, tp, msg->size))
+	grant(me, in, tp, now);
+	if (urgent || !charge(me, out, in, tp, msg->size))
 		return pass(me, pair, tp, msg->size);
 	other = me->peer;
 	/* SK_DROP is its answer where the other end has gone; TCP has one of its own. */

@@ -169,7 +169,7 @@ struct enrolled {
 	uint32_t netns; /* in which it is counted: see namespaces; 0: in none */
 	uint32_t turns; /* how often its reader was seen to have read all that was there */
 	uint32_t vain;	/* messages in a row that were passed for how their reader waits */
-	uint32_t reserved;
+	uint32_t calm;	/* turns since one was larger than all before */
 };
 
 /* One direction of a pair: what its sender may put into the other end's bypass queue.
@@ -184,6 +184,7 @@ struct lane {
 	uint64_t most;	 /* what that may be at most; the reader raises it */
 	uint64_t reader; /* where the socket of who granted lies */
 	uint64_t drains; /* not 0: it reads until there is no more, however it waits */
+	uint64_t sure;	 /* not 0: its reader will be seen waiting whenever a message comes */
 	uint64_t lent;	 /* bytes of this lane that count in what all lanes have been granted */
 };
 

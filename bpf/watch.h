@@ -102,6 +102,8 @@ static __always_inline void see_reader(struct sock *sk)
 		return;
 	proven = prove(me, tp);
 	me->turns += proven > 0;
+	if (proven)
+		me->calm = proven > me->proven ? 0 : me->calm + 1;
 	if (me->reader == bpf_get_current_pid_tgid() && (me->traits & trait) == trait &&
 	    proven <= me->proven && (!proven || me->turns & (me->turns - 1)))
 		return;

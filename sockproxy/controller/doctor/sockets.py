@@ -43,6 +43,7 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
     bypassed to."""
     pair = loopback_pair(patience())
     for sock in pair:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as servers do
         _level.register(sock, select.EPOLLIN)
     return pair
 
