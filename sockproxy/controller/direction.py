@@ -29,11 +29,12 @@ from typing import TYPE_CHECKING, Any
 
 from sockproxy.controller.end import End
 from sockproxy.controller.loop import Timer
+from sockproxy.controller.mark import Mark, stop_at_mark
 from sockproxy.controller.pump import Pump
 from sockproxy.controller.traffic import SMALL, Traffic
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import Action, Held
-from sockproxy.net.tcp import TCP_CLOSE, at_urgent_mark, fence, has_space, kick
+from sockproxy.net.tcp import TCP_CLOSE, fence, has_space, kick
 
 if TYPE_CHECKING:
     from sockproxy.controller.pair import Pair
@@ -159,35 +160,15 @@ class Direction:
             self._look_again(self.on_end_of_source)
 
     def look_for_urgent(self) -> None:
-        """Take the direction back if an urgent byte has been announced to its source.
-
-        tcp_read_sock() stops before that byte, and the strparser with it: no parser is asked, and
-        nobody woken. Until the mark is reached what comes is held, as by any hold.
-        """
+        """An urgent byte may have come to the source: if so, REDIRECT to DRAIN."""
         if self.state is not State.REDIRECT or self.shared.held:
             return
-        seen = self._pair.inspect(self.source)
-        if seen is None or not seen.urgent:
-            return
-        self.shared.action = Action.HOLD
-        fence(self.source.sock)
-        if at_urgent_mark(self.source.fd) and not seen.parser_working:
-            self._leave_at_mark()
-        else:
-            kick(self.source.sock)
+        mark = stop_at_mark(self._pair, self.source, self.shared)
+        if mark is Mark.AHEAD:
             self._later(URGENT_WAIT, self.look_for_urgent)
-
-    def _leave_at_mark(self) -> None:
-        """REDIRECT to DRAIN. A yet newer urgent byte moves the mark, and the strparser may go on
-        in the middle of it, against rule 1: then it drops bytes, which ends the pair."""
-        before = self._pair.inspect(self.source)
-        self._traffic.held()
-        self._pair.stop(self.source)
-        fence(self.source.sock)
-        after = self._pair.inspect(self.source)
-        if before and after and before.copied_seq != after.copied_seq and not self.shared.held:
-            raise SockproxyError("pass an urgent byte on", hint="two came at the same moment")
-        self._wait_for_backlog("urgent data")
+        elif mark is Mark.REACHED:
+            self._traffic.held()
+            self._wait_for_backlog("urgent data")
 
     def _drain(self, why: str) -> None:
         self._pair.stop(self.source)

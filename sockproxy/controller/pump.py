@@ -154,8 +154,9 @@ class Pump:
                 self._copy(min(COPIED, self._limit))
             else:
                 self.held = os.splice(self._source, self._pipe[1], self._limit, flags=FLAGS)
-                # At the mark tcp_splice_read() returns 0 as soon as a FIN has come behind it.
-                if not self.held and at_urgent_mark(self._source):
+                if (
+                    not self.held
+                ):  # so it is at the mark, when a FIN has come behind it, and at the end
                     self._copy(1, urgent=True)
             self.at_end = not self.held
         except BlockingIOError:
@@ -171,7 +172,7 @@ class Pump:
         copied = os.read(self._source, count)
         self._ahead, self.held = memoryview(copied), len(copied)
         if urgent:
-            self._is_urgent, self.urgent_waits = True, False
+            self._is_urgent, self.urgent_waits = self.held > 0, False
 
     def _write(self) -> bool:
         """Write as much of what is held as the target takes; False when it is full."""
