@@ -181,3 +181,16 @@ def test_ends_of_a_killed_program_with_a_splicer():
         for sock in (client, server):
             with pytest.raises(ConnectionResetError):
                 sock.recv(1)
+
+
+def test_a_server_that_has_reset_before_they_are_paired_is_heard(proxy, listener):
+    """It answers and resets as soon as it is connected to: as redis does when it is full."""
+    for size in (0, 8, 60_000):
+        for _ in range(ROUNDS):
+            with socket.create_connection(proxy.address, timeout=patience(10)) as client:
+                proxy_side, _ = listener.accept()
+                proxy.signal(signal.SIGSTOP)  # before it has seen that it is connected, or after
+                proxy_side.sendall(Pattern(size).at(0, size))
+                reset(proxy_side)
+                proxy.signal(signal.SIGCONT)
+                check_stream(client, size)
