@@ -17,7 +17,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help system system-matrix setup build dist lint format test conformance soak matrix demo bench clean stale
+.PHONY: help system system-matrix setup build dist lint format test conformance ends soak matrix demo bench clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ test: lint ## check style and types, run all tests but the long ones; TESTS=path
 
 conformance: $(BUILT) ## table of what this kernel does, in build/conformance; ARGS go to pytest
 	$(BIN)/pytest -q --conformance=build/conformance $(ARGS)
+
+ends: $(BUILT) ## count how connections end, plain and through each way, as root; the table is docs/ends.md
+	@$(BIN)/python -m tests.support.ends_table $(ARGS)
 
 soak: $(BUILT) ## run the tests that take minutes
 	$(BIN)/pytest -q $(TESTS) -m soak --timeout 3600 $(ARGS)

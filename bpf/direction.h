@@ -136,12 +136,16 @@ static __always_inline int is_offset_lost(__u32 offset)
 
 /* What is longer than the receive buffer __strp_recv() takes for a message that is too long, and
  * stops with EMSGSIZE, which looks like a failure of the socket. TCP takes it: one skb always. */
-static __always_inline int is_too_long(struct __sk_buff *skb, __u32 len)
+static __always_inline int is_too_long(struct tcp_sock *tp, __u32 len)
 {
-	struct bpf_sock *sk = skb->sk;
-	struct tcp_sock *tp = sk ? (struct tcp_sock *)bpf_skc_to_tcp_sock(sk) : 0;
-
 	return tp && len > (__u32)BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_rcvbuf);
+}
+
+/* tcp_read_sock() gives the strparser the bytes before the urgent one alone, also when all are in
+ * one skb; a message of that skb would then be cut, and its part kept where nobody can get it. */
+static __always_inline int is_urgent_data_about(struct tcp_sock *tp)
+{
+	return tp && tp->urg_data;
 }
 
 /* Parser: how many bytes of this skb are taken, all of them or none. */
@@ -149,6 +153,8 @@ static __always_inline int take_or_hold(struct __sk_buff *skb)
 {
 	__u32 slot = 0, offset = message_offset(skb);
 	struct backlog backlog = {};
+	struct bpf_sock *sk = skb->sk;
+	struct tcp_sock *tp = sk ? (struct tcp_sock *)bpf_skc_to_tcp_sock(sk) : 0;
 	struct direction *dir;
 
 	dir = find_direction(skb, &slot);
@@ -156,8 +162,10 @@ static __always_inline int take_or_hold(struct __sk_buff *skb)
 		return -EAGAIN;
 	if (is_offset_lost(offset))
 		return hold(dir, slot, HELD_PART_READ);
-	if (is_too_long(skb, skb->len - offset))
+	if (is_too_long(tp, skb->len - offset))
 		return hold(dir, slot, HELD_TOO_LONG);
+	if (is_urgent_data_about(tp))
+		return hold(dir, slot, HELD_URGENT);
 	switch (dir->action) {
 	case ACTION_HOLD:
 		return hold(dir, slot, HELD_ON_REQUEST);

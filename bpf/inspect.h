@@ -64,6 +64,7 @@ static __always_inline void inspect(void)
 		seen->snd_una = tp->snd_una;
 		seen->rcv_nxt = tp->rcv_nxt;
 		seen->copied_seq = tp->copied_seq;
+		seen->urgent = tp->urg_data != 0;
 		inspect_psock(seen, tp);
 	}
 	bpf_sk_release(sk);

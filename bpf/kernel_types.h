@@ -247,6 +247,7 @@ struct tcp_sock {
 	__u32 rcv_wnd;
 	__u32 snd_una;
 	__u32 write_seq;
+	__u16 urg_data;
 	unsigned char nonagle : 4;
 	unsigned char is_mptcp : 1;
 	__u64 bytes_sent;

@@ -10,7 +10,7 @@
 
 _Static_assert(sizeof(struct direction) == 112, "struct direction");
 _Static_assert(sizeof(struct hold_event) == 8, "struct hold_event");
-_Static_assert(sizeof(struct inspection) == 44, "struct inspection");
+_Static_assert(sizeof(struct inspection) == 48, "struct inspection");
 _Static_assert(sizeof(struct enrolment) == 32, "struct enrolment");
 _Static_assert(sizeof(struct handshake) == 8, "struct handshake");
 _Static_assert(sizeof(struct opener) == 40, "struct opener");

@@ -27,6 +27,7 @@ enum hold_reason {
 	HELD_TARGET_GONE = 3,
 	HELD_PART_READ = 4,
 	HELD_TOO_LONG = 5,
+	HELD_URGENT = 6, /* an urgent byte is on its way, or here */
 };
 
 /* One direction of a pair, at the slot of the socket that the bytes come from.
@@ -73,6 +74,7 @@ struct inspection {
 	uint32_t retries;	 /* this kernel tries again to send a backlog */
 	uint32_t parser_used;	 /* its psock has had a stream parser before */
 	uint32_t parser_working; /* the parser's work item is queued */
+	uint32_t urgent;	 /* an urgent byte is announced, and not read */
 };
 
 /* What sock_ops did, for all sockets of the cgroup. */

@@ -15,6 +15,9 @@ from sockproxy.net.address import Address
 
 __all__ = ["Attempts", "Connector"]
 
+RESET_SINCE = (errno.ECONNRESET, errno.EPIPE)
+"""Of a connection that was made: tcp_reset() says ECONNREFUSED where it was not."""
+
 
 class Attempts:
     """What a Connector tells of each attempt, and asks; this one does what all need."""
@@ -104,6 +107,8 @@ class Connector:
         sock = self._sock
         assert sock is not None
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number in RESET_SINCE:
+            number = 0  # what it had sent before is still to be read
         if not number and _is_to_itself(sock):
             number = errno.ECONNREFUSED  # what it comes to
         if number:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from sockproxy.controller.end import End
 from sockproxy.controller.loop import Timer
+from sockproxy.controller.mark import Mark, stop_at_mark
 from sockproxy.controller.pump import Pump
 from sockproxy.controller.traffic import SMALL, Traffic
 from sockproxy.errors import SockproxyError
@@ -44,6 +45,7 @@ ROUNDS = 4  # of reading and writing, a part of a turn: then what is small is se
 PARTS = 4  # of a turn: then other streams have theirs
 U32 = 0xFFFFFFFF
 FIRST_WAIT, LONGEST_WAIT = 0.0005, 0.05  # seconds between looks at a draining backlog
+URGENT_WAIT = 0.02  # seconds between looks for an urgent byte that is still on its way
 YIELDS = 8  # looks in a row before that; epoll's shortest wait is a millisecond
 
 
@@ -112,7 +114,9 @@ class Direction:
             return
         self.state, self.why = State.REDIRECT, ""
         self._traffic.started()
+        self._pair.tell_of_urgent(self.source)
         kick(self.source.sock)
+        self.look_for_urgent()
 
     def _action(self) -> Action:
         return Action.DROP if self.dropped else Action.REDIRECT
@@ -134,27 +138,45 @@ class Direction:
         if self.state is not State.REDIRECT or not self.shared.held:
             return
         # The hold left EAGAIN in sk_err; what else stands there is real.
-        if self._pair.check_error(self.source):
+        self._pair.check_error(self.source)
+        if self.state is not State.REDIRECT:
             return
         self._traffic.held()
         self._drain(f"held: {Held(self.shared.held).name.lower().replace('_', ' ')}")
 
     def on_end_of_source(self) -> None:
-        """The source's FIN has arrived, with everything before it."""
+        """The source's FIN, or RST, has arrived, with everything before it."""
         if self.state is not State.REDIRECT or self.shared.held:
             return  # the pump reads it, or will
         seen = self._pair.inspect(self.source)
-        if seen is None:
-            self._pair.reset(self.source, "reset by peer")
-        elif (seen.rcv_nxt - seen.copied_seq) & U32 <= 1:  # the FIN itself may be unread
+        if seen is not None and seen.urgent:
+            self.look_for_urgent()  # the strparser takes nothing that stands behind it
+        # Before 5.19 a socket that is reset leaves its sockmaps, after the strparser took all.
+        # The FIN itself may be unread.
+        elif seen is None or (seen.rcv_nxt - seen.copied_seq) & U32 <= 1:
             self._drain("end of stream")
         else:
             kick(self.source.sock)
             self._look_again(self.on_end_of_source)
 
+    def look_for_urgent(self) -> None:
+        """An urgent byte may have come to the source: if so, REDIRECT to DRAIN."""
+        if self.state is not State.REDIRECT or self.shared.held:
+            return
+        mark = stop_at_mark(self._pair, self.source, self.shared)
+        if mark is Mark.AHEAD:
+            self._later(URGENT_WAIT, self.look_for_urgent)
+        elif mark is Mark.REACHED:
+            self._traffic.held()
+            self._wait_for_backlog("urgent data")
+
     def _drain(self, why: str) -> None:
         self._pair.stop(self.source)
+        self._wait_for_backlog(why)
+
+    def _wait_for_backlog(self, why: str) -> None:
         self.state, self.why = State.DRAIN, why
+        self.pump.urgent_waits = True  # it may: epoll was not told
         self._wait, self._yields = FIRST_WAIT, YIELDS
         self._look_at_backlog()
 
@@ -186,9 +208,9 @@ class Direction:
         if self.state is not State.DRAIN:
             return
         try:
-            backlog = self.backlog()
+            backlog = 0 if self.target.failed else self.backlog()
         except ConnectionResetError:
-            self._pair.reset(self.target, "reset by peer")
+            self._pair.fail(self.target, "reset by peer")
             return
         if backlog:
             self._look_behind_backlog(self._look_at_backlog)
@@ -280,7 +302,7 @@ class Direction:
         try:
             more = pump.run(ROUNDS)
         except OSError as error:
-            self._pair.reset(None, os.strerror(error.errno or 0).lower())
+            self._pair.fail(self.target, os.strerror(error.errno or 0).lower())
             return
         self._burst += pump.moved - before
         self._bulk = pump.moved - before > SMALL
@@ -300,16 +322,20 @@ class Direction:
 
     def _finish(self) -> None:
         """The source's last byte has been written: pass its end on."""
-        if fence(self.source.sock) == TCP_CLOSE and not self.source.fin_sent:
+        if self.pump.failure:
+            self._pair.note_failure(self.source, os.strerror(self.pump.failure).lower())
+        elif fence(self.source.sock) == TCP_CLOSE and not self.source.fin_sent:
             # No FIN came, for then our side would still be open: a reset, read as an end.
-            self._pair.reset(self.source, "reset by peer")
-            return
-        if self._sending():
+            self._pair.note_failure(self.source, "reset by peer")
+        if self.state is not State.PUMP:
+            return  # both ends have failed
+        if not self.target.failed and self._sending():
             self._look_behind_backlog(self.run_pump)  # of a dropped direction, from before the drop
             return
         self.state, self.why = State.FINISHED, "end of stream"
         self._cancel()
-        self.target.send_fin()
+        if not (self.source.failed or self.target.failed):
+            self.target.send_fin()
         self._pair.on_finished()
 
     def _hand_over(self) -> None:

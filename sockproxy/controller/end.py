@@ -6,7 +6,7 @@ import socket
 
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import SpliceKernel
-from sockproxy.net.tcp import close_with_reset, socket_cookie, upper_protocol
+from sockproxy.net.tcp import close_in_order, close_with_reset, socket_cookie, upper_protocol
 
 __all__ = ["End"]
 
@@ -20,6 +20,7 @@ class End:
     __slots__ = (
         "_kernel",
         "cookie",
+        "failed",
         "fd",
         "fin_sent",
         "in_targets",
@@ -35,6 +36,8 @@ class End:
         self.slot: int | None = None
         self.why_not: str | None = None
         self.fin_sent = False
+        self.failed = ""
+        """Why the connection has ended otherwise than by both FINs; "" while it has not."""
         self.in_targets = False
         self._kernel: SpliceKernel | None = None
 
@@ -71,4 +74,4 @@ class End:
         if reset:
             close_with_reset(self.sock)
         else:
-            self.sock.close()
+            close_in_order(self.sock)

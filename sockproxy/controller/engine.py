@@ -11,6 +11,7 @@ from collections.abc import Callable
 from sockproxy.controller.loop import EventLoop
 from sockproxy.controller.pair import Pair
 from sockproxy.controller.pump import Pipes
+from sockproxy.controller.urgent import UrgentSignals
 from sockproxy.kernel import SpliceKernel
 
 __all__ = ["MIB", "Engine", "Totals"]
@@ -70,6 +71,7 @@ class Engine:
         self._idle_timeout = idle_timeout
         self._activity: dict[int, tuple[int, float]] = {}
         self._by_slot: dict[int, Pair] = {}
+        self._urgent = UrgentSignals(self.loop, self._on_urgent)
         if kernel is not None:
             self.use(kernel)
         if idle_timeout is not None:
@@ -92,7 +94,8 @@ class Engine:
 
         already_read: bytes that were read from each of them; they go first.
 
-        Raises OSError when one of them is not connected any more; both stay open then.
+        One that was reset is let speak to its end. Raises OSError when one was never connected;
+        both stay open then.
         """
         pair = Pair(
             next(self._numbers),
@@ -105,6 +108,7 @@ class Engine:
             why_not=self.why_not,
             on_enrol=self._on_enrol,
             on_end=lambda ended: self._on_end(ended, on_end),
+            urgent=self._urgent,
             already_read=already_read,
         )
         self.pairs[pair.number] = pair
@@ -131,6 +135,11 @@ class Engine:
         if pair is not None and pair.outcome is None:
             pair.on_hold(slot)
 
+    def _on_urgent(self) -> None:
+        for slot, pair in list(self._by_slot.items()):
+            if pair.outcome is None:
+                pair.look_for_urgent(slot)
+
     def _sweep(self) -> None:
         """Abort the pairs that have been idle for too long."""
         assert self._idle_timeout is not None
@@ -155,6 +164,7 @@ class Engine:
         self._pipes.close()
         if self.kernel is not None:
             self.kernel.close()
+        self._urgent.close()
         self.loop.close()
 
     def close(self) -> None:
@@ -165,4 +175,5 @@ class Engine:
         if self.kernel is not None:
             self.loop.unwatch(self.kernel.hold_events())
             self.kernel.close()
+        self._urgent.close()
         self.loop.close()

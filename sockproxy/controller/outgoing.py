@@ -12,7 +12,7 @@ from sockproxy.controller.loop import EventLoop
 from sockproxy.controller.own import OwnConnections
 from sockproxy.controller.upstreams import Upstreams
 from sockproxy.net.address import Address, Host, original_destination
-from sockproxy.net.tcp import close_with_reset, set_mark, spare_pacing
+from sockproxy.net.tcp import close_with_reset, keep_every_end, set_mark, spare_pacing
 
 __all__ = ["Outgoing"]
 
@@ -90,6 +90,7 @@ class Outgoing(Attempts):
 
     def prepare(self, sock: socket.socket, address: Address) -> None:
         self._prepare(sock)
+        keep_every_end(sock)
         if self._mark is not None:
             set_mark(sock, self._mark)
         if address.loopback:

@@ -12,19 +12,22 @@ from functools import partial
 
 from sockproxy.controller.direction import Direction, State
 from sockproxy.controller.end import End
+from sockproxy.controller.farewell import Farewell
 from sockproxy.controller.loop import EventLoop, Timer
 from sockproxy.controller.pump import Pipes, Pump
 from sockproxy.controller.stats import PairStats, pair_stats
 from sockproxy.controller.traffic import Traffic
+from sockproxy.controller.urgent import UrgentSignals
 from sockproxy.errors import SockproxyError
 from sockproxy.kernel import Action, Inspection, SpliceKernel
-from sockproxy.net.tcp import take_error
+from sockproxy.net.address import peer_address
+from sockproxy.net.tcp import TCP_CLOSE, fence, take_error
 
 __all__ = ["Pair"]
 
 # Edges: a direction in REDIRECT causes hardly any, because its source wakes the strparser
 # and not us. Whoever takes a direction back looks at both ends once.
-EVENTS = select.EPOLLET | select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP
+EVENTS = select.EPOLLET | select.EPOLLIN | select.EPOLLPRI | select.EPOLLOUT | select.EPOLLRDHUP
 ENDED = select.EPOLLRDHUP | select.EPOLLHUP
 
 
@@ -37,6 +40,7 @@ class Pair:
     already_read: bytes that were read from each of the sockets; they go first.
     on_enrol: called when the two sockets have slots.
     on_end: called once, after the sockets have been closed.
+    urgent: is to tell when an urgent byte comes for a socket that the kernel reads.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Pair:
         why_not: str,
         on_enrol: Callable[[Pair], None],
         on_end: Callable[[Pair], None],
+        urgent: UrgentSignals,
         already_read: tuple[bytes, bytes] = (b"", b""),
     ) -> None:
         self.number = number
@@ -61,13 +66,13 @@ class Pair:
         """How it ended: "finished", or why it was reset. None while it lives."""
         self._kernel = kernel
         self._why_not = why_not
-        self._on_enrol, self._on_end = on_enrol, on_end
+        self._on_enrol, self._on_end, self._urgent = on_enrol, on_end, urgent
         self.a, self.b = End(sockets[0]), End(sockets[1])
-        self.names = tuple((s.getpeername(), s.getsockname()) for s in sockets)
+        self.names = tuple((peer_address(s), s.getsockname()[:2]) for s in sockets)
         self.forward, self.backward = (
             Direction(
                 self, source, target,
-                Pump(pipes, source.fd, target.fd, budget, ahead), Traffic(eager=eager), budget,
+                Pump(pipes, source.sock, target.sock, budget, ahead), Traffic(eager=eager), budget,
             )
             for source, target, ahead in (
                 (self.a, self.b, already_read[0]), (self.b, self.a, already_read[1])
@@ -75,6 +80,8 @@ class Pair:
         )  # fmt: skip
         self.forward.opposite, self.backward.opposite = self.backward, self.forward
         self.slots: tuple[int, ...] = ()
+        self._farewell: Farewell | None = None
+        """Of an end that failed to the other."""
         self._last_stats: PairStats | None = None
 
     def begin(self) -> None:
@@ -150,20 +157,32 @@ class Pair:
             self.abort(f"internal error: {error}")
 
     def check_error(self, end: End) -> bool:
-        """Reset the pair if `end` has failed; whether it has."""
+        """Whether `end` has failed. What had come from it before is then on its way."""
         number = take_error(end.sock, sending=not end.fin_sent)
         if number in (0, errno.EAGAIN):
             return False
-        self.reset(end, os.strerror(number).lower())
+        self.fail(end, os.strerror(number).lower())
         return True
+
+    def _out_of(self, slot: int) -> Direction:
+        return self.forward if slot == self.a.slot else self.backward
 
     def on_hold(self, slot: int) -> None:
         """The parser held the direction out of `slot`."""
-        self._guard((self.forward if slot == self.a.slot else self.backward).on_hold)
+        self._guard(self._out_of(slot).on_hold)
+
+    def tell_of_urgent(self, end: End) -> None:
+        """Have look_for_urgent() called when an urgent byte comes to `end`."""
+        self._urgent.watch(end.fd)
+
+    def look_for_urgent(self, slot: int) -> None:
+        """An urgent byte has come, perhaps for `slot`."""
+        self._guard(self._out_of(slot).look_for_urgent)
 
     def _on_events(self, end: End, out: Direction, into: Direction, events: int) -> None:
         if events & select.EPOLLERR and self.check_error(end):
             return
+        out.pump.urgent_waits = bool(events & select.EPOLLPRI)
         if out.shared is not None and out.shared.held:
             out.on_hold()
         if events & ENDED and self.outcome is None:
@@ -177,13 +196,38 @@ class Pair:
 
     def on_finished(self) -> None:
         """A direction has passed its end on; with both, the pair is done."""
-        if self.forward.state is self.backward.state is State.FINISHED:
+        if self._farewell is not None:
+            self._farewell.look()
+        elif self.forward.state is self.backward.state is State.FINISHED:
             self._close("finished", reset=False)
 
-    def reset(self, end: End | None, why: str) -> None:
-        """One end failed (None: unknown which): the other is told by a RST."""
-        side = "" if end is None else " (client)" if end is self.a else " (upstream)"
-        self._close(why + side, reset=True)
+    def fail(self, end: End, why: str) -> None:
+        """`end` has failed. What had come from it goes to the other end, and then a RST."""
+        if not end.failed:
+            self.note_failure(end, why)
+            out = self.forward if end is self.a else self.backward
+            if self.outcome is None:
+                out.on_end_of_source()
+            if self.outcome is None:
+                out.run_pump()
+            if self.outcome is None and self._farewell is not None:
+                self._farewell.look()
+
+    def note_failure(self, end: End, why: str) -> None:
+        """The same, by the direction out of it, which is at its end."""
+        if end.failed or self.outcome is not None:
+            return
+        end.failed = why
+        outcome = f"{why} ({'client' if end is self.a else 'upstream'})"
+        out, into = (
+            (self.forward, self.backward) if end is self.a else (self.backward, self.forward)
+        )
+        if self._farewell is not None or fence(end.sock) != TCP_CLOSE:
+            # The other one too, or its psock alone, which has lost what it had.
+            self._close(outcome, reset=True)
+            return
+        into.drop()  # nobody will read it, and who sends it is not to wait
+        self._farewell = Farewell(self, out, lambda: self._close(outcome, reset=True))
 
     def abort(self, why: str) -> None:
         """Drop what is under way and reset both ends."""

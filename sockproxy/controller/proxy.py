@@ -20,7 +20,7 @@ from sockproxy.controller.outgoing import Outgoing
 from sockproxy.controller.pair import Pair
 from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address, Host, format_address
-from sockproxy.net.tcp import close_with_reset, set_keepalive, spare_pacing
+from sockproxy.net.tcp import close_with_reset, keep_every_end, set_keepalive, spare_pacing
 
 __all__ = ["Proxy", "ProxyOptions"]
 
@@ -176,6 +176,7 @@ class Proxy:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             if address.loopback:
                 spare_pacing(sock)
+            keep_every_end(sock)
             sock.bind(address.sockaddr)
             sock.listen(BACKLOG)
             sock.setblocking(False)

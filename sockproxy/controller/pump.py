@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 
 from sockproxy.controller.descriptors import SHORTAGE
+from sockproxy.net.tcp import at_urgent_mark
 
 __all__ = ["Pipes", "Pump"]
 
@@ -70,11 +72,15 @@ class Pump:
     Where no pipe is to be had they are copied, a little at a time: to wait for a pipe would be
     to wait for the readers of other connections, who may never read.
 
+    An urgent byte is read by itself and sent as one, so that its mark stays where it was: splice(2)
+    reads up to it, and no further. Where bytes are copied it may go as one of them.
+
     ahead: bytes that were read from the source already; they go first.
     """
 
     __slots__ = (
         "_ahead",
+        "_is_urgent",
         "_limit",
         "_pipe",
         "_pipes",
@@ -83,15 +89,22 @@ class Pump:
         "_target",
         "at_end",
         "discarded",
+        "failure",
         "held",
         "moved",
+        "urgent_waits",
     )
 
     def __init__(
-        self, pipes: Pipes, source: int, target: int, limit: int, ahead: bytes = b""
+        self,
+        pipes: Pipes,
+        source: socket.socket,
+        target: socket.socket,
+        limit: int,
+        ahead: bytes = b"",
     ) -> None:
         self._pipes = pipes
-        self._source, self._target = source, target
+        self._source, self._target = source.fileno(), target
         self._limit = limit
         self._ahead = memoryview(ahead)
         self._pipe: tuple[int, int] | None = None
@@ -103,7 +116,12 @@ class Pump:
         """Bytes thrown away since discard_from_now()."""
         self._sink: int | None = None
         self.at_end = False
-        """The source's FIN was read; nothing follows."""
+        """All that the source will ever give was read."""
+        self.failure = 0
+        """The errno that the source ended with; 0 for a FIN."""
+        self.urgent_waits = False
+        """An urgent byte has arrived (EPOLLPRI): look whether it is the next one."""
+        self._is_urgent = False  # what is held is one
 
     @property
     def has_more(self) -> bool:
@@ -113,7 +131,7 @@ class Pump:
     def run(self, rounds: int) -> bool:
         """Read and write until one end blocks or `rounds` are done; True when the latter.
 
-        Raises OSError as splice(2) does: either end was reset.
+        Raises OSError as splice(2) does: the target was reset.
         """
         for _ in range(rounds):
             if self.held == 0 and (self.at_end or not self._read()):
@@ -129,33 +147,41 @@ class Pump:
             return True
         if self._pipe is None:
             self._pipe = self._pipes.take()
-        if self._pipe is None:
-            return self._copy()
         try:
-            self.held = os.splice(self._source, self._pipe[1], self._limit, flags=FLAGS)
+            if self.urgent_waits and at_urgent_mark(self._source):
+                self._copy(1, urgent=True)
+            elif self._pipe is None:
+                self._copy(min(COPIED, self._limit))
+            else:
+                self.held = os.splice(self._source, self._pipe[1], self._limit, flags=FLAGS)
+                if (
+                    not self.held
+                ):  # so it is at the mark, when a FIN has come behind it, and at the end
+                    self._copy(1, urgent=True)
+            self.at_end = not self.held
         except BlockingIOError:
-            self._put_pipe_away()
-            return False
-        if self.held == 0:
-            self.at_end = True
+            pass
+        except OSError as error:  # tcp_recvmsg() and tcp_splice_read() tell it after the last byte
+            self.failure, self.at_end = error.errno or 0, True
+        if not self.held or self._ahead:
             self._put_pipe_away()
         return self.held > 0
 
-    def _copy(self) -> bool:
-        """Read without a pipe; False as _read()."""
-        try:
-            copied = os.read(self._source, min(COPIED, self._limit))
-        except BlockingIOError:
-            return False
+    def _copy(self, count: int, *, urgent: bool = False) -> None:
+        """Read so many bytes at most without a pipe; an urgent one by itself."""
+        copied = os.read(self._source, count)
         self._ahead, self.held = memoryview(copied), len(copied)
-        self.at_end = not copied
-        return self.held > 0
+        if urgent:
+            self._is_urgent, self.urgent_waits = self.held > 0, False
 
     def _write(self) -> bool:
         """Write as much of what is held as the target takes; False when it is full."""
-        target = self._target if self._sink is None else self._sink
+        target = self._target.fileno() if self._sink is None else self._sink
         try:
-            if self._ahead:
+            if self._is_urgent and self._sink is None:
+                written = self._target.send(self._ahead[:1], socket.MSG_OOB | socket.MSG_DONTWAIT)
+                self._ahead = self._ahead[written:]
+            elif self._ahead:
                 written = os.write(target, self._ahead[: self.held])
                 self._ahead = self._ahead[written:]
             else:
@@ -164,6 +190,7 @@ class Pump:
         except BlockingIOError:
             return False
         self.held -= written
+        self._is_urgent = False
         if self._sink is None:
             self.moved += written
         else:
@@ -181,6 +208,6 @@ class Pump:
             self._pipe = None
 
     def _put_pipe_away(self) -> None:
-        assert self._pipe is not None
-        self._pipes.give_back(self._pipe, empty=True)
-        self._pipe = None
+        if self._pipe is not None:
+            self._pipes.give_back(self._pipe, empty=True)
+            self._pipe = None

@@ -18,7 +18,8 @@ from sockproxy.controller.engine import MIB, Engine
 from sockproxy.controller.pair import Pair
 from sockproxy.controller.stats import PairStats
 from sockproxy.errors import SockproxyError, UsageError
-from sockproxy.net.tcp import close_with_reset
+from sockproxy.net.address import peer_address
+from sockproxy.net.tcp import close_with_reset, keep_every_end
 
 __all__ = ["Splice", "Splicer"]
 
@@ -78,7 +79,7 @@ class Splice:
             self._pair = self._engine.add(
                 a, b, lambda pair: self._done.set_result(pair.stats()), already_read
             )
-        except OSError as error:  # reset before it was paired
+        except OSError as error:
             for sock in (a, b):  # an end would look like the end of the stream
                 close_with_reset(sock)
             self._done.set_exception(error)
@@ -274,7 +275,7 @@ def check_socket(sock: socket.socket) -> None:
     try:
         if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
             raise UsageError("splice something other than a TCP socket")
-        sock.getpeername()
+        peer_address(sock)
     except OSError as error:
         raise UsageError(
             "splice a socket", errno=error.errno, hint="both sockets must be open and connected"
@@ -296,4 +297,5 @@ def take_over(sock: socket.socket) -> socket.socket:
     """A non-blocking object for the connection, whose former object is closed."""
     taken = socket.socket(sock.family, sock.type, sock.proto, sock.detach())
     taken.setblocking(False)
+    keep_every_end(taken)
     return taken

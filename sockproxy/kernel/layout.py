@@ -28,6 +28,7 @@ class Held(IntEnum):
     TARGET_GONE = 3
     PART_READ = 4
     TOO_LONG = 5
+    URGENT = 6
 
 
 class Plain(IntEnum):
@@ -105,7 +106,7 @@ class Mode(IntEnum):
 SIZES = {
     "direction": 112,
     "hold_event": 8,
-    "inspection": 44,
+    "inspection": 48,
     "enrolment": 32,
     "handshake": 8,
     "opener": 40,

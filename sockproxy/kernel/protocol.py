@@ -25,6 +25,7 @@ class Inspection:
     backlog_skbs: int
     parser_used: bool
     parser_working: bool
+    urgent: bool
 
 
 class SpliceKernel(Protocol):

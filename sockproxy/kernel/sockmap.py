@@ -186,6 +186,7 @@ class SockmapKernel:
             backlog_skbs=seen.backlog_skbs,
             parser_used=bool(seen.parser_used),
             parser_working=bool(seen.parser_working),
+            urgent=bool(seen.urgent),
         )
 
     def retries(self) -> bool:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from sockproxy.errors import UsageError
 
 __all__ = ["Address", "Host", "format_address", "original_destination", "parse_address",
-           "parse_host", "plain"]  # fmt: skip
+           "parse_host", "peer_address", "plain"]  # fmt: skip
 
 SOL_IP, SOL_IPV6 = 0, 41
+SO_PEERNAME = 28
 SO_ORIGINAL_DST = 80  # IP6T_SO_ORIGINAL_DST has the same number
+_SOCKADDR_IN, _SOCKADDR_IN6 = 16, 28
 _MAPPED = "::ffff:"
 
 
@@ -118,6 +120,26 @@ def _resolve(host: str, port: int, text: str, flags: int = 0) -> tuple[Address, 
     return tuple(dict.fromkeys(addresses))
 
 
+def peer_address(sock: socket.socket) -> tuple[str, int]:
+    """The other end's address, also of a connection that was reset, which getpeername() has not.
+
+    Raises OSError for a socket that was never connected.
+    """
+    try:
+        host, port = sock.getpeername()[:2]
+    except OSError:
+        # It is EINVAL to ask for more than the family has.
+        size = _SOCKADDR_IN if sock.family == socket.AF_INET else _SOCKADDR_IN6
+        return _read_sockaddr(sock.family, sock.getsockopt(socket.SOL_SOCKET, SO_PEERNAME, size))
+    return host, port
+
+
+def _read_sockaddr(family: int, raw: bytes) -> tuple[str, int]:
+    layout = "!2xH4s" if family == socket.AF_INET else "!2xH4x16s"
+    port, packed = struct.unpack_from(layout, raw)
+    return socket.inet_ntop(family, packed), port
+
+
 def original_destination(sock: socket.socket) -> Address | None:
     """Where the client meant to connect before iptables or nftables REDIRECTed it.
 
@@ -127,15 +149,11 @@ def original_destination(sock: socket.socket) -> Address | None:
     mapped = sock.family == socket.AF_INET6 and local[0].startswith(_MAPPED)
     try:
         if sock.family == socket.AF_INET or mapped:
-            raw = sock.getsockopt(SOL_IP, SO_ORIGINAL_DST, 16)
-            port, packed = struct.unpack_from("!2xH4s", raw)
-            host = socket.inet_ntop(socket.AF_INET, packed)
-            found = Address(socket.AF_INET, host, port)
+            raw = sock.getsockopt(SOL_IP, SO_ORIGINAL_DST, _SOCKADDR_IN)
+            found = Address(socket.AF_INET, *_read_sockaddr(socket.AF_INET, raw))
         else:
-            raw = sock.getsockopt(SOL_IPV6, SO_ORIGINAL_DST, 28)
-            port, packed = struct.unpack_from("!2xH4x16s", raw)
-            host = socket.inet_ntop(socket.AF_INET6, packed)
-            found = Address(socket.AF_INET6, host, port)
+            raw = sock.getsockopt(SOL_IPV6, SO_ORIGINAL_DST, _SOCKADDR_IN6)
+            found = Address(socket.AF_INET6, *_read_sockaddr(socket.AF_INET6, raw))
     except OSError:
         return None
     # Connecting to where it already is would be a loop through ourselves.

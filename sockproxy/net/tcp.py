@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import select
 import socket
 import struct
@@ -9,9 +10,12 @@ import struct
 from sockproxy.errors import PermissionDenied
 
 __all__ = [
+    "at_urgent_mark",
+    "close_in_order",
     "close_with_reset",
     "fence",
     "has_space",
+    "keep_every_end",
     "kick",
     "loopback_pair",
     "set_keepalive",
@@ -19,6 +23,7 @@ __all__ = [
     "socket_cookie",
     "spare_pacing",
     "take_error",
+    "unacknowledged",
     "upper_protocol",
 ]
 
@@ -27,7 +32,11 @@ SO_MARK = 36
 TCP_CONGESTION = 13
 TCP_ULP = 31
 _COOKIE = struct.Struct("=Q")
-_NO_LINGER = struct.pack("ii", 1, 0)
+SIOCATMARK = 0x8905
+SIOCOUTQ = 0x5411
+_INT = struct.Struct("=i")
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_LINGER_OFF = struct.pack("ii", 0, 0)
 
 TCP_CLOSE = 7
 
@@ -112,10 +121,42 @@ def spare_pacing(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, b"reno")
 
 
+def keep_every_end(sock: socket.socket) -> None:
+    """Let the socket, or those that a listener accepts, lose no byte and tell no end by chance.
+
+    However this process ends, kill -9 too, the kernel then closes the socket with a RST
+    (tcp_close() looks at SO_LINGER): a FIN would be the end of a stream that was cut. And the
+    urgent byte stays in band (SO_OOBINLINE): tcp_check_urg() drops it when the next one comes.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+
+
+def close_in_order(sock: socket.socket) -> None:
+    """Close the socket; what was sent and its end still arrive."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
+    sock.close()
+
+
 def close_with_reset(sock: socket.socket) -> None:
     """Close the socket and tell its peer by a RST."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     sock.close()
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Bytes sent, and the FIN, that the peer has not acknowledged."""
+    return _ask(sock.fileno(), SIOCOUTQ)
+
+
+def at_urgent_mark(fd: int) -> bool:
+    """Whether the next byte to be read of the socket is the urgent one."""
+    return _ask(fd, SIOCATMARK) != 0
+
+
+def _ask(fd: int, what: int) -> int:
+    answer: int = _INT.unpack(fcntl.ioctl(fd, what, bytes(_INT.size)))[0]
+    return answer
 
 
 def set_mark(sock: socket.socket, mark: int) -> None:

@@ -152,8 +152,8 @@ def test_an_upstream_that_refuses_is_a_reset_for_the_client(listener):
         closed = sock.getsockname()
     with running_proxy(closed) as proxy:
         with (
+            pytest.raises(ConnectionResetError),  # connect() may tell it already
             socket.create_connection(proxy.address, timeout=patience(10)) as client,
-            pytest.raises(ConnectionResetError),
         ):
             client.recv(1)
         proxy.says("connection refused")

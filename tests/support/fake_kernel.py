@@ -79,7 +79,7 @@ class FakeKernel:
 
     def inspect(self, slot):
         self._step("inspect")
-        return Inspection(1, 0, 0, 0, 0, 0, False, False)
+        return Inspection(1, 0, 0, 0, 0, 0, False, False, False)
 
     def hold_events(self):
         return self.events
