@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sockproxy.bench.interrupt import Undo
 from tests.suites.errors import SuiteError
 from tests.suites.kinds import Kind
 from tools.apt_sources import read_sources
@@ -106,10 +107,9 @@ def working_folder(tree: Path | None) -> Iterator[Path]:
 
     Its name is short: unix sockets are made below it.
     """
-    folder = Path(tempfile.mkdtemp(prefix="suite-"))
-    try:
+    with Undo() as undo:
+        folder = Path(tempfile.mkdtemp(prefix="suite-"))
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
         if tree is not None:
             shutil.copytree(tree, folder, copy_function=os.symlink, dirs_exist_ok=True)
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
