@@ -67,9 +67,8 @@ def why_failed(record: Record) -> list[str]:
     """Why a run has not passed, each in a line; nothing if it has."""
     lines = []
     for suite in record["suites"]:
-        for each in suite["parts"]:
-            if not each[PLAIN]["counts"].get(PASSED):
-                lines.append(f"{suite['name']}/{each['name']}: no test passed, so nothing is shown")
+        if not any(PASSED in each[PLAIN]["counts"] for each in suite["parts"]):
+            lines.append(f"{suite['name']}: no test passed, so nothing is shown")
     for mode in record["modes"]:
         if not mode["counts"]:
             continue

@@ -232,7 +232,7 @@ def test_where_no_test_passed_nothing_is_shown(play):
     told = play({"a": P}, {"a": P}, in_time=False)
     assert told["suites"][0]["parts"][0]["plain"]["counts"] == {ABORTED: 1, PASSED: 1}
     told = play({THE_RUN: ABORTED}, {THE_RUN: ABORTED})
-    assert record.why_failed(told) == ["mine/one: no test passed, so nothing is shown"]
+    assert record.why_failed(told) == ["mine: no test passed, so nothing is shown"]
 
 
 # -- the table, the command line, and what was recorded --------------------------------------
