@@ -39,6 +39,7 @@ class Campaign:
         self.out.mkdir(parents=True, exist_ok=True)
         for suite, patterns in self.chosen:
             self._suite(suite, patterns, told)
+        told["whole"] = True
 
     def _suite(self, suite: Suite, patterns: Sequence[str], told: Record) -> None:
         tree, version = None, suite.how.version()

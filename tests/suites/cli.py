@@ -108,9 +108,10 @@ def run(
             campaign.run(told)
         except Interrupted as error:
             code = 128 + error.number
-    with held():
-        record.save(told, out / "suites.json")
-    why = [] if code else record.why_failed(told)
+        finally:
+            with held():
+                record.save(told, out / "suites.json")
+    why = record.why_failed(told)
     if recorded and not code:
         say(f"recorded: {record.save(told, record.RESULTS / f'{_kernel()}.json')}")
     click.echo(json.dumps(told, indent=1) if as_json else "\n".join([*as_table(told), *why]))

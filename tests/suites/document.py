@@ -30,8 +30,8 @@ that is the same everywhere. Where a test differs the part is run again, both wa
 
 `make suites` fails where a test differs, or where nothing was bypassed. Tests that fail plain,
 because they run as root, without a network or on this kernel, have to fail bypassed too. *paired*
-(connections), *messages* and *past TCP* are the bypass's own counters: where these are 0, all
-that is shown is that programs which are left on TCP are left in peace.
+(connections), *past TCP* and *by TCP* (messages) are the bypass's own counters: where nothing went
+past TCP, all that is shown is that programs which are left on it are left in peace.
 CPython's tests are of Debian's package for its Python; the others are built from Debian's sources.
 """
 

@@ -34,6 +34,7 @@ def begin(modes: Sequence[Mode], again: int, selection: Sequence[str]) -> Record
         "modes": [asdict(each) for each in modes],
         "again": again,
         "selection": " ".join(selection) or None,
+        "whole": False,
         "suites": [],
     }
 
@@ -65,7 +66,7 @@ def total(parts: Iterable[Record], mode: str) -> dict[str, int]:
 
 def why_failed(record: Record) -> list[str]:
     """Why a run has not passed, each in a line; nothing if it has."""
-    lines = []
+    lines = [] if record["whole"] else ["it did not come to its end"]
     for suite in record["suites"]:
         if not any(PASSED in each[PLAIN]["counts"] for each in suite["parts"]):
             lines.append(f"{suite['name']}: no test passed, so nothing is shown")

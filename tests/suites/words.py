@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockproxy.units import format_size
 from tests.suites.compare import DIFFERS, NOT_AGAIN, UNSTEADY
 from tests.suites.record import Record, total
 from tests.suites.table import PLAIN
@@ -12,7 +11,7 @@ from tests.suites.table import PLAIN
 __all__ = ["HEAD", "as_table", "row", "rows", "unlike"]
 
 HEAD = ["suite", "tests", "passed", "failed", "skipped", DIFFERS, NOT_AGAIN, UNSTEADY,
-        "paired", "messages", "past TCP", "seconds"]  # fmt: skip
+        "paired", "past TCP", "by TCP", "seconds"]  # fmt: skip
 
 
 def row(name: str, parts: list[Record], mode: str) -> list[str]:
@@ -26,9 +25,7 @@ def row(name: str, parts: list[Record], mode: str) -> list[str]:
         str(sums.get("tests", 0)),
         *(str(sum(each.get(what, 0) for each in counts)) for what in HEAD[2:5]),
         *(str(sums.get(what, 0)) for what in HEAD[5:8]),
-        str(sums.get("paired", 0)),
-        str(sums.get("bypassed_messages", 0)),
-        format_size(sums.get("bypassed_bytes", 0)),
+        *(str(sums.get(what, 0)) for what in ("paired", "bypassed_messages", "passed_messages")),
         str(sum(seconds)),
     ]
 

@@ -198,7 +198,12 @@ def test_a_run_in_which_all_is_the_same(play):
     [part] = told["suites"][0]["parts"]
     assert (part["tests"], part["failed"], part["modes"]["bypass"]["unlike"]) == (2, ["b"], [])
     row = next(line for line in as_table(told) if line.startswith("all")).split()
-    assert row[1:11] == ["2", "1", "1", "0", "0", "0", "0", "2", "30", "400"]
+    assert row[1:11] == ["2", "1", "1", "0", "0", "0", "0", "2", "30", "5"]
+
+
+def test_a_run_that_was_cut_short_has_not_passed(play):
+    told = play({"a": P}, {"a": P}) | {"whole": False}
+    assert record.why_failed(told) == ["it did not come to its end"]
 
 
 def test_a_run_in_which_a_test_differs(play):
