@@ -54,7 +54,7 @@ def main() -> None:
     """Run other projects' test suites plain and bypassed, and compare test by test.
 
     \b
-    Exit status: 0 the same; 1 a test differs, nothing was bypassed, or something is missing;
+    Exit status: 0 the same; 1 a test did what plain it never did, or nothing shows that;
     2 usage; 128 + N ended by signal N, with everything undone.
     """
 

@@ -28,7 +28,8 @@ that is the same everywhere. Where a test differs the part is run again, both wa
 | not again | bypassed it did once what plain it never did, and no more |
 | unsteady | plain it does both as well |
 
-`make suites` fails where a test differs, or where nothing was bypassed. Tests that fail plain,
+`make suites` fails but for what is unsteady, and where nothing was bypassed: what was seen once is
+no proof, but `--again 20` may show that plain TCP does it too. Tests that fail plain,
 because they run as root, without a network or on this kernel, have to fail bypassed too. *paired*
 (connections), *past TCP* and *by TCP* (messages) are the bypass's own counters: where nothing went
 past TCP, all that is shown is that programs which are left on it are left in peace.
@@ -48,7 +49,7 @@ def page(records: Sequence[Record]) -> str:
 
 def _run(record: Record) -> Iterator[str]:
     why = why_failed(record)
-    result = "; ".join(why) if why else "no test differs"
+    result = "; ".join(why) if why else "the same outcome test by test"
     yield f"{record['distribution']}, {record['date'][:10]}: **{result}**."
     yield f"Where a test differed, the part was run {record['again']} more times each way."
     for mode in record["modes"]:

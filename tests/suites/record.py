@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.suites.compare import DIFFERS, count
+from tests.suites.compare import DIFFERS, NOT_AGAIN, count
 from tests.suites.errors import SuiteError
 from tests.suites.kinds import FAILED, PASSED, Outcomes
 from tests.suites.table import PLAIN, Mode
@@ -75,8 +75,8 @@ def why_failed(record: Record) -> list[str]:
             continue
         parts = [each for suite in record["suites"] for each in suite["parts"]]
         sums = total(parts, mode["name"])
-        if number := sums.get(DIFFERS):
-            lines.append(f"{mode['name']}: {number} tests differ from plain TCP")
+        if number := sums.get(DIFFERS, 0) + sums.get(NOT_AGAIN, 0):
+            lines.append(f"{mode['name']}: {number} tests did what plain they never did")
         if not sums.get("bypassed_messages"):
             lines.append(f"{mode['name']}: nothing was bypassed, so nothing is shown")
     return lines
