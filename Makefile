@@ -17,7 +17,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help system system-matrix setup build dist lint format test conformance ends soak matrix demo bench clean stale
+.PHONY: help system system-matrix system-suites setup build dist lint format test conformance ends suites soak matrix demo bench clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ system:
 
 system-matrix:
 	@tools/setup-debian matrix
+
+system-suites:
+	@tools/setup-debian suites
 
 stale:
 
@@ -72,6 +75,9 @@ conformance: $(BUILT) ## table of what this kernel does, in build/conformance; A
 
 ends: $(BUILT) ## count how connections end, plain and through each way, as root; the table is docs/ends.md
 	@$(BIN)/python -m tests.support.ends_table $(ARGS)
+
+suites: $(BUILT) | system-suites ## run test suites of CPython, Redis and libuv plain and bypassed; ARGS go to it
+	@$(BIN)/python -m tests.suites run $(ARGS)
 
 soak: $(BUILT) ## run the tests that take minutes
 	$(BIN)/pytest -q $(TESTS) -m soak --timeout 3600 $(ARGS)

@@ -31,10 +31,12 @@ class Source:
     suites: tuple[str, ...]
     options: Mapping[str, str] = field(default_factory=dict)
 
-    def stanza(self, suite: str, component: str = "main") -> str:
-        """The entry, in deb822 style, for another suite or component of it."""
+    def stanza(self, suite: str, component: str = "main", types: str = "deb") -> str:
+        """The entry, in deb822 style, for another suite or component of it, or its sources."""
         options = "".join(f"{name.title()}: {value}\n" for name, value in self.options.items())
-        return f"Types: deb\nURIs: {self.uri}\nSuites: {suite}\nComponents: {component}\n{options}"
+        return (
+            f"Types: {types}\nURIs: {self.uri}\nSuites: {suite}\nComponents: {component}\n{options}"
+        )
 
 
 def read_sources(folder: Path = APT) -> list[Source]:
