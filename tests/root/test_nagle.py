@@ -1,5 +1,5 @@
-"""A bypassed answer acknowledges nothing: what follows is not to be left to Nagle's algorithm, which
-would hold it back until the timer of delayed acknowledgements, 40 ms."""
+"""A bypassed answer acknowledges nothing: what follows is not to be left to Nagle's algorithm,
+which would hold it back until the timer of delayed acknowledgements, 40 ms."""
 
 from __future__ import annotations
 
