@@ -69,24 +69,23 @@ static __always_inline enum waiting judge_item(struct wait_queue_entry *waiter, 
 	return watched ? WAITING_UNKNOWN : WAITING_LEVEL;
 }
 
-/* Who waits at the socket. Its lock need not be held. */
-static __always_inline void read_waiters(struct waiters *found, struct sock *sk)
+/* Who waits at the socket that lies there, whose lock need not be held: the worst of them, and
+ * above the lowest byte how many poll. A function of its own, which the verifier looks at once. */
+__attribute__((noinline)) __u32 walk_waiters(__u64 address)
 {
+	struct sock *sk = (struct sock *)address;
 	struct wakers *known = known_wakers();
 	struct socket_wq *wq = BPF_CORE_READ(sk, sk_wq);
 	struct list_head *entry, *head = &wq->wait.head;
 	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
+	__u32 worst = WAITING_NOT, kind, polls = 0;
 	struct wait_queue_entry *waiter;
-	enum waiting kind;
 	int number;
 	__u64 func;
 
-	found->polls = 0;
-	found->kind = WAITING_UNKNOWN;
 	/* SIGIO is an edge as well. */
 	if (!known || !wq || !file || BPF_CORE_READ(wq, fasync_list))
-		return;
-	found->kind = WAITING_NOT;
+		return WAITING_UNKNOWN;
 	entry = BPF_CORE_READ(head, next);
 	for (number = 0; number < MOST_WAITERS && entry && entry != head; number++) {
 		waiter = waiter_at(entry);
@@ -96,13 +95,21 @@ static __always_inline void read_waiters(struct waiters *found, struct sock *sk)
 			kind = WAITING_LEVEL;
 		else if (func && func == known->epoll)
 			kind = judge_item(waiter, file, known);
-		found->polls += func == known->poll;
-		if (kind > found->kind)
-			found->kind = kind;
+		polls += func == known->poll;
+		worst = kind > worst ? kind : worst;
 		entry = BPF_CORE_READ(entry, next);
 	}
-	if (entry != head)
-		found->kind = WAITING_UNKNOWN;
+	return (entry == head ? worst : WAITING_UNKNOWN) | polls << 8;
+}
+
+static __always_inline void read_waiters(struct waiters *found, struct sock *sk)
+{
+	/* Its own address again, read so that the verifier takes it for a number, as it wants here.
+	 */
+	__u32 seen = walk_waiters((__u64)BPF_CORE_READ(sk, sk_socket, sk));
+
+	found->kind = seen & 0xff;
+	found->polls = seen >> 8;
 }
 
 /*
