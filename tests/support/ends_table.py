@@ -30,6 +30,10 @@ from tests.support.servers import free_port, serving
 PROXIES = {"proxy": [], "--relay": ["--relay"], "--eager": ["--eager"]}
 WAYS = ("plain", *PROXIES, "bypass", "HAProxy")
 AT_ONCE, WAYS_AT_ONCE = 64, 3
+CASES = (
+    (30, ", after a conversation"),
+    (0, ""),
+)  # first what a bypass is for: it learns of readers
 KEEPALIVE = ("option srvtcpka", "srvtcpka-cnt 3", "srvtcpka-idle 1s", "srvtcpka-intvl 1s")
 
 
@@ -43,7 +47,7 @@ def swapped(trial):
 def trials():
     """What is tried -> what does it with one connection's two ends, or says what was wrong."""
     for size, named, cases in ((8, "8 B", 2), (60_000, "60 kB", 2), (5_000_000, "5 MB", 1)):
-        for turns, when in ((0, ""), (10, ", after a conversation"))[:cases]:
+        for turns, when in CASES[-cases:]:
             for name, trial in (
                 ("server answers {}, closes with the upload unread", answer_and_close),
                 ("client sends {}, resets", send_and_reset),
@@ -51,7 +55,7 @@ def trials():
             ):
                 yield name.format(named) + when, trial, {"size": size, "turns": turns}
     yield "both end with FIN", end_both_ways, {"size": 10_000}
-    for turns, when in ((0, ""), (10, ", after a conversation")):
+    for turns, when in CASES:
         yield f"urgent byte, 300 kB each side of it{when}", urgent_byte, {
             "before": 300_000, "after": 300_000, "turns": turns,
         }  # fmt: skip
