@@ -20,10 +20,14 @@ pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
 RESULTS = Path(__file__).resolve().parents[2] / "vagrant" / "results"
 TALK = """
-import socket
+import select, socket
 listener = socket.create_server(("127.0.0.1", 0))
 one = socket.create_connection(listener.getsockname())
 other, _ = listener.accept()
+waits = select.epoll()
+for sock in (one, other):
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    waits.register(sock, select.EPOLLIN)
 for _ in range(10):
     for source, target in ((one, other), (other, one)):
         source.sendall(b"?")

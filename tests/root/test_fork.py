@@ -9,7 +9,7 @@ import pytest
 import sockproxy
 from tests.support.forks import end_child, in_child
 from tests.support.scale import patience
-from tests.support.sockets import receive, spliced
+from tests.support.sockets import level, receive, spliced
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -18,6 +18,8 @@ def held():
     """What this process has open of BPF, and TCP sockets, by their links."""
     found = []
     for fd in os.listdir("/proc/self/fd"):
+        if int(fd) == level().fileno():
+            continue  # that of the tests
         try:
             found.append(os.readlink(f"/proc/self/fd/{fd}"))
         except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import select
 import socket
 import struct
@@ -11,14 +12,18 @@ from pathlib import Path
 
 from tests.support.scale import patience
 
-_level = select.epoll()
+
+@functools.cache
+def level():
+    """The epoll set in which all wait."""
+    return select.epoll()
 
 
 def seen_waiting(sock):
     """The same socket, in a level-triggered epoll set for as long as it is open, as a server's
     would be: a bypass gives nothing to who is not seen waiting so."""
     with contextlib.suppress(FileExistsError):  # it is there already
-        _level.register(sock, select.EPOLLIN)
+        level().register(sock, select.EPOLLIN)
     return sock
 
 
