@@ -63,7 +63,8 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
 @pytest.mark.parametrize("same", [False, True])
 def test_ends_of_two_cgroups(group, bypassed, same):
     """A policy leaves them out."""
-    attach(NAME, group.path, BypassOptions(same_cgroup=same))
+    options = BypassOptions(same_cgroup=same, blocking_readers=True, any_reader=True)
+    attach(NAME, group.path, options)
     inner = group.child("inner").create()
     try:
         with (
