@@ -27,6 +27,8 @@ import socket
 with socket.create_server(("127.0.0.1", 6379)) as listener:
     one = socket.create_connection(listener.getsockname())
     other, _ = listener.accept()
+    for each in (one, other):
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for _ in range(50):
         for source, target in ((one, other), (other, one)):
             source.sendall(b"x")
