@@ -47,11 +47,12 @@ static __always_inline void keep_whole(struct sk_msg_md *msg, struct tcp_sock *t
 	bpf_msg_pull_data(msg, 0, msg->size, 0);
 }
 
-static __always_inline int pass(struct enrolled *me, struct pair *pair, struct tcp_sock *tp,
-				__u32 size)
+static __always_inline int pass(struct sk_msg_md *msg, struct enrolled *me, struct pair *pair,
+				struct tcp_sock *tp)
 {
-	__u32 heard = tp->copied_seq;
+	__u32 heard = tp->copied_seq, size = msg->size;
 
+	keep_whole(msg, tp);
 	me->passed_bytes += size;
 	me->passed_messages++;
 	if (pair) {
@@ -99,26 +100,25 @@ static __always_inline int bypass_or_pass(struct sk_msg_md *msg, int urgent)
 	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
 	if (!me || !tp)
 		return SK_PASS;
-	keep_whole(msg, tp);
 	learn_peer(me);
 	pair = find_pair(me->pair);
 	if (pair)
 		is_through(lane_from(pair, me->role));
 	look_at_mode(me, (struct sock *)tp);
 	if (!pair || now->mode != MODE_BYPASS)
-		return pass(me, pair, tp, msg->size);
+		return pass(msg, me, pair, tp);
 	if (me->rules != now->version)
 		judge_again(msg, me, pair, now->version);
 	in = lane_to(pair, me->role);
 	out = lane_from(pair, me->role);
 	grant(me, in, tp, now);
 	if (urgent || !charge(me, out, in, tp, msg->size))
-		return pass(me, pair, tp, msg->size);
+		return pass(msg, me, pair, tp);
 	other = me->peer;
 	/* SK_DROP is its answer where the other end has gone; TCP has one of its own. */
 	if (bpf_msg_redirect_hash(msg, &sockets, &other, BPF_F_INGRESS) != SK_PASS) {
 		give_back(out, msg->size);
-		return pass(me, pair, tp, msg->size);
+		return pass(msg, me, pair, tp);
 	}
 	me->bypassed_bytes += msg->size;
 	me->bypassed_messages++;
