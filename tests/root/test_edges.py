@@ -3,15 +3,10 @@ by TCP behind it, and who takes a short read for all that there is waits for eve
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-import sys
-
 import pytest
 
 from tests.support.bypass import connections
-from tests.support.proxy import ROOT
-from tests.support.readers import HABITS
+from tests.support.readers import HABITS, serving
 from tests.support.sockets import receive, tcp_client
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.timeout(120)]
@@ -21,18 +16,6 @@ SMALL, HEAD, BODY = 100, 200, 10_000
 # They are promised an edge, and take a short read for all that there is.
 UNFIT = {"edge", "late-edge", "once-edge", "nested", "two-sets", "signals", "late-registration"}
 BYPASSED = {"level", "once-level", "poll", "select"}
-
-
-@contextlib.contextmanager
-def server(habit):
-    """Its port."""
-    argv = [sys.executable, "-m", "tests.support.readers", habit]
-    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
-    with subprocess.Popen(argv, **options) as process:
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.stdin.close()
 
 
 def message(size):
@@ -57,7 +40,7 @@ def states(port):
 
 @pytest.mark.parametrize("habit", HABITS)
 def test_reader_finds_what_lies_behind(bypassed_messages, habit, request):
-    with server(habit) as port:
+    with serving("readers", habit) as port:
         for _ in range(CONNECTIONS):
             with tcp_client(port) as sock:
                 for number in range(1, ROUNDS + 1):

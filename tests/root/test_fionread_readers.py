@@ -6,15 +6,13 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-import subprocess
-import sys
 
 import pytest
 
 from sockproxy.controller.bypass import BypassOptions, attach, detach
 from sockproxy.controller.bypass_view import bypass_connections, bypass_status
 from tests.support.bypass import NAME
-from tests.support.proxy import ROOT
+from tests.support.readers import serving
 from tests.support.scale import patience
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.timeout(120)]
@@ -23,18 +21,6 @@ ASKERS = ("asks", "sizes", "asks-when-full")
 OTHERS = ("level", "drains", "drains-edge")
 SIZES = (10, 100, 1020, 10, 3000, 20_000, 5)  # 1020: with its head it fills a small buffer
 CONNECTIONS = 5
-
-
-@contextlib.contextmanager
-def server(habit):
-    """Its port."""
-    argv = [sys.executable, "-m", "tests.support.askers", habit]
-    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
-    with subprocess.Popen(argv, **options) as process:
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.stdin.close()
 
 
 class Client:
@@ -86,7 +72,7 @@ def strict(group):
 
 @pytest.mark.parametrize("habit", ASKERS)
 def test_who_asks_stays_plain(strict, habit):
-    with server(habit) as port:
+    with serving("askers", habit) as port:
         for _ in range(CONNECTIONS):
             told = talk(port)
         assert bypass_status(NAME)["bypassed_messages"] == 0
@@ -96,7 +82,7 @@ def test_who_asks_stays_plain(strict, habit):
 
 @pytest.mark.parametrize("habit", OTHERS)
 def test_who_does_not_is_learned(strict, habit):
-    with server(habit) as port:
+    with serving("askers", habit) as port:
         first = talk(port)
         assert {state for state, _ in first.values()} == {"plain"}
         assert all("not yet known" in why for _, why in first.values()), first
@@ -116,7 +102,7 @@ def test_any_reader(group):
     """The option lets all in, askers too."""
     assert not attach(NAME, group.path, BypassOptions(force=True, any_reader=True)).observes
     try:
-        with server("level") as port:
+        with serving("askers", "level") as port:
             talk(port)
             counts = bypass_status(NAME)
             assert (counts["unproven"], counts["any_reader"]) == (0, True)

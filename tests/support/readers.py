@@ -9,14 +9,18 @@ is told by one event. With EOF on stdin it ends.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
+
+from tests.support.proxy import ROOT
 
 BUFFER = 65536
 BUSY = 0.003  # seconds
@@ -208,6 +212,18 @@ HABITS = {
     "copier": Copier,
     "late-copier": LateCopier,
 }
+
+
+@contextlib.contextmanager
+def serving(module, habit):
+    """The port of a server of tests.support.MODULE, this one or one that is run like it."""
+    argv = [sys.executable, "-m", f"tests.support.{module}", habit]
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen(argv, **options) as process:
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.stdin.close()
 
 
 def serve(reader):
