@@ -26,7 +26,7 @@ from tests.support.pattern import Checker, Pattern
 from tests.support.proxy import ROOT
 from tests.support.scale import patience
 from tests.support.servers import redis, run
-from tests.support.sockets import eventually, receive
+from tests.support.sockets import eventually, receive, seen_waiting
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.timeout(120)]
 
@@ -34,7 +34,6 @@ ROLES = ("opener", "late-opener", "accepter", "late-accepter")
 READS = ("45", "207")  # recvfrom(2), on x86-64 and on arm64
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
 libc = ctypes.CDLL(None, use_errno=True)
-waiting = select.epoll()  # nothing is bypassed to who is not seen waiting
 
 
 @pytest.fixture
@@ -76,7 +75,7 @@ class Blocked:
                 self.sock.setblocking(False)
                 self.sock.connect_ex(("127.0.0.1", int(self.process.stdout.readline())))
         self.sock.settimeout(patience(20))
-        waiting.register(self.sock, select.EPOLLIN)
+        seen_waiting(self.sock)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def converse(self):
@@ -189,7 +188,7 @@ def served(listener, dial):
     with client, server:
         for sock in (client, server):
             sock.settimeout(patience(20))  # which is non-blocking mode, and poll
-            waiting.register(sock, select.EPOLLIN)
+            seen_waiting(sock)
         yield client, server
 
 

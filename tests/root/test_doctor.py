@@ -43,7 +43,8 @@ def test_explain():
 
 def test_json(report):
     assert (report["kind"], report["schema"]) == ("doctor", 1)
-    bugs = {"FIONREAD", "splice reads", "urgent bytes"}  # which this kernel may have
+    # Which this kernel may have, and what it may refuse that is no more than a limit.
+    bugs = {"FIONREAD", "splice reads", "urgent bytes", "bypass: asking"}
     failed = {check["name"] for check in report["checks"] if not check["ok"]}
     harmless = {check["name"] for check in report["checks"] if check["avoided"]}
     assert failed - bugs - harmless == {"exact"}  # which fails everywhere

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import subprocess
 import sys
@@ -16,12 +15,12 @@ from sockproxy.kernel.bypass import Bypass
 from tests.support.bypass import NAME, connections, sockproxy
 from tests.support.proxy import running_proxy
 from tests.support.scale import patience
-from tests.support.sockets import eventually, receive
+from tests.support.sockets import eventually, receive, seen_waiting
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
 
 TURNS = 16
-waiting = select.epoll()  # nothing is bypassed to who is not seen waiting
+
 # Echoes at port argv[1] of 127.0.0.1: reads by recv, or by splice(2) where argv[2] says so.
 ECHO = """
 import os, select, socket, sys
@@ -60,7 +59,7 @@ def echo(how):
 def talk(port):
     """A conversation; the state of what the server sends, and why."""
     with socket.create_connection(("127.0.0.1", port), patience(20)) as sock:
-        waiting.register(sock, select.EPOLLIN)
+        seen_waiting(sock)
         for number in range(TURNS):
             sock.sendall(bytes([number]) * 50)
             assert receive(sock, 50) == bytes([number]) * 50

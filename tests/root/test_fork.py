@@ -15,16 +15,16 @@ pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
 
 def held():
-    """What this process has open of BPF, and TCP sockets, by their links."""
-    found = []
+    """What this process has open of BPF, and epoll sets: descriptor -> its link."""
+    found = {}
     for fd in os.listdir("/proc/self/fd"):
-        if int(fd) == level().fileno():
-            continue  # that of the tests
         try:
-            found.append(os.readlink(f"/proc/self/fd/{fd}"))
+            link = os.readlink(f"/proc/self/fd/{fd}")
         except OSError:
             continue  # that of the listing
-    return [each for each in found if "bpf" in each or "eventpoll" in each]
+        if "bpf" in link or "eventpoll" in link:
+            found[fd] = link
+    return found
 
 
 def converse(client, server, times):
@@ -36,16 +36,18 @@ def converse(client, server, times):
 
 
 def test_a_forked_child_holds_no_program_and_no_connection():
+    level()  # of the tests, made when it is first asked for
+    before = held()
     with sockproxy.Splicer(pairs=8, eager=True) as splicer:
         assert splicer.accelerated, splicer.why_not
         with spliced(splicer) as (client, server, splice):
             converse(client, server, 10)
-            assert held()
+            assert held().keys() - before.keys()
 
             def look():
                 for sock in (client, server):
                     sock.close()
-                return held()
+                return sorted(held().items() - before.items())
 
             pid, alive, answer = in_child(look)
             try:

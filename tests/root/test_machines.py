@@ -9,13 +9,13 @@ import pytest
 
 from sockproxy.controller.mechanisms import BYPASS, OBSERVE, SPLICE
 from tests.root.test_as_doctor_says import TALK
-from tests.support.bypass import NAME
+from tests.support.bypass import ALL_READERS, NAME
 from tests.support.machine import machine
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
 SLOW = ("--patience", "60s")  # doctor has nothing to fear here but other programs' load
-MEMBER = ("run", NAME, "--", sys.executable, "-c", TALK)
+MEMBER = ("run", *ALL_READERS, NAME, "--", sys.executable, "-c", TALK)
 # CAP_SYS_ADMIN stands for all three that are needed.
 LACKING = {
     "perfmon": ("CAP_PERFMON", "-perfmon,-sys_admin"),

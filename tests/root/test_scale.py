@@ -70,8 +70,8 @@ def test_more_connections_than_the_limit(group):
             assert_paired(*pair)
         counts = status()
         assert (counts["paired"], counts["full"]) == (4, 16)
-        # One way of the four is granted with the first request, the other with the answer.
-        assert counts["bypassed_messages"] >= 4 * 2 * (times - 2)
+        # Either way is granted once its reader has taken a few turns (TURNS in bpf/grant.h).
+        assert counts["bypassed_messages"] >= 4 * 2 * (times - 4)
         for pair in pairs:
             for each in pair:
                 each.close()

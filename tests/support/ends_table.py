@@ -71,6 +71,9 @@ def way_to(way, upstream, exit_code=0):
             if way != "--relay" and "for now" in proxy.stderr():
                 proxy.says("accelerated from now on")
             yield proxy.address, proxy.process
+        if exit_code:  # what the dead left, the next of its name clears away
+            with running_proxy(upstream, *options, "--name", proxy.name):
+                pass
     elif way == "HAProxy":
         with haproxy(upstream) as (address, process):
             yield address, process
