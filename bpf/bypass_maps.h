@@ -61,6 +61,14 @@ struct {
 	__type(value, __u32);
 } free_pairs SEC(".maps");
 
+/* How many pairs have been in use at all: only those were ever free again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} pairs_begun SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);

@@ -38,6 +38,19 @@ static __always_inline __u32 wait_for_accepter(const struct enrolled *end,
 	return PLAIN_AMBIGUOUS;
 }
 
+/* The number of a pair that is not in use, or 0. */
+static __always_inline __u32 take_pair(void)
+{
+	__u32 zero = 0, number, *begun;
+
+	if (!bpf_map_pop_elem(&free_pairs, &number))
+		return number;
+	begun = bpf_map_lookup_elem(&pairs_begun, &zero);
+	if (!begun || !find_pair(*begun + 1)) /* so that the count stays where the pairs end */
+		return 0;
+	return __sync_fetch_and_add(begun, 1) + 1;
+}
+
 /* An end of the pair has gone; the pair goes with the second. */
 static __always_inline void leave_pair(__u32 number)
 {
@@ -77,9 +90,7 @@ static __always_inline __u32 join(struct enrolled *end, __u64 opener)
 	__u64 cookie = end->cookie;
 	struct pair *pair;
 
-	if (bpf_map_pop_elem(&free_pairs, &mine.pair))
-		return PLAIN_FULL;
-	its.pair = mine.pair;
+	mine.pair = its.pair = take_pair();
 	pair = find_pair(mine.pair);
 	if (!pair)
 		return PLAIN_FULL;

@@ -24,7 +24,7 @@ from sockproxy.kernel.bypass_roles import (
 from sockproxy.kernel.layout import Plain, check_sizes
 from sockproxy.kernel.loading import Cast, Role, audition, best, load, refusal
 from sockproxy.kernel.plain_programs import note_acceptors
-from sockproxy.libbpf import BpfObject, Link, Program, ffi, pin
+from sockproxy.libbpf import BpfObject, Link, Program, pin
 
 __all__ = ["CONNECTIONS", "create"]
 
@@ -121,7 +121,6 @@ def _create(
 
     bpf = load(OBJECT, cast.programs, size)
     try:
-        _number_pairs(bpf, connections)
         maps = {each: bpf.map(each) for each in MAPS}
         write_settings(maps, settings, which=1, version=1, proof=proof_of(cast.programs))
         note_acceptors(maps["acceptors"], acceptors)
@@ -142,12 +141,6 @@ def _create(
         raise
     finally:
         bpf.close()
-
-
-def _number_pairs(bpf: BpfObject, connections: int) -> None:
-    free, number = bpf.map("free_pairs"), ffi.new("uint32_t *")
-    for number[0] in range(1, connections + 1):
-        free.push(number)
 
 
 def _pin(made: Link | Program, path: Path) -> None:

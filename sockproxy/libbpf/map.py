@@ -35,10 +35,6 @@ class Map:
         """Read the value of `key` into `value`; False when there is none."""
         return self._found(self._lib.bpf_map_lookup_elem(self.fd, key, value))
 
-    def push(self, value: Any) -> None:
-        """Put `value` at the end of a queue."""
-        self.update(ffi.NULL, value)
-
     def pop(self, value: Any) -> bool:
         """Take the head of a queue into `value`; False when it is empty."""
         return self._found(self._lib.bpf_map_lookup_and_delete_elem(self.fd, ffi.NULL, value))
