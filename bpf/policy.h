@@ -40,17 +40,20 @@ static __always_inline int matches(const struct rule *rule, const struct two_end
 	       (in_ports(rule, ends->local_port) || in_ports(rule, ends->remote_port));
 }
 
-/* Denied by a rule, or allowed by none where some allow. */
-static __noinline int is_denied(const struct two_ends *ends)
+/* Denied by a rule, or allowed by none where some allow. A function that is verified once for each
+ * program, not for each state in which it is called. */
+__attribute__((noinline)) int is_denied(const struct two_ends *ends)
 {
-	__u32 local_mapped = is_mapped(ends->local), remote_mapped = is_mapped(ends->remote);
 	struct knobs *now = current_knobs();
+	__u32 local_mapped, remote_mapped;
 	struct settings *current;
 	int allowed = 0;
 	__u32 number;
 
-	if (!now)
+	if (!ends || !now)
 		return 1;
+	local_mapped = is_mapped(ends->local);
+	remote_mapped = is_mapped(ends->remote);
 	number = now->which;
 	current = bpf_map_lookup_elem(&settings, &number);
 	if (!current)
