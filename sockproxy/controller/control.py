@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sockproxy.controller.asking import ANSWER_TIME
 from sockproxy.controller.descriptors import SHORTAGE, SHORTAGE_PAUSE
-from sockproxy.controller.proxy import Proxy
 from sockproxy.controller.runtime import take_name
+
+if TYPE_CHECKING:
+    from sockproxy.controller.proxy import Proxy
 
 __all__ = ["SCHEMA", "Control", "connections_report", "status_report"]
 
