@@ -98,7 +98,8 @@ def check_residue(wanted):
     if not wanted:
         yield
         return
-    before = residue.snapshot()
+    before, dead = residue.snapshot(), residue.zombies()
     yield
+    residue.bury(dead)  # no fixture of this test waits for them
     if lines := residue.left_behind(before):
         pytest.fail("left behind:\n  " + "\n  ".join(lines), pytrace=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -62,6 +63,24 @@ def children():
         except psutil.NoSuchProcess:
             continue
     return found
+
+
+def zombies():
+    """Our children that have ended, and that nobody has waited for: their pids."""
+    found = set()
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.status() == psutil.STATUS_ZOMBIE:
+                found.add(child.pid)
+    return found
+
+
+def bury(dead):
+    """Wait for those of `dead` that nobody has waited for since, as init would have: all that looks
+    for processes takes its time for each of them, zombies too."""
+    for pid in dead:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def listener(path):

@@ -71,6 +71,19 @@ def test_a_running_child_is_residue_until_it_ends():
     assert not [line for line in residue.left_behind(before) if "sleep 60" in line]
 
 
+def test_adopted_zombies_are_buried():
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    eventually(lambda: child in residue.zombies())
+    with subprocess.Popen(["true"]) as waited_for:
+        pass
+    residue.bury({child, waited_for.pid})
+    assert child not in residue.zombies()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(child, 0)
+
+
 def test_directories_are_residue(tmp_path, monkeypatch):
     monkeypatch.setattr(residue, "NETNS", tmp_path)
     before = residue.snapshot()
