@@ -55,13 +55,12 @@ static __always_inline __u32 take_pair(void)
 static __always_inline void leave_pair(__u32 number)
 {
 	struct pair *pair = find_pair(number);
-	struct pair blank = {};
 
 	if (!pair || !__sync_fetch_and_add(&pair->parted, 1))
 		return;
 	take_back(&pair->lane[0]);
 	take_back(&pair->lane[1]);
-	*pair = blank;
+	__builtin_memset(pair, 0, sizeof(*pair)); /* no blank one on the stack, which is full */
 	bpf_map_push_elem(&free_pairs, &number, 0);
 }
 
