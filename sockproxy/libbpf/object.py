@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sockproxy.libbpf.library import check, failure, ffi, load_library
@@ -12,7 +13,9 @@ from sockproxy.libbpf.map import Map, pin
 
 __all__ = ["BpfObject", "Link", "Program"]
 
-LOG_BYTES = 256 * 1024
+# Where a log does not fit the kernel answers ENOSPC, whatever is wrong with the program, before
+# Linux 6.4 ("bpf: Switch BPF verifier log to be a rotating log by default").
+LOG_BYTES = 64 << 20
 
 
 class Link:
@@ -134,7 +137,6 @@ class BpfObject:
         self._lib = load_library()
         self._image = image  # libbpf refers to it until load()
         self._maps: dict[str, Map] = {}
-        self._logs: list[tuple[str, Any]] = []
         self._pointer = self._lib.bpf_object__open_mem(image, len(image), ffi.NULL)
         if not self._pointer:
             raise failure(f"open {name}", ffi.errno)
@@ -184,24 +186,21 @@ class BpfObject:
 
         Raises KernelError with the verifier's log when a program is refused.
         """
-        for name, program in self._programs():
-            buffer = ffi.new("char[]", LOG_BYTES)
-            self._logs.append((name, buffer))
-            self._lib.bpf_program__set_log_buf(program, buffer, LOG_BYTES)
-        result = self._lib.bpf_object__load(self._pointer)
+        names = [name for name, _ in self._programs()]
+        # Anonymous memory: there are only as many pages of it as the kernel writes.
+        size = len(names) * mmap.PAGESIZE + LOG_BYTES
+        with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as logs:
+            start = ffi.from_buffer("char[]", logs)
+            for number, (_, program) in enumerate(self._programs()):
+                self._lib.bpf_program__set_log_buf(
+                    program, start + number * mmap.PAGESIZE, LOG_BYTES
+                )
+            result = self._lib.bpf_object__load(self._pointer)
+            log = _verifier_log(names, logs) if result < 0 else None
+            ffi.release(start)
         if result < 0:
-            log = self._verifier_log()
             self.close()
             raise failure(f"load {self.name}", -result, log)
-        self._logs.clear()
-
-    def _verifier_log(self) -> str | None:
-        """What the verifier said of the program that it looked at last."""
-        for name, buffer in reversed(self._logs):
-            text = ffi.string(buffer).decode(errors="replace").strip()
-            if text:
-                return f"{name}:\n{text}"
-        return None
 
     def program(self, name: str) -> Program:
         """The loaded program `name`."""
@@ -218,3 +217,18 @@ class BpfObject:
         if self._pointer is not None:
             self._lib.bpf_object__close(self._pointer)
             self._pointer = None
+
+
+def _verifier_log(names: Sequence[str], logs: mmap.mmap) -> str | None:
+    """What the verifier said, under the program's name; None if nothing.
+
+    A log has a page for each program, and each begins on its own: only that of the program which is
+    refused is written, and it is the last that libbpf loads.
+    """
+    for number, name in enumerate(names):
+        logs.seek(number * mmap.PAGESIZE)
+        if logs.read(1) != b"\0":
+            logs.seek(-1, os.SEEK_CUR)
+            text = logs.read(logs.find(b"\0", logs.tell()) - logs.tell())
+            return f"{name}:\n{text.decode(errors='replace').strip()}"
+    return None
