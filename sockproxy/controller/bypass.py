@@ -60,6 +60,7 @@ class BypassOptions:
     edge_triggered: executables that read until EAGAIN, whatever they are: paths, or names on PATH.
     same_cgroup: only connections whose two ends belong to one cgroup.
     starts: executables that will be started, so that they are looked at as those that run are.
+    fionread_is_wrong: for what is in a sockmap; None for what doctor found.
     """
 
     rules: Sequence[Rule] = ()
@@ -73,6 +74,7 @@ class BypassOptions:
     starts: Sequence[Path] = ()
     blocking_readers: bool = False
     any_reader: bool = False
+    fionread_is_wrong: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,9 @@ def attach(
     mode, why_not = _allowed_mode(options, tell)
     rules = tuple(options.rules)
     left_alone = must_be_left_alone(proved=not options.force)
-    is_wrong = is_fionread_wrong(proved=not options.force)
+    is_wrong = options.fionread_is_wrong
+    if is_wrong is None:
+        is_wrong = is_fionread_wrong(proved=not options.force)
     programs = tuple(sorted({program_called(each) for each in (*options.programs, *left_alone)}))
     if len(programs) > MOST_PROGRAMS:
         raise UsageError(f"{len(programs)} programs to be left alone",

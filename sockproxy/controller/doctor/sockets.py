@@ -68,7 +68,11 @@ def bypassed(*, observe: bool = False) -> Iterator[Callable[[str], int]]:
             name,
             group.path,
             BypassOptions(
-                observe=observe, connections=8, force=True, blocking_readers=True, any_reader=True
+                observe=observe,
+                connections=8,
+                force=True,
+                blocking_readers=True,
+                fionread_is_wrong=False,  # so that nothing shies from a probe that asks
             ),
         )
         try:
