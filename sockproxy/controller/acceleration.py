@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 
@@ -102,8 +103,13 @@ class Acceleration:
             self._on_made(self._make())
             return
         # The loop must go on with the connections that it has.
-        self._opener = threading.Thread(target=self._open_aside, name="sockproxy-open")
-        self._opener.start()
+        opener = threading.Thread(target=self._open_aside, name="sockproxy-open")
+        try:
+            opener.start()
+        except RuntimeError:  # there may be no more threads now
+            self._on_made(SockproxyError("start a thread", errno=errno.EAGAIN))
+        else:
+            self._opener = opener
 
     def _open_aside(self) -> None:
         self._made = self._make()

@@ -89,7 +89,7 @@ class Connector:
         sock.setblocking(False)
         self._attempts.prepare(sock, address)
         self._timer = self._loop.later(self._timeout, lambda: self._next(address, 0))
-        number = sock.connect_ex(address.sockaddr)
+        number = _connect(sock, address)
         if number in SHORTAGE and time.monotonic() < until:
             self.cancel()
             self._wait(address, until)
@@ -98,7 +98,12 @@ class Connector:
             self._next(address, number)
             return
         self._attempts.begun(sock, address)
-        self._loop.watch(sock.fileno(), select.EPOLLOUT, lambda _events: self._on_event(address))
+        try:
+            self._loop.watch(
+                sock.fileno(), select.EPOLLOUT, lambda _events: self._on_event(address)
+            )
+        except OSError as error:
+            self._next(address, error.errno or errno.ENOMEM)
 
     def _wait(self, address: Address, until: float) -> None:
         self._timer = self._loop.later(SHORTAGE_PAUSE, lambda: self._begin(address, until))
@@ -141,6 +146,14 @@ class Connector:
             self._loop.unwatch(self._sock.fileno())
             self._attempts.discard(self._sock)
             self._sock = None
+
+
+def _connect(sock: socket.socket, address: Address) -> int:
+    """Begin to; the errno."""
+    try:
+        return sock.connect_ex(address.sockaddr)
+    except OSError:  # of connect_ex() itself, which resolves: the zone of the address has gone
+        return errno.ENETUNREACH
 
 
 def _is_to_itself(sock: socket.socket) -> bool:

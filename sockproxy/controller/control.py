@@ -99,15 +99,24 @@ class Control:
         try:
             asker, _ = self._listener.accept()
         except OSError as error:
-            if error.errno in SHORTAGE:  # the event comes again at once: it is a level
-                self._proxy.engine.loop.unwatch(self._listener.fileno())
-                self._proxy.engine.loop.later(SHORTAGE_PAUSE, self._accept_after_shortage)
+            if error.errno in SHORTAGE:
+                self._pause()
+            return
+        # A thread waits for the question: the loop waits for nobody.
+        try:
+            threading.Thread(target=self._serve, args=(asker,), daemon=True).start()
+        except RuntimeError:  # there may be no more of them now
+            asker.close()
+            self._pause()
             return
         self._askers += 1
         if self._askers == MOST_ASKERS:  # others wait until one has gone
             self._proxy.engine.loop.unwatch(self._listener.fileno())
-        # A thread waits for the question: the loop waits for nobody.
-        threading.Thread(target=self._serve, args=(asker,), daemon=True).start()
+
+    def _pause(self) -> None:
+        """For who waits the event comes again at once: it is a level."""
+        self._proxy.engine.loop.unwatch(self._listener.fileno())
+        self._proxy.engine.loop.later(SHORTAGE_PAUSE, self._accept_after_shortage)
 
     def _accept_after_shortage(self) -> None:
         if not self._closed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import resource
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["SHORTAGE", "SHORTAGE_PAUSE", "Allowance", "allowance"]
 
@@ -43,9 +44,18 @@ def _raise_limit(need: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= need:
         return soft
+    for limit in (need, min(need, most_of_a_process()), min(need, hard)):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(hard, limit)))
+        except (OSError, ValueError):
+            continue
+        return limit
+    return soft
+
+
+def most_of_a_process() -> int:
+    """What no limit of a process may exceed: the sysctl fs.nr_open."""
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (need, max(hard, need)))
+        return int(Path("/proc/sys/fs/nr_open").read_text())
     except (OSError, ValueError):
-        need = min(need, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (need, hard))
-    return need
+        return 1 << 20

@@ -23,6 +23,7 @@ Three rules make the changes exact; each answers something in the kernel:
 from __future__ import annotations
 
 import enum
+import errno
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,8 @@ from sockproxy.controller.mark import Mark, stop_at_mark
 from sockproxy.controller.pump import Pump
 from sockproxy.controller.traffic import SMALL, Traffic
 from sockproxy.errors import SockproxyError
-from sockproxy.kernel import Action, Held
-from sockproxy.net.tcp import TCP_CLOSE, fence, has_space, kick
+from sockproxy.kernel import Action, Held, Inspection
+from sockproxy.net.tcp import TCP_CLOSE, fence, has_space, kick, take_error
 
 if TYPE_CHECKING:
     from sockproxy.controller.pair import Pair
@@ -103,6 +104,11 @@ class Direction:
         """PUMP to REDIRECT, on a psock that never had a strparser."""
         assert self.source.slot is not None
         shared = self.shared
+        try:
+            self._pair.tell_of_urgent(self.source)
+        except OSError as error:
+            self.refuse(f"urgent bytes: {os.strerror(error.errno or 0).lower()}")
+            return
         self._fresh = False
         shared.target, shared.budget = self.target.slot, self._budget
         shared.anchored = shared.held = 0
@@ -114,7 +120,6 @@ class Direction:
             return
         self.state, self.why = State.REDIRECT, ""
         self._traffic.started()
-        self._pair.tell_of_urgent(self.source)
         kick(self.source.sock)
         self.look_for_urgent()
 
@@ -149,12 +154,11 @@ class Direction:
         if self.state is not State.REDIRECT or self.shared.held:
             return  # the pump reads it, or will
         seen = self._pair.inspect(self.source)
-        if seen is not None and seen.urgent:
-            self.look_for_urgent()  # the strparser takes nothing that stands behind it
         # Before 5.19 a socket that is reset leaves its sockmaps, after the strparser took all.
-        # The FIN itself may be unread.
-        elif seen is None or (seen.rcv_nxt - seen.copied_seq) & U32 <= 1:
+        if seen is None or _all_taken(seen):
             self._drain("end of stream")
+        elif seen.urgent:
+            self.look_for_urgent()  # the strparser takes nothing that stands behind it
         else:
             kick(self.source.sock)
             self._look_again(self.on_end_of_source)
@@ -325,7 +329,9 @@ class Direction:
         if self.pump.failure:
             self._pair.note_failure(self.source, os.strerror(self.pump.failure).lower())
         elif fence(self.source.sock) == TCP_CLOSE and not self.source.fin_sent:
-            # No FIN came, for then our side would still be open: a reset, read as an end.
+            # After a FIN alone our side would still be open: a reset, read as an end, which it is
+            # if the FIN came first.
+            self.source.had_fin |= take_error(self.source.sock, sending=False) == errno.EPIPE
             self._pair.note_failure(self.source, "reset by peer")
         if self.state is not State.PUMP:
             return  # both ends have failed
@@ -334,7 +340,7 @@ class Direction:
             return
         self.state, self.why = State.FINISHED, "end of stream"
         self._cancel()
-        if not (self.source.failed or self.target.failed):
+        if not self.target.failed and (self.source.had_fin or not self.source.failed):
             self.target.send_fin()
         self._pair.on_finished()
 
@@ -396,3 +402,10 @@ class Direction:
         """Undo pause(). What was held meanwhile is told by its hold event."""
         if self.state is State.REDIRECT:
             self.shared.action = self._action()
+
+
+def _all_taken(seen: Inspection) -> bool:
+    """Whether nothing is unread before the end. A FIN is, for good; after a RST there may be none,
+    and what is unread is the urgent byte."""
+    unread = (seen.rcv_nxt - seen.copied_seq) & U32
+    return unread == 0 or (unread == 1 and not (seen.urgent and seen.state == TCP_CLOSE))

@@ -23,6 +23,7 @@ class End:
         "failed",
         "fd",
         "fin_sent",
+        "had_fin",
         "in_targets",
         "slot",
         "sock",
@@ -38,6 +39,8 @@ class End:
         self.fin_sent = False
         self.failed = ""
         """Why the connection has ended otherwise than by both FINs; "" while it has not."""
+        self.had_fin = False
+        """Whether it has failed behind its FIN, which its reader is told then."""
         self.in_targets = False
         self._kernel: SpliceKernel | None = None
 
@@ -63,11 +66,11 @@ class End:
 
     def send_fin(self) -> None:
         """End our sending; a peer that is gone already has been told otherwise."""
-        self.fin_sent = True
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # ENOTCONN: reset meanwhile, which the error event tells
+            return  # ENOTCONN: reset meanwhile, which the direction out of it tells
+        self.fin_sent = True
 
     def close(self, *, reset: bool) -> None:
         """Close the socket: with a RST, or after what was sent has arrived."""

@@ -94,8 +94,8 @@ class Engine:
 
         already_read: bytes that were read from each of them; they go first.
 
-        One that was reset is let speak to its end. Raises OSError when one was never connected;
-        both stay open then.
+        One that was reset is let speak to its end. Raises OSError when one was never connected, or
+        cannot be watched; both stay open then.
         """
         pair = Pair(
             next(self._numbers),
@@ -111,6 +111,7 @@ class Engine:
             urgent=self._urgent,
             already_read=already_read,
         )
+        pair.watch()
         self.pairs[pair.number] = pair
         pair.begin()
         return pair
@@ -165,7 +166,7 @@ class Engine:
         if self.kernel is not None:
             self.kernel.close()
         self._urgent.close()
-        self.loop.close()
+        self.loop.abandon()
 
     def close(self) -> None:
         """Abort what still runs and release everything."""

@@ -6,6 +6,7 @@ import heapq
 import itertools
 import os
 import select
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -44,6 +45,7 @@ class EventLoop:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN)
         self._stopping = False
+        self._open = threading.RLock()  # one that closes meanwhile gives its descriptors to others
 
     def watch(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
         """Call `handler(events)` when the descriptor has one of the epoll `events`."""
@@ -74,9 +76,12 @@ class EventLoop:
         (self._turns.appendleft if again else self._turns.append)(call)
 
     def call(self, call: Callable[[], None]) -> None:
-        """From any thread: make the loop's thread call."""
-        self._ready.append(call)
-        os.eventfd_write(self._wake, 1)
+        """From any thread, or a signal handler: make the loop's thread call. Nothing happens when
+        the loop has been closed."""
+        with self._open:
+            if not self._epoll.closed:
+                self._ready.append(call)
+                os.eventfd_write(self._wake, 1)
 
     def stop(self) -> None:
         """From any thread or signal handler: make run() return."""
@@ -86,16 +91,17 @@ class EventLoop:
     def run(self) -> None:
         """Serve until stop()."""
         while not self._stopping:
-            for fd, events in self._epoll.poll(self._patience(), MAX_EVENTS):
+            seen = self._epoll.poll(self._patience(), MAX_EVENTS)
+            for fd, events, handler in [(*each, self._handlers.get(each[0])) for each in seen]:
                 if fd == self._wake:
                     os.eventfd_read(self._wake)
-                # A handler before this one may have closed the descriptor.
-                elif (handler := self._handlers.get(fd)) is not None:
+                # One before this may have closed the descriptor, or opened another of its number.
+                elif handler is not None and self._handlers.get(fd) is handler:
                     handler(events)
-            for _ in range(len(self._ready)):
-                self._ready.popleft()()
+            self._run_ready()
             self._run_timers()
             self._run_turns()
+        self._run_ready()  # what was asked for before the stop
 
     def _patience(self) -> float:
         """Seconds that epoll may wait; -1 for ever."""
@@ -106,6 +112,10 @@ class EventLoop:
         if not self._timers:
             return -1
         return min(max(0.0, self._timers[0][0] - time.monotonic()), LONGEST_WAIT)
+
+    def _run_ready(self) -> None:
+        for _ in range(len(self._ready)):
+            self._ready.popleft()()
 
     def _run_timers(self) -> None:
         now = time.monotonic()
@@ -124,5 +134,11 @@ class EventLoop:
 
     def close(self) -> None:
         """Close the loop's own descriptors."""
-        self._epoll.close()
-        os.close(self._wake)
+        with self._open:
+            self._epoll.close()
+            os.close(self._wake)
+
+    def abandon(self) -> None:
+        """The same in a forked child, where a thread that is not there may hold the lock."""
+        self._open = threading.RLock()
+        self.close()

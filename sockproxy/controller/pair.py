@@ -84,11 +84,22 @@ class Pair:
         """Of an end that failed to the other."""
         self._last_stats: PairStats | None = None
 
+    def watch(self) -> None:
+        """Have the loop watch both sockets. Raises OSError; then it watches neither."""
+        try:
+            for end, out, into in self._roles():
+                on_events = partial(self._on_events, end, out, into)
+                self._loop.watch(end.fd, EVENTS, partial(self._guard, on_events))
+        except OSError:
+            self._unwatch()
+            raise
+
+    def _unwatch(self) -> None:
+        for end in (self.a, self.b):
+            self._loop.unwatch(end.fd)
+
     def begin(self) -> None:
-        """Watch both sockets and start both directions."""
-        for end, out, into in self._roles():
-            on_events = partial(self._on_events, end, out, into)
-            self._loop.watch(end.fd, EVENTS, partial(self._guard, on_events))
+        """Start both directions."""
         for direction in (self.forward, self.backward):
             if self._kernel is None:
                 direction.refuse(self._why_not)
@@ -161,18 +172,24 @@ class Pair:
         number = take_error(end.sock, sending=not end.fin_sent)
         if number in (0, errno.EAGAIN):
             return False
+        # tcp_reset() says so of a RST behind a FIN; who writes into the void is told the same.
+        if number == errno.EPIPE and not end.failed and not self._out(end).pump.failure:
+            end.had_fin = True
         self.fail(end, os.strerror(number).lower())
         return True
 
+    def _out(self, end: End) -> Direction:
+        return self.forward if end is self.a else self.backward
+
     def _out_of(self, slot: int) -> Direction:
-        return self.forward if slot == self.a.slot else self.backward
+        return self._out(self.a if slot == self.a.slot else self.b)
 
     def on_hold(self, slot: int) -> None:
         """The parser held the direction out of `slot`."""
         self._guard(self._out_of(slot).on_hold)
 
     def tell_of_urgent(self, end: End) -> None:
-        """Have look_for_urgent() called when an urgent byte comes to `end`."""
+        """Have look_for_urgent() called when an urgent byte comes to `end`. Raises OSError."""
         self._urgent.watch(end.fd)
 
     def look_for_urgent(self, slot: int) -> None:
@@ -205,7 +222,7 @@ class Pair:
         """`end` has failed. What had come from it goes to the other end, and then a RST."""
         if not end.failed:
             self.note_failure(end, why)
-            out = self.forward if end is self.a else self.backward
+            out = self._out(end)
             if self.outcome is None:
                 out.on_end_of_source()
             if self.outcome is None:
@@ -243,8 +260,8 @@ class Pair:
         self.outcome = outcome
         self.forward.close()
         self.backward.close()
+        self._unwatch()
         for end in (self.a, self.b):
-            self._loop.unwatch(end.fd)
             end.leave()
             end.close(reset=reset)
         self._on_end(self)

@@ -12,7 +12,12 @@ from functools import partial
 
 from sockproxy.controller.acceleration import Acceleration
 from sockproxy.controller.connect import Connector
-from sockproxy.controller.descriptors import SHORTAGE, SHORTAGE_PAUSE, allowance
+from sockproxy.controller.descriptors import (
+    SHORTAGE,
+    SHORTAGE_PAUSE,
+    allowance,
+    most_of_a_process,
+)
 from sockproxy.controller.engine import MIB, Engine
 from sockproxy.controller.enrolment import Enrolment
 from sockproxy.controller.loop import Timer
@@ -161,9 +166,10 @@ class Proxy:
         allowed = allowance(asked)
         self.max_connections = allowed.connections
         if allowed.connections < asked:
+            first = " fs.nr_open and" if allowed.need > most_of_a_process() else ""
             self._log(
                 f"{allowed.limit} file descriptors are for {allowed.connections} connections at"
-                f" once, not for {asked}: raise 'ulimit -n' to {allowed.need}"
+                f" once, not for {asked}: raise{first} 'ulimit -n' to {allowed.need}"
             )
         return allowed.pipes
 

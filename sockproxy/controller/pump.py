@@ -161,10 +161,21 @@ class Pump:
             self.at_end = not self.held
         except BlockingIOError:
             pass
-        except OSError as error:  # tcp_recvmsg() and tcp_splice_read() tell it after the last byte
-            self.failure, self.at_end = error.errno or 0, True
+        except OSError as error:
+            # Told after the last byte, but by tcp_splice_read() at the mark as well; and once.
+            self.failure = self.failure or error.errno or 0
+            self.at_end = not self._read_past_mark()
         if not self.held or self._ahead:
             self._put_pipe_away()
+        return self.held > 0
+
+    def _read_past_mark(self) -> bool:
+        """Read the urgent byte, if a source that has failed stands before it."""
+        try:
+            if at_urgent_mark(self._source):
+                self._copy(1, urgent=True)
+        except OSError:
+            pass  # nor does recv(2) give more
         return self.held > 0
 
     def _copy(self, count: int, *, urgent: bool = False) -> None:

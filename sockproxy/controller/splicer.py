@@ -165,6 +165,7 @@ class Splicer:
         self._splices: weakref.WeakSet[Splice] = weakref.WeakSet()
         self._thread = threading.Thread(target=self._engine.loop.run, name="splicer", daemon=True)
         self._closed = False
+        self._gate = threading.Lock()  # of one who closes while another splices
         _splicers.add(self)
         try:
             if not relay:
@@ -204,32 +205,36 @@ class Splicer:
 
         Raises UsageError for a socket that is not a connected TCP socket, and for one with TLS.
         """
-        if self._closed:
-            raise UsageError("splice with a closed splicer")
         ahead = read_ahead(already_read)
         for sock in (a, b):
             check_socket(sock)
         if a.fileno() == b.fileno():
             raise UsageError("splice a socket with itself")
-        splice = Splice(self._engine, (take_over(a), take_over(b)))
-        self._splices.add(splice)
-        self._engine.loop.call(lambda: splice._start(ahead))
+        with self._gate:
+            if self._closed:
+                raise UsageError("splice with a closed splicer")
+            splice = Splice(self._engine, (take_over(a), take_over(b)))
+            self._splices.add(splice)
+            self._engine.loop.call(lambda: splice._start(ahead))  # which it does before it stops
         return splice
 
     def close(self) -> None:
         """Reset what still runs and release everything. Closing twice is allowed."""
-        if not self._closed:
+        with self._gate:
+            if self._closed:
+                return
             self._closed = True
-            if self._thread.ident is not None:
-                self._engine.loop.stop()
-                self._thread.join()
-            self._acceleration.close()
-            self._engine.close()
+        if self._thread.ident is not None:
+            self._engine.loop.stop()
+            self._thread.join()
+        self._acceleration.close()
+        self._engine.close()
 
     def _abandon(self) -> None:
         """In a forked child: the parent's connections are not held, nor told anything."""
         if not self._closed:
             self._closed = True
+            self._gate = threading.Lock()  # a thread that is not there may hold the other
             self._engine.abandon()
             for splice in self._splices:
                 splice._abandon()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -30,8 +31,9 @@ class UrgentSignals:
 
     A strparser has the place of the function that would wake epoll, and tells nobody of an urgent
     byte (sk_psock_strp_data_ready()). But tcp_check_urg() sends SIGURG to the socket's owner. That
-    is the loop's thread alone, in which it is blocked and comes by a signalfd, so that the rest
-    of the process, and what it does with SIGURG, is left alone.
+    is the loop's thread alone, in which it is blocked and comes by a signalfd. A signalfd takes
+    what is sent to the whole process as well, and nothing tells the two apart: so a program that
+    has a handler for SIGURG is sent each of them again.
 
     look: called after urgent bytes have come, which does not tell for which socket.
     """
@@ -60,7 +62,10 @@ class UrgentSignals:
         self._loop.watch(fd, select.EPOLLIN, self._on_signal)
 
     def _on_signal(self, _events: int) -> None:
-        os.read(self._fd, SIGNAL_INFO)
+        with contextlib.suppress(BlockingIOError):  # another thread had it
+            os.read(self._fd, SIGNAL_INFO)
+        if signal.getsignal(signal.SIGURG) not in (signal.SIG_DFL, signal.SIG_IGN):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGURG)
         if not self._due:
             self._due = True
             self._loop.later(self._not_before - time.monotonic(), self._look_now)

@@ -100,6 +100,24 @@ def send_and_reset(one, other, size, *, turns=0, nap=0.0):
         assert not thread.is_alive(), "nobody takes what is sent"
 
 
+def end_and_reset(one, other, size, *, turns=0):
+    """`one` ends its stream before it resets the connection: its reader is told of the end."""
+    converse(one, other, turns)
+    with Sender(one, size):
+        checker = Checker(size)
+        while checker.offset < size:
+            part = other.recv(1 << 16)
+            assert part, f"end of stream after {checker.offset} of {size} bytes"
+            checker.feed(part)
+    one.shutdown(socket.SHUT_WR)
+    wait_until_acknowledged(one)
+    reset(one)
+    try:
+        assert other.recv(1) == b""
+    except ENDED:
+        raise AssertionError(f"reset after {size} bytes and the end of the stream") from None
+
+
 def answer_and_close(client, server, size, *, turns=0, nap=0.0):
     """The server answers, and closes with an upload unread: TCP makes that a RST."""
     converse(client, server, turns)

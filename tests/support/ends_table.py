@@ -22,7 +22,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.support import ends, ends_broken, ends_killed
 from tests.support.bypass import ALL_READERS
-from tests.support.ends import answer_and_close, end_both_ways, send_and_reset, urgent_byte
+from tests.support.ends import (
+    answer_and_close,
+    end_and_reset,
+    end_both_ways,
+    send_and_reset,
+    urgent_byte,
+)
 from tests.support.proxy import ROOT, run_sockproxy, running_proxy
 from tests.support.scale import patience
 from tests.support.servers import free_port, serving
@@ -55,6 +61,10 @@ def trials():
             ):
                 yield name.format(named) + when, trial, {"size": size, "turns": turns}
     yield "both end with FIN", end_both_ways, {"size": 10_000}
+    for turns, when in CASES:
+        yield f"client ends with FIN, then resets{when}", end_and_reset, {
+            "size": 8, "turns": turns,
+        }  # fmt: skip
     for turns, when in CASES:
         yield f"urgent byte, 300 kB each side of it{when}", urgent_byte, {
             "before": 300_000, "after": 300_000, "turns": turns,

@@ -132,7 +132,7 @@ def runs_sockproxy(pid):
         command = " ".join(psutil.Process(pid).cmdline())
     except psutil.NoSuchProcess:
         return False
-    return any(word in command for word in ("pytest", "sockproxy"))
+    return any(word in command for word in ("pytest", "sockproxy", "tests.suites"))
 
 
 def recognised(kind, things):
