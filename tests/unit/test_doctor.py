@@ -87,11 +87,11 @@ TRIED = (
 
 
 def test_each_way_to_fail_is_a_finding(busy):
-    findings = list(examine(TRIED, seconds=0.5))
+    findings = list(examine(TRIED, seconds=2))  # all of them: on a busy machine too
     assert [finding.ok for finding in findings] == [True, *[False] * 6]
     assert [finding.found for finding in findings] == [
         "found", "it is not there", "integer division or modulo by zero",
-        "no result in 0.5 s", "the probe crashed (9)", "see 'broken'", "it is not there",
+        "no result in 2 s", "the probe crashed (9)", "see 'broken'", "it is not there",
     ]  # fmt: skip
     assert findings[1].log == "verifier says no"
     assert [finding.advice for finding in findings] == [
