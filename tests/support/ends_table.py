@@ -32,6 +32,7 @@ from tests.support.ends import (
 from tests.support.proxy import ROOT, run_sockproxy, running_proxy
 from tests.support.scale import patience
 from tests.support.servers import free_port, serving
+from tests.support.sockets import seen_waiting
 
 PROXIES = {"proxy": [], "--relay": ["--relay"], "--eager": ["--eager"]}
 WAYS = ("plain", *PROXIES, "bypass", "HAProxy")
@@ -119,6 +120,7 @@ class Connections:
         for sock in (client, server):
             sock.settimeout(patience(ends.STALL))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            seen_waiting(sock)
         return client, server
 
 
@@ -131,7 +133,8 @@ def column(way, count):
         with way_to(way, upstream) as (address, _process):
             connections = Connections(address, listener)
             for name, trial, options in trials():
-                cells[name] = count_right(connections, trial, options, count)
+                with service(way, connections) as own:
+                    cells[name] = count_right(own, trial, options, count)
             for name, trial in ends_broken.trials(way):
                 cells[name] = trial(connections, count)
         if way not in ("plain", "bypass"):
@@ -140,6 +143,18 @@ def column(way, count):
                     Connections(address, listener), process, count
                 )
     return cells
+
+
+@contextlib.contextmanager
+def service(way, connections):
+    """Those of one row. A bypass leaves a service to TCP whose connections gain nothing, so each
+    row has one of its own; a proxy has one upstream."""
+    if way not in ("plain", "bypass"):
+        yield connections
+        return
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        listener.settimeout(patience(20))
+        yield Connections(listener.getsockname(), listener)
 
 
 def count_right(connections, trial, options, count):
