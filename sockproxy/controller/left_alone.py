@@ -137,5 +137,14 @@ def _listening(pid: int) -> Iterator[tuple[tuple[int, int], bool]]:
     for port, inode in listeners(pid):
         link = f"socket:[{inode}]"
         if link in links:
-            flags = (folder / "fdinfo" / links[link]).read_text().split("flags:")[1].split()[0]
-            yield (netns, port), not int(flags, 8) & os.O_NONBLOCK
+            yield (netns, port), _is_blocking(folder / "fdinfo" / links[link])
+
+
+def _is_blocking(fdinfo: Path) -> bool:
+    """Whether a descriptor is in blocking mode; as long as nothing can be told it is taken to be,
+    which keeps what comes of it plain."""
+    try:
+        flags = fdinfo.read_text().split("flags:")[1].split()[0]
+    except OSError:  # it has been closed, and another may have the same socket
+        return True
+    return not int(flags, 8) & os.O_NONBLOCK
