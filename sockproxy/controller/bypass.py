@@ -18,6 +18,7 @@ from sockproxy.controller.left_alone import (
     is_fionread_wrong,
     must_be_left_alone,
     program_called,
+    was_fionread_found_wrong,
 )
 from sockproxy.controller.mechanisms import BYPASS, OBSERVE
 from sockproxy.controller.verdicts import find_out, silent, verdict, why_off
@@ -137,7 +138,7 @@ def attach(
     pins.collect()
     _check_in_sight(name)
 
-    def wanted(since: float) -> Settings:
+    def wanted(since: float, is_wrong: bool = is_wrong) -> Settings:
         return Settings(
             since, group, rules, mode, options.budget, programs, drainers, options.same_cgroup,
             blocking_readers=options.blocking_readers, fionread_is_wrong=is_wrong,
@@ -158,7 +159,8 @@ def attach(
                         f"change {name} from observing: {why}",
                         hint=f"what the kernel took is settled by 'attach': detach {name} first",
                     )
-                bypass.change(wanted(now.since), acceptors(programs, path))
+                is_wrong = is_wrong and _takes_proof(bypass, options, mode)
+                bypass.change(wanted(now.since, is_wrong), acceptors(programs, path))
             return Attached(True, mode is Mode.OBSERVE, why_not)
         assert place is not None
         create(
@@ -170,6 +172,26 @@ def attach(
             acceptors(programs, path),
         )
     return Attached(False, mode is Mode.OBSERVE, why_not)
+
+
+def _takes_proof(bypass: Bypass, options: BypassOptions, mode: Mode) -> bool:
+    """Whether readers of a NAME that is attached may have to be known to do without FIONREAD.
+
+    Where it was attached because FIONREAD is right nothing could show it, and they would be plain
+    for ever: that nobody has asked doctor is no reason. Raises Unsupported where FIONREAD was found
+    to be wrong after all.
+    """
+    if bypass.settings().fionread_is_wrong:
+        return True
+    if not (options.fionread_is_wrong or was_fionread_found_wrong()):
+        return False
+    if mode is Mode.BYPASS and not options.any_reader:
+        raise Unsupported(
+            f"change {bypass.name}: FIONREAD is wrong here, and nothing that {bypass.name} was"
+            " attached with tells who does without it",
+            hint=f"detach {bypass.name} first, or give --any-reader",
+        )
+    return True
 
 
 def resolve_cgroup(path: Path) -> Path:

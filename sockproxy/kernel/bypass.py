@@ -138,7 +138,7 @@ class Bypass:
             same_cgroup=bool(knobs.same_cgroup),
             credit=int(knobs.credit),
             blocking_readers=bool(knobs.blocking_readers),
-            fionread_is_wrong=self._has(RESULTS) or self._has(ASKING),
+            fionread_is_wrong=self._has(RESULTS) or self._has(ASKING) or knobs.proof != Proof.NONE,
             any_reader=self._has(RESULTS) and knobs.proof == Proof.NONE,
             evidence=int(knobs.evidence),
         )

@@ -9,8 +9,12 @@ import socket
 
 import pytest
 
+from sockproxy.controller import left_alone
 from sockproxy.controller.bypass import BypassOptions, attach, detach
 from sockproxy.controller.bypass_view import bypass_connections, bypass_status
+from sockproxy.controller.mechanisms import BYPASS
+from sockproxy.controller.verdicts import Verdict
+from sockproxy.errors import Unsupported
 from tests.support.bypass import NAME
 from tests.support.readers import serving
 from tests.support.scale import patience
@@ -107,5 +111,38 @@ def test_any_reader(group):
             counts = bypass_status(NAME)
             assert (counts["unproven"], counts["any_reader"]) == (0, True)
             assert counts["bypassed_messages"] > 0
+    finally:
+        assert detach(NAME, 10).drained
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """What doctor is to have found, by whether FIONREAD is wrong; None: nobody has asked it."""
+
+    def set_to(wrong):
+        verdict = (
+            None if wrong is None else Verdict(limits={left_alone.FIONREAD: ""} if wrong else {})
+        )
+        monkeypatch.setattr(left_alone, "kept", {BYPASS: verdict}.get)
+
+    return set_to
+
+
+def test_force_asks_for_no_proof_where_nothing_could_give_it(group, found):
+    """A NAME that was attached where FIONREAD is right has no program that proves anything."""
+    right = BypassOptions(force=True, blocking_readers=True, fionread_is_wrong=False)
+    attach(NAME, group.path, right)
+    try:
+        for known in (None, False):
+            found(known)
+            assert attach(NAME, group.path, BypassOptions(force=True)).changed
+            assert bypass_status(NAME)["proof"] == "none"
+            with serving("askers", "level") as port:
+                assert talk(port)["accepter"] == ("bypassing", "")
+        found(True)
+        with pytest.raises(Unsupported, match="FIONREAD") as error:
+            attach(NAME, group.path, BypassOptions(force=True))
+        assert f"detach {NAME} first" in error.value.hint
+        attach(NAME, group.path, BypassOptions(force=True, any_reader=True))
     finally:
         assert detach(NAME, 10).drained
