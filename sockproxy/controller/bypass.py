@@ -40,6 +40,10 @@ SYSTEMD_TIME = 10.0  # seconds that systemd has to answer
 POLL = 0.01  # seconds between two looks at what drains
 SMALLEST_BUDGET = 4096
 TRY_AGAIN = "connections stay plain TCP; try again, or --force to do it without proof"
+IN_VAIN = (
+    "nothing is bypassed: FIONREAD is wrong on this kernel, which does not let be seen who does"
+    " without it; --any-reader bypasses all"
+)
 MOST_SHOWN = 200  # characters of a path that leads nowhere
 
 names = pins.names
@@ -111,7 +115,7 @@ def attach(
     """Attach NAME to a cgroup, or give the NAME that is attached there other options.
 
     tell: receives lines about what takes long: doctor, which nobody has asked since the boot, or
-    others who are changing NAME.
+    others who are changing NAME. And one where nothing can ever be bypassed by these options.
 
     Where doctor finds the bypass off, it only observes. Raises UsageError and its kin,
     Unsupported where not even that is to be had, and Undecided where that could not be found
@@ -161,6 +165,7 @@ def attach(
                     )
                 is_wrong = is_wrong and _takes_proof(bypass, options, mode)
                 bypass.change(wanted(now.since, is_wrong), acceptors(programs, path))
+            _tell_in_vain(name, tell)
             return Attached(True, mode is Mode.OBSERVE, why_not)
         assert place is not None
         create(
@@ -171,6 +176,7 @@ def attach(
             options.connections,
             acceptors(programs, path),
         )
+    _tell_in_vain(name, tell)
     return Attached(False, mode is Mode.OBSERVE, why_not)
 
 
@@ -192,6 +198,12 @@ def _takes_proof(bypass: Bypass, options: BypassOptions, mode: Mode) -> bool:
             hint=f"detach {bypass.name} first, or give --any-reader",
         )
     return True
+
+
+def _tell_in_vain(name: str, tell: Callable[[str], None]) -> None:
+    with Bypass(name) as bypass:
+        if bypass.is_in_vain:
+            tell(IN_VAIN)
 
 
 def resolve_cgroup(path: Path) -> Path:

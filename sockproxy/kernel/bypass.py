@@ -148,6 +148,13 @@ class Bypass:
         """What readers are known by before they are enrolled."""
         return Proof(self._read("knobs", "struct knobs").proof)
 
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether readers have to be known to do without FIONREAD, and nothing can show it."""
+        knobs = self._read("knobs", "struct knobs")
+        asks_for_proof = knobs.mode == Mode.BYPASS and knobs.proof != Proof.NONE
+        return asks_for_proof and not self._has(RESULTS)
+
     def change(
         self, settings: Settings, acceptors: Mapping[tuple[int, int], Plain] | None = None
     ) -> None:

@@ -17,6 +17,7 @@ from sockproxy.controller.verdicts import Verdict
 from sockproxy.errors import Unsupported
 from tests.support.bypass import NAME
 from tests.support.readers import serving
+from tests.support.refused import refuse
 from tests.support.scale import patience
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.timeout(120)]
@@ -144,5 +145,19 @@ def test_force_asks_for_no_proof_where_nothing_could_give_it(group, found):
             attach(NAME, group.path, BypassOptions(force=True))
         assert f"detach {NAME} first" in error.value.hint
         attach(NAME, group.path, BypassOptions(force=True, any_reader=True))
+    finally:
+        assert detach(NAME, 10).drained
+
+
+def test_it_is_told_that_nothing_can_be_proven(group, monkeypatch):
+    """As before Linux 6.3, where nothing shows the result of a read."""
+    refuse(monkeypatch, {"bypass_result"})
+    told = []
+    attach(NAME, group.path, BypassOptions(force=True), told.append)
+    try:
+        assert ["--any-reader" in line for line in told] == [True]
+        attach(NAME, group.path, BypassOptions(force=True, observe=True), told.append)
+        attach(NAME, group.path, BypassOptions(force=True, any_reader=True), told.append)
+        assert len(told) == 1
     finally:
         assert detach(NAME, 10).drained
