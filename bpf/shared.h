@@ -277,7 +277,7 @@ struct program_record {
 	uint32_t proven; /* bytes that were there at once, and were all read by recvmsg */
 	uint32_t turns;	 /* how often that was so */
 	uint32_t blocks; /* enum end_role: as which it had sockets in blocking mode */
-	uint32_t proofs; /* that it does not ask FIONREAD */
+	uint32_t proofs; /* that it does not ask FIONREAD; none of one that was seen to */
 	uint32_t reserved;
 	uint64_t last; /* when it was last seen so that traits or blocks say so; ns */
 };

@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import time
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +17,7 @@ from sockproxy.controller.bypass_view import bypass_connections, bypass_status
 from sockproxy.controller.mechanisms import BYPASS
 from sockproxy.controller.verdicts import Verdict
 from sockproxy.errors import Unsupported
+from sockproxy.kernel.bypass import Bypass
 from tests.support.bypass import NAME
 from tests.support.readers import serving
 from tests.support.refused import refuse
@@ -83,6 +86,18 @@ def test_who_asks_stays_plain(strict, habit):
         assert bypass_status(NAME)["bypassed_messages"] == 0
         assert told["accepter"][0] == "plain"
         assert "FIONREAD" in told["accepter"][1]
+
+
+def test_who_asked_has_no_proof_left_when_that_is_forgotten(strict):
+    """Where it is seen. Its reads look like proofs, and stay when what it did has grown old."""
+    with Bypass(NAME) as bypass:
+        bypass.change(replace(bypass.settings(), evidence=1))
+    for _ in range(2):
+        with serving("askers", "asks") as port:
+            for _ in range(2):
+                told = talk(port)
+        assert "FIONREAD" in told["accepter"][1]
+        time.sleep(1.5)
 
 
 @pytest.mark.parametrize("habit", OTHERS)
