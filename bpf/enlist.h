@@ -141,17 +141,19 @@ static __noinline __u32 opens_plain(void)
 		       : PLAIN_NOT;
 }
 
-/* connect(2), by the program that will have the connection. */
+/* connect(2), by the program that will have the connection; not the first, where one was refused.
+ */
 static __always_inline void note_opener(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
 	struct enrolled *end;
 	__u32 plain;
 
-	if (!sk || !(plain = opens_plain()))
+	if (!sk)
 		return;
-	end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (end)
+	plain = opens_plain();
+	end = bpf_sk_storage_get(&ends, sk, 0, plain ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (end && !end->cookie)
 		end->plain = plain;
 }
 

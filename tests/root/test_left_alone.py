@@ -103,6 +103,22 @@ def test_one_that_is_given_a_socket(group):
         sockproxy("detach", NAME)
 
 
+def test_one_that_is_refused_and_tries_again_as_another(group):
+    """The socket is not left alone for what its program was called when it was refused."""
+    sockproxy("attach", NAME, "--cgroup", group.path, *ALL_READERS, "--except", "hermit")
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as gone:
+            refusing = gone.getsockname()
+        with socket.socket() as one, socket.create_server(("127.0.0.1", 0)) as listener:
+            with named("hermit"), pytest.raises(ConnectionRefusedError):
+                one.connect(refusing)
+            one.connect(listener.getsockname())
+            with listener.accept()[0]:
+                assert (status()["paired"], status()["programs"]) == (1, 0)
+    finally:
+        sockproxy("detach", NAME)
+
+
 # -- by name, by executable, by path ------------------------------------------------------
 
 LONG = "a-server-whose-name-is-longer-than-fifteen-bytes"
