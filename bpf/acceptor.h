@@ -19,10 +19,38 @@ static __always_inline void name_port(struct local_port *port, struct sock *sk)
 	port->port = BPF_CORE_READ(sk, __sk_common.skc_num);
 }
 
-/* listen(2), by the program that will accept. */
+/* The address may be stale, and another socket there: then it does not listen at this port, or is
+ * as good. */
+static __always_inline struct sock *listener_of(const struct acceptor *entry,
+						const struct local_port *here)
+{
+	struct sock *listener = (struct sock *)(unsigned long)entry->listener;
+	struct local_port port;
+
+	if (!listener || BPF_CORE_READ(listener, __sk_common.skc_state) != BPF_TCP_LISTEN)
+		return NULL;
+	name_port(&port, listener);
+	return port.port == here->port && port.netns == here->netns ? listener : NULL;
+}
+
+/* Another socket listens at the same port, by another address or SO_REUSEPORT: what holds for one
+ * of the two holds for both. Of more than two the entry may point to one that has gone. */
+static __always_inline void share(struct acceptor *entry, const struct acceptor *other)
+{
+	if (other->plain == PLAIN_PROGRAM)
+		entry->listener = other->listener;
+	if (other->plain == PLAIN_PROGRAM || entry->plain == PLAIN_NOT)
+		entry->plain = other->plain;
+	if (entry->proofs > other->proofs)
+		entry->proofs = other->proofs;
+	entry->asks |= other->asks;
+}
+
+/* listen(2), by the program that will accept. Nothing tells whether a listener that is older than
+ * this bypass is still there, so that it is taken to be. */
 static __noinline void note_listener(struct bpf_sock_ops *ops)
 {
-	struct acceptor entry = {};
+	struct acceptor entry = {}, *other;
 	struct bpf_sock *sk = ops->sk;
 	struct program_record *known;
 	struct local_port port;
@@ -42,10 +70,15 @@ static __noinline void note_listener(struct bpf_sock_ops *ops)
 		entry.proofs = known->proofs;
 		entry.asks = (known->traits & TRAIT_ASKS) != 0;
 	}
+	other = bpf_map_lookup_elem(&acceptors, &port);
+	if (other && other->listener != entry.listener &&
+	    (!other->listener || listener_of(other, &port)))
+		share(&entry, other);
 	bpf_map_update_elem(&acceptors, &port, &entry, BPF_ANY);
 }
 
-/* What was accepted has shown why it stays plain, or PLAIN_NOT: that it does not wait in reads. */
+/* What was accepted has shown why it stays plain, or PLAIN_NOT: that it does not wait in reads. It
+ * may be another's at this port who is left alone. */
 static __always_inline void note_accepted(struct sock *sk, __u32 plain)
 {
 	struct acceptor fresh = {.plain = plain, .waits_not = plain == PLAIN_NOT}, *entry;
@@ -57,24 +90,19 @@ static __always_inline void note_accepted(struct sock *sk, __u32 plain)
 		bpf_map_update_elem(&acceptors, &port, &fresh, BPF_NOEXIST);
 		return;
 	}
+	if (entry->plain == PLAIN_PROGRAM)
+		return;
 	entry->plain = plain;
 	entry->waits_not = fresh.waits_not;
 }
 
-/*
- * Servers that wait in accept(2) mostly wait in recv(2) as well, at once. The address may be
- * stale, and another socket there: then it does not listen at this port, or is as good.
- */
+/* Servers that wait in accept(2) mostly wait in recv(2) as well, at once. */
 static __always_inline int is_listener_blocking(const struct acceptor *entry,
 						const struct local_port *here)
 {
-	struct sock *listener = (struct sock *)(unsigned long)entry->listener;
-	struct local_port port;
+	struct sock *listener = listener_of(entry, here);
 
-	if (!listener || BPF_CORE_READ(listener, __sk_common.skc_state) != BPF_TCP_LISTEN)
-		return 0;
-	name_port(&port, listener);
-	return port.port == here->port && port.netns == here->netns && is_blocking(listener);
+	return listener && is_blocking(listener);
 }
 
 static __always_inline int may_block(const struct acceptor *entry, const struct local_port *here)

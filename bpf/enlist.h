@@ -44,14 +44,21 @@ static __always_inline __u32 objection(struct bpf_sock_ops *ops, const struct tw
 	return PLAIN_NOT;
 }
 
+/* Once in the life of a socket. tcp_bpf_sendmsg_redir() may be about to put a message into it that
+ * was charged for a connection which it has no more: without a psock there is nothing to put it
+ * into, with a new one it would be read. */
 static __always_inline __u32 enter_map(struct bpf_sock_ops *ops, struct enrolled *end)
 {
 	__u64 cookie = end->cookie;
-	long failed = bpf_sock_hash_update(ops, &sockets, &cookie, BPF_NOEXIST);
+	long failed;
 
+	if (end->enlisted)
+		return PLAIN_UNFIT;
+	failed = bpf_sock_hash_update(ops, &sockets, &cookie, BPF_NOEXIST);
 	if (failed)
 		return failed == -E2BIG ? PLAIN_FULL : PLAIN_OWNED;
-	end->in_map = end->enlisted = 1;
+	end->in_map = 1;
+	end->enlisted = ENLISTED_NOW;
 	return PLAIN_NOT;
 }
 
@@ -141,17 +148,19 @@ static __noinline __u32 opens_plain(void)
 		       : PLAIN_NOT;
 }
 
-/* connect(2), by the program that will have the connection. */
+/* connect(2), by the program that will have the connection; not the first, where one was refused.
+ */
 static __always_inline void note_opener(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
 	struct enrolled *end;
 	__u32 plain;
 
-	if (!sk || !(plain = opens_plain()))
+	if (!sk)
 		return;
-	end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (end)
+	plain = opens_plain();
+	end = bpf_sk_storage_get(&ends, sk, 0, plain ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+	if (end && !end->cookie)
 		end->plain = plain;
 }
 
@@ -271,7 +280,7 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 	add_up(sum, end);
 	wait_no_longer(end);
 	learn_peer(end);
-	if (end->enlisted || end->plain == PLAIN_PEER_UNSEEN) {
+	if (end->enlisted == ENLISTED_NOW || end->plain == PLAIN_PEER_UNSEEN) {
 		READ_ENDS(ops, &both);
 		remember_service(&both, end->role, end->bypassed_bytes > 0);
 	}

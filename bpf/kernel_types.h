@@ -183,7 +183,12 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct thread_info {
+	__u32 status; /* x86 */
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	struct mm_struct *mm;
 	struct css_set *cgroups;
 	struct files_struct *files;
@@ -199,6 +204,7 @@ struct pt_regs {
 	/* arm64 */
 	int syscallno;
 	__u64 regs[31];
+	__u64 pstate;
 };
 
 struct socket {

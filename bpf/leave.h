@@ -29,7 +29,7 @@ static __always_inline void leave(struct bpf_sock_ops *ops, struct enrolled *me,
 
 /* A socket that was disconnected (AF_UNSPEC), and connects or listens again: it has the same
  * cookie, and what nobody read of the old connection is in its bypass queue still. tcp_disconnect()
- * empties TCP's queue alone. With its psock that goes. */
+ * empties TCP's queue alone. With its psock that goes; it never gets another: see enter_map(). */
 static __always_inline void begin_anew(struct bpf_sock_ops *ops)
 {
 	struct enrolled *me, blank = {};
@@ -44,6 +44,7 @@ static __always_inline void begin_anew(struct bpf_sock_ops *ops)
 	cookie = me->cookie;
 	if (me->in_map)
 		bpf_map_delete_elem(&sockets, &cookie);
+	blank.enlisted = me->enlisted ? ENLISTED_BEFORE : ENLISTED_NEVER;
 	*me = blank;
 }
 

@@ -26,20 +26,41 @@ static __always_inline void name_runner(struct runner *name)
 	BPF_CORE_READ_STR_INTO(&name->comm, task, group_leader, comm);
 }
 
-static __always_inline int is_old(const struct program_record *known)
+static __always_inline int is_old(__u64 last)
 {
 	struct knobs *now = current_knobs();
 
-	return now && bpf_ktime_get_ns() - known->last > now->evidence * SECOND;
+	return last && now && bpf_ktime_get_ns() - last > now->evidence * SECOND;
+}
+
+/* What does not hold for good, unless it is seen again at this moment: remember() writes when that
+ * was, and then what. Proofs are none of a program that has asked. */
+static __always_inline void forget_old(struct program_record *known, __u64 last)
+{
+	__u32 traits, blocks;
+
+	if (__sync_val_compare_and_swap(&known->last, last, 0) != last)
+		return;
+	traits = known->traits;
+	blocks = known->blocks;
+	if (traits & TRAIT_ASKS)
+		known->proofs = 0;
+	__sync_fetch_and_and(&known->traits, ~traits);
+	__sync_fetch_and_and(&known->blocks, ~blocks);
+	if (!known->last)
+		return;
+	__sync_fetch_and_or(&known->traits, traits);
+	__sync_fetch_and_or(&known->blocks, blocks);
 }
 
 /* What was seen of a program of late; how much it can read at once does not grow old. */
 static __always_inline struct program_record *recall(const struct runner *name)
 {
 	struct program_record *known = bpf_map_lookup_elem(&programs, name);
+	__u64 last = known ? known->last : 0;
 
-	if (known && (known->traits | known->blocks) && is_old(known))
-		known->traits = known->blocks = 0;
+	if (known && is_old(last))
+		forget_old(known, last);
 	return known;
 }
 
@@ -60,12 +81,12 @@ static __always_inline void remember(const struct runner *name, struct program_r
 		bpf_map_update_elem(&programs, name, seen, BPF_NOEXIST);
 		return;
 	}
+	if (seen->last)
+		__sync_lock_test_and_set(&known->last, seen->last); /* first: see forget_old() */
 	__sync_fetch_and_or(&known->traits, seen->traits);
 	__sync_fetch_and_or(&known->blocks, seen->blocks);
 	__sync_fetch_and_add(&known->turns, seen->turns);
 	__sync_fetch_and_add(&known->proofs, seen->proofs);
-	if (seen->last)
-		known->last = seen->last;
 	if (known->proven < seen->proven)
 		known->proven = seen->proven;
 }

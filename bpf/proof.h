@@ -32,20 +32,24 @@ static __always_inline struct enrolled *watched(struct sock *sk)
 	return me && me->plain == PLAIN_UNPROVEN && me->turns < PROOFS ? me : NULL;
 }
 
+/* Of one that asks nothing is a proof, for as long as that is remembered. */
 static __always_inline void note_proof(const struct enrolled *me, struct sock *sk)
 {
-	struct program_record seen = {.proofs = 1};
+	struct program_record seen = {.proofs = 1}, *known;
 	struct acceptor *entry;
 	struct runner name = {};
 	struct local_port port;
 
 	name_runner(&name);
-	remember(&name, recall(&name), &seen);
+	known = recall(&name);
+	if (known && known->traits & TRAIT_ASKS)
+		return;
+	remember(&name, known, &seen);
 	if (me->role != ROLE_ACCEPTER)
 		return;
 	name_port(&port, sk);
 	entry = bpf_map_lookup_elem(&acceptors, &port);
-	if (entry)
+	if (entry && !entry->asks)
 		__sync_fetch_and_add(&entry->proofs, 1);
 }
 
@@ -76,7 +80,7 @@ static __always_inline void see_result(struct sock *sk, int result, int flags)
 /* ioctl(2) of a TCP socket. */
 static __always_inline void see_asking(struct sock *sk, int command)
 {
-	struct program_record seen = {.traits = TRAIT_ASKS, .last = bpf_ktime_get_ns()};
+	struct program_record seen = {.traits = TRAIT_ASKS, .last = bpf_ktime_get_ns()}, *known;
 	struct enrolled *me;
 	struct acceptor *entry;
 	struct runner name = {};
@@ -88,12 +92,17 @@ static __always_inline void see_asking(struct sock *sk, int command)
 	if (!me || !me->cookie)
 		return;
 	name_runner(&name);
-	remember(&name, recall(&name), &seen);
+	known = recall(&name);
+	remember(&name, known, &seen);
+	if (known)
+		known->proofs = 0;
 	if (me->role == ROLE_ACCEPTER) {
 		name_port(&port, sk);
 		entry = bpf_map_lookup_elem(&acceptors, &port);
-		if (entry)
+		if (entry) {
 			entry->asks = 1;
+			entry->proofs = 0;
+		}
 	}
 	is_unfit(me, TRAIT_ASKS);
 }

@@ -144,6 +144,12 @@ struct opener {
 	uint64_t cgroup;
 };
 
+enum enlistment {
+	ENLISTED_NEVER = 0,
+	ENLISTED_NOW = 1,    /* for the connection that it has */
+	ENLISTED_BEFORE = 2, /* for one that it had before */
+};
+
 /* What is kept with each enrolled socket. Written under the socket's lock. */
 struct enrolled {
 	uint64_t cookie;
@@ -165,7 +171,7 @@ struct enrolled {
 	uint32_t traits;   /* enum end_trait */
 	uint32_t proven;   /* so many bytes at once its program was seen to read by recvmsg */
 	uint32_t rules;	   /* version of the rules that it was judged by */
-	uint32_t enlisted; /* it was in the sockmap once */
+	uint32_t enlisted; /* it was in the sockmap once: enum enlistment */
 	uint32_t closed;
 	uint32_t heard; /* stands for all that it had read when it last sent by TCP */
 	uint32_t netns; /* in which it is counted: see namespaces; 0: in none */
@@ -277,7 +283,7 @@ struct program_record {
 	uint32_t proven; /* bytes that were there at once, and were all read by recvmsg */
 	uint32_t turns;	 /* how often that was so */
 	uint32_t blocks; /* enum end_role: as which it had sockets in blocking mode */
-	uint32_t proofs; /* that it does not ask FIONREAD */
+	uint32_t proofs; /* that it does not ask FIONREAD; none of one that was seen to */
 	uint32_t reserved;
 	uint64_t last; /* when it was last seen so that traits or blocks say so; ns */
 };

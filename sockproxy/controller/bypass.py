@@ -18,6 +18,7 @@ from sockproxy.controller.left_alone import (
     is_fionread_wrong,
     must_be_left_alone,
     program_called,
+    was_fionread_found_wrong,
 )
 from sockproxy.controller.mechanisms import BYPASS, OBSERVE
 from sockproxy.controller.verdicts import find_out, silent, verdict, why_off
@@ -39,6 +40,10 @@ SYSTEMD_TIME = 10.0  # seconds that systemd has to answer
 POLL = 0.01  # seconds between two looks at what drains
 SMALLEST_BUDGET = 4096
 TRY_AGAIN = "connections stay plain TCP; try again, or --force to do it without proof"
+IN_VAIN = (
+    "nothing is bypassed: FIONREAD is wrong on this kernel, which does not let be seen who does"
+    " without it; --any-reader bypasses all"
+)
 MOST_SHOWN = 200  # characters of a path that leads nowhere
 
 names = pins.names
@@ -110,7 +115,7 @@ def attach(
     """Attach NAME to a cgroup, or give the NAME that is attached there other options.
 
     tell: receives lines about what takes long: doctor, which nobody has asked since the boot, or
-    others who are changing NAME.
+    others who are changing NAME. And one where nothing can ever be bypassed by these options.
 
     Where doctor finds the bypass off, it only observes. Raises UsageError and its kin,
     Unsupported where not even that is to be had, and Undecided where that could not be found
@@ -137,7 +142,7 @@ def attach(
     pins.collect()
     _check_in_sight(name)
 
-    def wanted(since: float) -> Settings:
+    def wanted(since: float, is_wrong: bool = is_wrong) -> Settings:
         return Settings(
             since, group, rules, mode, options.budget, programs, drainers, options.same_cgroup,
             blocking_readers=options.blocking_readers, fionread_is_wrong=is_wrong,
@@ -158,7 +163,9 @@ def attach(
                         f"change {name} from observing: {why}",
                         hint=f"what the kernel took is settled by 'attach': detach {name} first",
                     )
-                bypass.change(wanted(now.since), acceptors(programs, path))
+                is_wrong = is_wrong and _takes_proof(bypass, options, mode)
+                bypass.change(wanted(now.since, is_wrong), acceptors(programs, path))
+            _tell_in_vain(name, tell)
             return Attached(True, mode is Mode.OBSERVE, why_not)
         assert place is not None
         create(
@@ -169,7 +176,34 @@ def attach(
             options.connections,
             acceptors(programs, path),
         )
+    _tell_in_vain(name, tell)
     return Attached(False, mode is Mode.OBSERVE, why_not)
+
+
+def _takes_proof(bypass: Bypass, options: BypassOptions, mode: Mode) -> bool:
+    """Whether readers of a NAME that is attached may have to be known to do without FIONREAD.
+
+    Where it was attached because FIONREAD is right nothing could show it, and they would be plain
+    for ever: that nobody has asked doctor is no reason. Raises Unsupported where FIONREAD was found
+    to be wrong after all.
+    """
+    if bypass.settings().fionread_is_wrong:
+        return True
+    if not (options.fionread_is_wrong or was_fionread_found_wrong()):
+        return False
+    if mode is Mode.BYPASS and not options.any_reader:
+        raise Unsupported(
+            f"change {bypass.name}: FIONREAD is wrong here, and nothing that {bypass.name} was"
+            " attached with tells who does without it",
+            hint=f"detach {bypass.name} first, or give --any-reader",
+        )
+    return True
+
+
+def _tell_in_vain(name: str, tell: Callable[[str], None]) -> None:
+    with Bypass(name) as bypass:
+        if bypass.is_in_vain:
+            tell(IN_VAIN)
 
 
 def resolve_cgroup(path: Path) -> Path:

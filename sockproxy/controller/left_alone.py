@@ -11,7 +11,7 @@ import psutil
 
 from sockproxy.cgroup import Cgroup
 from sockproxy.controller.mechanisms import BYPASS
-from sockproxy.controller.verdicts import verdict
+from sockproxy.controller.verdicts import kept, verdict
 from sockproxy.errors import UsageError
 from sockproxy.kernel.layout import Plain
 from sockproxy.kernel.plain_programs import LONGEST_COMM, LONGEST_NAME, Program
@@ -26,6 +26,7 @@ __all__ = [
     "must_be_left_alone",
     "program_called",
     "running",
+    "was_fionread_found_wrong",
 ]
 
 FIONREAD = "FIONREAD"  # the name of doctor's probe
@@ -40,6 +41,11 @@ MOST_SHOWN = 200  # characters of a name or a path that is none
 def is_fionread_wrong(*, proved: bool = True) -> bool:
     """Whether this kernel answers it wrongly for what is in a sockmap, or nobody knows."""
     return not proved or not (found := verdict(BYPASS)).on or FIONREAD in found.limits
+
+
+def was_fionread_found_wrong() -> bool:
+    """Whether doctor has found that; it is not asked."""
+    return (found := kept(BYPASS)) is not None and FIONREAD in found.limits
 
 
 def must_be_left_alone(*, proved: bool = True) -> tuple[str, ...]:
@@ -137,5 +143,14 @@ def _listening(pid: int) -> Iterator[tuple[tuple[int, int], bool]]:
     for port, inode in listeners(pid):
         link = f"socket:[{inode}]"
         if link in links:
-            flags = (folder / "fdinfo" / links[link]).read_text().split("flags:")[1].split()[0]
-            yield (netns, port), not int(flags, 8) & os.O_NONBLOCK
+            yield (netns, port), _is_blocking(folder / "fdinfo" / links[link])
+
+
+def _is_blocking(fdinfo: Path) -> bool:
+    """Whether a descriptor is in blocking mode; as long as nothing can be told it is taken to be,
+    which keeps what comes of it plain."""
+    try:
+        flags = fdinfo.read_text().split("flags:")[1].split()[0]
+    except OSError:  # it has been closed, and another may have the same socket
+        return True
+    return not int(flags, 8) & os.O_NONBLOCK

@@ -138,7 +138,7 @@ class Bypass:
             same_cgroup=bool(knobs.same_cgroup),
             credit=int(knobs.credit),
             blocking_readers=bool(knobs.blocking_readers),
-            fionread_is_wrong=self._has(RESULTS) or self._has(ASKING),
+            fionread_is_wrong=self._has(RESULTS) or self._has(ASKING) or knobs.proof != Proof.NONE,
             any_reader=self._has(RESULTS) and knobs.proof == Proof.NONE,
             evidence=int(knobs.evidence),
         )
@@ -147,6 +147,13 @@ class Bypass:
     def proof(self) -> Proof:
         """What readers are known by before they are enrolled."""
         return Proof(self._read("knobs", "struct knobs").proof)
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether readers have to be known to do without FIONREAD, and nothing can show it."""
+        knobs = self._read("knobs", "struct knobs")
+        asks_for_proof = knobs.mode == Mode.BYPASS and knobs.proof != Proof.NONE
+        return asks_for_proof and not self._has(RESULTS)
 
     def change(
         self, settings: Settings, acceptors: Mapping[tuple[int, int], Plain] | None = None

@@ -6,13 +6,21 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import time
+from dataclasses import replace
 
 import pytest
 
+from sockproxy.controller import left_alone
 from sockproxy.controller.bypass import BypassOptions, attach, detach
 from sockproxy.controller.bypass_view import bypass_connections, bypass_status
+from sockproxy.controller.mechanisms import BYPASS
+from sockproxy.controller.verdicts import Verdict
+from sockproxy.errors import Unsupported
+from sockproxy.kernel.bypass import Bypass
 from tests.support.bypass import NAME
 from tests.support.readers import serving
+from tests.support.refused import refuse
 from tests.support.scale import patience
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.timeout(120)]
@@ -80,6 +88,18 @@ def test_who_asks_stays_plain(strict, habit):
         assert "FIONREAD" in told["accepter"][1]
 
 
+def test_who_asked_has_no_proof_left_when_that_is_forgotten(strict):
+    """Where it is seen. Its reads look like proofs, and stay when what it did has grown old."""
+    with Bypass(NAME) as bypass:
+        bypass.change(replace(bypass.settings(), evidence=1))
+    for _ in range(2):
+        with serving("askers", "asks") as port:
+            for _ in range(2):
+                told = talk(port)
+        assert "FIONREAD" in told["accepter"][1]
+        time.sleep(1.5)
+
+
 @pytest.mark.parametrize("habit", OTHERS)
 def test_who_does_not_is_learned(strict, habit):
     with serving("askers", habit) as port:
@@ -107,5 +127,52 @@ def test_any_reader(group):
             counts = bypass_status(NAME)
             assert (counts["unproven"], counts["any_reader"]) == (0, True)
             assert counts["bypassed_messages"] > 0
+    finally:
+        assert detach(NAME, 10).drained
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """What doctor is to have found, by whether FIONREAD is wrong; None: nobody has asked it."""
+
+    def set_to(wrong):
+        verdict = (
+            None if wrong is None else Verdict(limits={left_alone.FIONREAD: ""} if wrong else {})
+        )
+        monkeypatch.setattr(left_alone, "kept", {BYPASS: verdict}.get)
+
+    return set_to
+
+
+def test_force_asks_for_no_proof_where_nothing_could_give_it(group, found):
+    """A NAME that was attached where FIONREAD is right has no program that proves anything."""
+    right = BypassOptions(force=True, blocking_readers=True, fionread_is_wrong=False)
+    attach(NAME, group.path, right)
+    try:
+        for known in (None, False):
+            found(known)
+            assert attach(NAME, group.path, BypassOptions(force=True)).changed
+            assert bypass_status(NAME)["proof"] == "none"
+            with serving("askers", "level") as port:
+                assert talk(port)["accepter"] == ("bypassing", "")
+        found(True)
+        with pytest.raises(Unsupported, match="FIONREAD") as error:
+            attach(NAME, group.path, BypassOptions(force=True))
+        assert f"detach {NAME} first" in error.value.hint
+        attach(NAME, group.path, BypassOptions(force=True, any_reader=True))
+    finally:
+        assert detach(NAME, 10).drained
+
+
+def test_it_is_told_that_nothing_can_be_proven(group, monkeypatch):
+    """As before Linux 6.3, where nothing shows the result of a read."""
+    refuse(monkeypatch, {"bypass_result"})
+    told = []
+    attach(NAME, group.path, BypassOptions(force=True), told.append)
+    try:
+        assert ["--any-reader" in line for line in told] == [True]
+        attach(NAME, group.path, BypassOptions(force=True, observe=True), told.append)
+        attach(NAME, group.path, BypassOptions(force=True, any_reader=True), told.append)
+        assert len(told) == 1
     finally:
         assert detach(NAME, 10).drained

@@ -103,6 +103,49 @@ def test_one_that_is_given_a_socket(group):
         sockproxy("detach", NAME)
 
 
+def test_one_that_is_refused_and_tries_again_as_another(group):
+    """The socket is not left alone for what its program was called when it was refused."""
+    sockproxy("attach", NAME, "--cgroup", group.path, *ALL_READERS, "--except", "hermit")
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as gone:
+            refusing = gone.getsockname()
+        with socket.socket() as one, socket.create_server(("127.0.0.1", 0)) as listener:
+            with named("hermit"), pytest.raises(ConnectionRefusedError):
+                one.connect(refusing)
+            one.connect(listener.getsockname())
+            with listener.accept()[0]:
+                assert (status()["paired"], status()["programs"]) == (1, 0)
+    finally:
+        sockproxy("detach", NAME)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_one_that_shares_its_port_with_another(group, first):
+    """Each has its own address; when both have gone, who listens next is not left alone."""
+
+    def paired(listener):
+        before = status()["paired"]
+        with socket.create_connection(listener.getsockname(), patience(20)), listener.accept()[0]:
+            return status()["paired"] - before
+
+    def listener(name, address):
+        with named(name):
+            return socket.create_server(address)
+
+    sockproxy("attach", NAME, "--cgroup", group.path, *ALL_READERS, "--except", "hermit")
+    try:
+        with listener("hermit" if first else "other", ("127.0.0.1", 0)) as one:
+            port = one.getsockname()[1]
+            with listener("other" if first else "hermit", ("127.0.0.2", port)) as two:
+                assert (paired(one), paired(two)) == (0, 0)
+            with listener("other", ("127.0.0.3", port)) as two:
+                assert (paired(one), paired(two)) == ((0, 0) if first else (1, 1))
+        with listener("other", ("127.0.0.1", port)) as one:
+            assert paired(one) == 1
+    finally:
+        sockproxy("detach", NAME)
+
+
 # -- by name, by executable, by path ------------------------------------------------------
 
 LONG = "a-server-whose-name-is-longer-than-fifteen-bytes"
