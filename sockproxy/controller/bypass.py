@@ -176,7 +176,7 @@ def attach(
             options.connections,
             acceptors(programs, path),
         )
-    _tell_in_vain(name, tell)
+        _tell_in_vain(name, tell)
     return Attached(False, mode is Mode.OBSERVE, why_not)
 
 
