@@ -165,7 +165,7 @@ def attach(
                     )
                 is_wrong = is_wrong and _takes_proof(bypass, options, mode)
                 bypass.change(wanted(now.since, is_wrong), acceptors(programs, path))
-            _tell_in_vain(name, tell)
+                _tell_in_vain(bypass, tell)
             return Attached(True, mode is Mode.OBSERVE, why_not)
         assert place is not None
         create(
@@ -176,7 +176,8 @@ def attach(
             options.connections,
             acceptors(programs, path),
         )
-        _tell_in_vain(name, tell)
+        with Bypass(name) as bypass:
+            _tell_in_vain(bypass, tell)
     return Attached(False, mode is Mode.OBSERVE, why_not)
 
 
@@ -200,10 +201,9 @@ def _takes_proof(bypass: Bypass, options: BypassOptions, mode: Mode) -> bool:
     return True
 
 
-def _tell_in_vain(name: str, tell: Callable[[str], None]) -> None:
-    with Bypass(name) as bypass:
-        if bypass.is_in_vain:
-            tell(IN_VAIN)
+def _tell_in_vain(bypass: Bypass, tell: Callable[[str], None]) -> None:
+    if bypass.is_in_vain:
+        tell(IN_VAIN)
 
 
 def resolve_cgroup(path: Path) -> Path:

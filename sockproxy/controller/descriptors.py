@@ -7,7 +7,7 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SHORTAGE", "SHORTAGE_PAUSE", "Allowance", "allowance"]
+__all__ = ["SHORTAGE", "SHORTAGE_PAUSE", "Allowance", "allowance", "most_of_a_process"]
 
 SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What may be had a moment later: descriptors of the process or the system, or memory."""
@@ -44,7 +44,7 @@ def _raise_limit(need: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= need:
         return soft
-    for limit in (need, min(need, most_of_a_process()), min(need, hard)):
+    for limit in (min(need, most_of_a_process()), min(need, hard)):
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(hard, limit)))
         except (OSError, ValueError):

@@ -236,14 +236,12 @@ class Pair:
             return
         end.failed = why
         outcome = f"{why} ({'client' if end is self.a else 'upstream'})"
-        out, into = (
-            (self.forward, self.backward) if end is self.a else (self.backward, self.forward)
-        )
         if self._farewell is not None or fence(end.sock) != TCP_CLOSE:
             # The other one too, or its psock alone, which has lost what it had.
             self._close(outcome, reset=True)
             return
-        into.drop()  # nobody will read it, and who sends it is not to wait
+        out = self._out(end)
+        out.opposite.drop()  # nobody will read it, and who sends it is not to wait
         self._farewell = Farewell(self, out, lambda: self._close(outcome, reset=True))
 
     def abort(self, why: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import fcntl
 import os
@@ -62,8 +61,10 @@ class UrgentSignals:
         self._loop.watch(fd, select.EPOLLIN, self._on_signal)
 
     def _on_signal(self, _events: int) -> None:
-        with contextlib.suppress(BlockingIOError):  # another thread had it
+        try:
             os.read(self._fd, SIGNAL_INFO)
+        except BlockingIOError:
+            return  # it was the whole process's, and another thread had it
         if signal.getsignal(signal.SIGURG) not in (signal.SIG_DFL, signal.SIG_IGN):
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGURG)
         if not self._due:
