@@ -18,6 +18,10 @@ from sockproxy.units import format_size
 __all__ = ["run"]
 
 BEHIND = "sockproxy.cli.run.command"
+PLAIN = {
+    "unproven": "as their programs are not known to do without FIONREAD (--any-reader takes them)",
+    "blocking": "as they are read in blocking mode (--blocking-readers takes them)",
+}
 EPILOG = f"""\b
 Examples:
   sockproxy run -- sh -c 'redis-server --save "" & sleep 1; redis-benchmark -q'
@@ -65,10 +69,13 @@ def run(words: tuple[str, ...], quiet: bool, **given: object) -> int:
 
 
 def _told(did: Mapping[str, Any]) -> str:
+    plain = "".join(
+        f"; {did[count]} sockets stayed plain, {why}" for count, why in PLAIN.items() if did[count]
+    )
     return (
         f"{did['paired']} connections paired; past TCP {did['bypassed_messages']} messages,"
         f" {format_size(did['bypassed_bytes'])}; by TCP {did['passed_messages']},"
-        f" {format_size(did['passed_bytes'])}"
+        f" {format_size(did['passed_bytes'])}{plain}"
     )
 
 
