@@ -17,7 +17,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help system system-matrix system-suites setup build dist lint format test conformance ends suites soak matrix demo bench clean stale
+.PHONY: help system system-matrix system-suites setup build dist lint format test walks conformance ends suites soak matrix demo bench clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ format: $(BUILT) ## put Python and C into the project's style
 
 test: lint ## check style and types, run all tests but the long ones; TESTS=path, ARGS go to pytest
 	$(BIN)/pytest -q $(TESTS) $(ARGS)
+
+walks: $(BUILT) ## count a job's steps between files and between folders, as root
+	@$(BIN)/python -m tools.walks $(ARGS)
 
 conformance: $(BUILT) ## table of what this kernel does, in build/conformance; ARGS go to pytest
 	$(BIN)/pytest -q --conformance=build/conformance $(ARGS)
