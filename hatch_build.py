@@ -23,8 +23,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = Path("bpf")
 OBJECTS = Path("sockproxy/_bpf")
-BUILDER = Path("sockproxy/libbpf/_build.py")
-BINDING = Path("sockproxy/libbpf/_binding.py")
+BUILDER = Path("sockproxy/bpf/_build.py")
+BINDING = Path("sockproxy/bpf/_binding.py")
 
 
 class BuildError(Exception):

@@ -5,7 +5,7 @@
  * Go: internal/poll tries read(2) before it waits, whatever the read before gave, so that a short
  * read never makes it wait. The linker marks what it makes with a note, in pages that the kernel
  * has mapped to start the program; AT_PHDR of the auxiliary vector leads there. Other kinds, and
- * why, are in sockproxy/kernel/drainers.py.
+ * why, are in sockproxy/bypass/drainers.py.
  */
 #ifndef SOCKPROXY_EXECUTABLE_H
 #define SOCKPROXY_EXECUTABLE_H

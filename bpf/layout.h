@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: the sizes that sockproxy/kernel/layout.py asserts as well.
+ * For BPF programs only: the sizes that sockproxy/bpf/abi.py asserts as well.
  */
 #ifndef SOCKPROXY_LAYOUT_H
 #define SOCKPROXY_LAYOUT_H

@@ -3,7 +3,7 @@
  * Shared by the BPF programs and by user space: the layout of what lies in the
  * maps. Python reads the lines between the two markers with cffi, so only enums,
  * plain structs and arrays may stand there: no attributes, no computed macros.
- * Both sides assert the sizes (layout.h and sockproxy/kernel/layout.py).
+ * Both sides assert the sizes (layout.h and sockproxy/bpf/abi.py).
  */
 #ifndef SOCKPROXY_SHARED_H
 #define SOCKPROXY_SHARED_H

@@ -22,9 +22,9 @@ from sockproxy.errors import (
 )
 
 if typing.TYPE_CHECKING:
-    from sockproxy.controller.splicer import Splice, Splicer
-    from sockproxy.controller.stats import DirectionStats, PairStats
-    from sockproxy.controller.streams import detach_stream, detach_transport
+    from sockproxy.splicer.splicer import Splice, Splicer
+    from sockproxy.splicer.streams import detach_stream, detach_transport
+    from sockproxy.worker.stats import DirectionStats, PairStats
 
 __all__ = [
     "CgroupError",
@@ -45,12 +45,12 @@ __all__ = [
 __version__ = "0.1.0"
 
 _LATER = {
-    "DirectionStats": "stats",
-    "PairStats": "stats",
-    "Splice": "splicer",
-    "Splicer": "splicer",
-    "detach_stream": "streams",
-    "detach_transport": "streams",
+    "DirectionStats": "worker.stats",
+    "PairStats": "worker.stats",
+    "Splice": "splicer.splicer",
+    "Splicer": "splicer.splicer",
+    "detach_stream": "splicer.streams",
+    "detach_transport": "splicer.streams",
 }
 
 
@@ -58,7 +58,7 @@ def __getattr__(name: str) -> object:
     """Import what is asked for first: the command line passes here too, and must start fast."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(importlib.import_module(f"sockproxy.controller.{_LATER[name]}"), name)
+    found: object = getattr(importlib.import_module(f"sockproxy.{_LATER[name]}"), name)
     globals()[name] = found
     return found
 

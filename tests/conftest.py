@@ -11,9 +11,9 @@ import os
 
 import pytest
 
-from sockproxy.controller.mechanisms import BYPASS, MECHANISMS
-from sockproxy.controller.verdicts import forget, kept_at, verdict
 from sockproxy.errors import SockproxyError
+from sockproxy.proof.mechanisms import BYPASS, MECHANISMS
+from sockproxy.proof.record import forget, kept_at, verdict
 from tests.support import needs, residue
 from tests.support.scale import patience
 

@@ -8,8 +8,8 @@ from sockproxy.bench import machine
 from sockproxy.bench.scenario import Case
 from sockproxy.bench.systems import System
 from sockproxy.bench.tools import Tool
-from sockproxy.controller.mechanisms import BYPASS, SPLICE
-from sockproxy.controller.verdicts import verdict
+from sockproxy.proof.mechanisms import BYPASS, SPLICE
+from sockproxy.proof.record import verdict
 
 __all__ = ["find_off", "why_no_case", "why_no_system"]
 

@@ -26,9 +26,9 @@ from sockproxy.bench.summary import noise, summarize
 from sockproxy.bench.systems import System, resolve
 from sockproxy.bench.tools import TOOLS, Tool
 from sockproxy.cgroup import Cgroup, create_owned, orphans, sweep
-from sockproxy.controller.mechanisms import MECHANISMS
-from sockproxy.controller.verdicts import find_out
 from sockproxy.errors import SockproxyError, Unsupported
+from sockproxy.proof.mechanisms import MECHANISMS
+from sockproxy.proof.record import find_out
 
 __all__ = ["Campaign"]
 

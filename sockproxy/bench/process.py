@@ -17,7 +17,7 @@ from pathlib import Path
 from sockproxy.bench.programs import find_program
 from sockproxy.cgroup import Cgroup, current
 from sockproxy.errors import SockproxyError
-from sockproxy.net.listeners import listeners
+from sockproxy.net.listening import listeners
 from sockproxy.net.namespace import Namespace
 
 __all__ = ["Place", "Server", "run", "run_client"]

@@ -15,11 +15,11 @@ from sockproxy.bench.interrupt import Undo
 from sockproxy.bench.process import Place, Server
 from sockproxy.bench.systems import System
 from sockproxy.bench.topology import LOOPBACK, Hop, Topology
+from sockproxy.bypass.attach import BypassOptions, attach, detach, is_orphaned, names
+from sockproxy.bypass.view import bypass_status
 from sockproxy.cgroup import Cgroup
-from sockproxy.controller.asking import ask
-from sockproxy.controller.bypass import BypassOptions, attach, detach, is_orphaned, names
-from sockproxy.controller.bypass_view import bypass_status
 from sockproxy.errors import SockproxyError
+from sockproxy.proxy.asking import ask
 
 __all__ = ["Under", "end_bypass", "sweep_bypasses"]
 

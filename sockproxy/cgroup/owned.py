@@ -20,7 +20,7 @@ __all__ = ["KEPT", "OwnedCgroup", "create_owned", "orphans", "sweep"]
 PARENT = "sockproxy"
 KEPT = "run@"
 """How the names begin of groups that sweep() leaves: a bypass has to be detached from them first,
-which sockproxy.controller.leftovers does."""
+which sockproxy.bypass.leftovers does."""
 TRIES = 10
 
 

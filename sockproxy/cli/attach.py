@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
+from sockproxy.bpf.listing import Connection
+from sockproxy.bypass import attach as bypass
+from sockproxy.bypass.attach import BypassOptions
+from sockproxy.bypass.left_alone import must_be_left_alone, program_called, running
+from sockproxy.bypass.leftovers import collect
 from sockproxy.cli.output import show_json, tell
 from sockproxy.cli.types import DURATION, SIZE
-from sockproxy.controller import bypass
-from sockproxy.controller.bypass import BypassOptions
-from sockproxy.controller.left_alone import must_be_left_alone, program_called, running
-from sockproxy.controller.leftovers import collect
 from sockproxy.errors import UsageError
-from sockproxy.kernel.listing import Connection
 from sockproxy.net.address import format_address
 from sockproxy.net.rules import parse_rule
 from sockproxy.text import clean

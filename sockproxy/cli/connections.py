@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from sockproxy.bypass.view import bypass_connections
 from sockproxy.cli.names import NOT_ALL, gather
 from sockproxy.cli.output import age, show_json, table, tell
-from sockproxy.controller.bypass_view import bypass_connections
 from sockproxy.net.address import format_address
 from sockproxy.units import format_size
 

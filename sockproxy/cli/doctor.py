@@ -11,7 +11,7 @@ import click
 
 from sockproxy.cli.output import show_json
 from sockproxy.cli.types import DURATION
-from sockproxy.controller.doctor import (
+from sockproxy.doctor import (
     PASSES,
     PATIENCE,
     PROBES,
@@ -20,9 +20,9 @@ from sockproxy.controller.doctor import (
     latest,
     verdicts,
 )
-from sockproxy.controller.mechanisms import SPLICE, VERDICT_ONLY
-from sockproxy.controller.verdicts import Verdict, keep
 from sockproxy.errors import UsageError
+from sockproxy.proof.mechanisms import SPLICE, VERDICT_ONLY
+from sockproxy.proof.record import Verdict, keep
 
 __all__ = ["doctor"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sockproxy.bypass import attach as bypass
 from sockproxy.cli.output import tell
-from sockproxy.controller import bypass
-from sockproxy.controller.asking import ANSWER_TIME, QUIET, ask_all
-from sockproxy.controller.runtime import check_name, is_running, running
 from sockproxy.errors import PermissionDenied, SockproxyError
+from sockproxy.proxy.asking import ANSWER_TIME, QUIET, ask_all
+from sockproxy.rundir import check_name, is_running, running
 
 __all__ = ["gather", "select"]
 

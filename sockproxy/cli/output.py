@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sockproxy.controller.control import SCHEMA
+from sockproxy.proxy.control import SCHEMA
 from sockproxy.text import clean
 
 __all__ = ["age", "show_json", "table", "tell"]

@@ -12,10 +12,10 @@ from types import FrameType
 import click
 
 from sockproxy.cli.types import DURATION, LISTEN, MARK, SIZE
-from sockproxy.controller.control import Control
-from sockproxy.controller.proxy import Proxy, ProxyOptions
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address, Host, parse_host
+from sockproxy.proxy.control import Control
+from sockproxy.proxy.proxy import Proxy, ProxyOptions
 
 __all__ = ["proxy"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from sockproxy.bypass.view import bypass_status
 from sockproxy.cli.names import NOT_ALL, gather
 from sockproxy.cli.output import age, show_json, table
-from sockproxy.controller.bypass_view import bypass_status
 from sockproxy.text import clean
 from sockproxy.units import format_size
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pyroute2 import NetNS
 
+from sockproxy.bpf import pins
+from sockproxy.bypass.attach import BypassOptions, attach, detach
 from sockproxy.cgroup import create_owned
-from sockproxy.controller.bypass import BypassOptions, attach, detach
-from sockproxy.kernel import pins
 from tests.support.bypass import NAME, status
 from tests.support.namespace import Namespace
 

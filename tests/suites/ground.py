@@ -15,8 +15,8 @@ from typing import Any
 
 from sockproxy.bench.interrupt import Undo
 from sockproxy.bench.process import Place
+from sockproxy.bypass.leftovers import group_name, guarded
 from sockproxy.cgroup import create_owned
-from sockproxy.controller.leftovers import group_name, guarded
 from sockproxy.net.namespace import Namespace
 from tests.suites.errors import SuiteError
 

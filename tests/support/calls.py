@@ -1,7 +1,7 @@
 """Cases of socket calls, and how each is run: in a process of its own, with a time limit.
 
 A case is a function of two connected sockets, (client, server), both blocking, that returns
-what the calls answered. It registers itself with @case, and tests/root/test_same_calls.py
+what the calls answered. It registers itself with @case, and tests/root/bypass/test_same_calls.py
 runs it on a pair of plain TCP and on one that is bypassed.
 """
 

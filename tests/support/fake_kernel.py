@@ -7,8 +7,9 @@ import os
 import types
 from collections import Counter
 
+from sockproxy.bpf.abi import Held
+from sockproxy.bpf.seam import Inspection
 from sockproxy.errors import KernelError
-from sockproxy.kernel import Held, Inspection
 
 FIELDS = (
     *("owner", "action", "target", "budget", "held", "anchored", "anchor", "queued", "backlog"),

@@ -9,8 +9,8 @@ import shutil
 from functools import cache
 from pathlib import Path
 
-from sockproxy.controller.verdicts import why_off
 from sockproxy.errors import SockproxyError
+from sockproxy.proof.record import why_off
 
 SETUP = "as root, run tools/setup-debian"
 OBJECTS = Path(__file__).resolve().parents[2] / "sockproxy" / "_bpf"

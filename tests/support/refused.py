@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 
-from sockproxy.kernel import bypass_roles, splice_roles
-from sockproxy.kernel.loading import audition
-from sockproxy.libbpf import BpfObject
-from sockproxy.libbpf.library import failure
+from sockproxy.bpf import BpfObject, bypass_roles, splice_roles
+from sockproxy.bpf.library import failure
+from sockproxy.bpf.loading import audition
 
 SPLICE_ROLES = (
     *(splice_roles.MOVING, splice_roles.MOVING_BLINDLY),

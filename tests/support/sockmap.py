@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 
+from sockproxy.bpf import Map, ffi, load_library
+from sockproxy.bpf.splice import SockmapKernel
 from sockproxy.errors import SockproxyError
-from sockproxy.kernel import SockmapKernel
-from sockproxy.libbpf import Map, ffi, load_library
 from tests.support.sockets import receive
 
 KINDS = {"sockmap": 15, "sockhash": 18}  # BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_SOCKHASH

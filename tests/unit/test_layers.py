@@ -19,12 +19,14 @@ PACKAGE = ROOT / "sockproxy"
 LAYERS = [
     {"__main__"},
     {"cli"},
-    {"bench", "metrics"},
+    {"bench"},
     {""},
-    {"controller"},
-    {"kernel"},
-    {"libbpf", "cgroup", "net"},
-    {"units", "folders", "text"},
+    {"doctor", "proxy"},
+    {"splicer", "bypass"},
+    {"worker", "proof"},
+    {"bpf"},
+    {"cgroup", "net", "rundir"},
+    {"folders", "text", "units"},
     {"errors"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -89,11 +91,11 @@ def test_imports_point_down(path):
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("sockproxy.kernel.x", "from sockproxy.controller import Splicer"),
-        ("sockproxy.kernel.x", "from ..controller.engine import Engine"),
-        ("sockproxy.net.x", "import sockproxy.libbpf.map"),
+        ("sockproxy.worker.x", "from sockproxy.splicer import Splicer"),
+        ("sockproxy.bpf.x", "from ..worker.engine import Engine"),
+        ("sockproxy.net.x", "import sockproxy.bpf.map"),
         ("sockproxy.net.x", "from sockproxy import cgroup"),
-        ("sockproxy.controller.x", "import sockproxy"),
+        ("sockproxy.splicer.x", "import sockproxy"),
         ("sockproxy.errors", "def late():\n    from sockproxy.units import parse_size"),
         ("sockproxy.units", "if TYPE_CHECKING:\n    from sockproxy.cli import main"),
     ],
@@ -107,7 +109,7 @@ def test_an_import_upwards_or_sideways_is_found(name, source):
     [
         ("sockproxy.cli.x", "from sockproxy.errors import UsageError"),
         ("sockproxy.cli.x", "from sockproxy import Splicer"),
-        ("sockproxy.controller.x", "from .engine import Engine"),
+        ("sockproxy.worker.x", "from .engine import Engine"),
         ("sockproxy.net.x", "import socket\nfrom sockproxy.net.tcp import kick"),
     ],
 )
@@ -142,5 +144,5 @@ def test_a_proxy_imports_what_it_needs_to_listen():
     code = "import sockproxy.cli.main, sockproxy.cli.proxy, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert "sockproxy.controller.proxy" in loaded
-    assert not {"asyncio", "multiprocessing", "psutil", "sockproxy.controller.doctor"} & loaded
+    assert "sockproxy.proxy.proxy" in loaded
+    assert not {"asyncio", "multiprocessing", "psutil", "sockproxy.doctor"} & loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sockproxy.controller.doctor import PROBES
+from sockproxy.doctor import PROBES
 from vagrant.matrix.kernels import CHECKOUT, RESULTS, Kernel, read_table
 from vagrant.matrix.results import Record, load
 from vagrant.matrix.words import RELAY, counts, markdown_table, mechanisms, verdict

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sockproxy.controller.runtime import take_name
+from sockproxy.rundir import take_name
 from tests.support.bypass import NAME, sockproxy
 from tests.support.hostile import ESCAPE, NOBODY, mount
 from tests.support.proxy import run_sockproxy, running_proxy

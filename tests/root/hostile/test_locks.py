@@ -12,8 +12,8 @@ import sys
 
 import pytest
 
+from sockproxy.bpf import pins
 from sockproxy.cgroup import find_mount
-from sockproxy.kernel import pins
 from tests.support.bypass import NAME, converse, sockproxy, status
 from tests.support.hostile import as_nobody
 from tests.support.proxy import ROOT, run_sockproxy
@@ -130,7 +130,7 @@ def test_who_waits_says_for_whom(group):
 
 HOLD = """\
 import signal, sys
-from sockproxy.kernel import pins
+from sockproxy.bpf import pins
 with pins.locked(sys.argv[1], print) as place:
     place.at("~" + sys.argv[1]).mkdir()
     print("held", flush=True)
@@ -160,7 +160,7 @@ def test_a_killed_holder_frees_it_and_is_cleared_away(group):
 AGAIN = """\
 import sys
 from pathlib import Path
-from sockproxy.controller.bypass import BypassOptions, attach, detach
+from sockproxy.bypass.attach import BypassOptions, attach, detach
 for _ in range(int(sys.argv[3])):
     attach(sys.argv[1], Path(sys.argv[2]), BypassOptions(observe=True, force=True, connections=8))
     detach(sys.argv[1], 30)

@@ -1,0 +1,121 @@
+"""What each program of bpf/bypass.bpf.c is there for, and what a bypass needs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sockproxy.bpf import BpfObject, Link
+from sockproxy.bpf.abi import Mode, Proof
+from sockproxy.bpf.loading import Role
+
+__all__ = [
+    "ARRIVALS",
+    "ASKING",
+    "LOOK_UP",
+    "NAMESPACE",
+    "NEEDED",
+    "OBJECT",
+    "ON_CGROUP",
+    "PROVING",
+    "RESULTS",
+    "ROLES",
+    "STORAGE",
+    "pin_name",
+    "proof_of",
+    "roles_of",
+]
+
+OBJECT = "bypass.bpf.o"
+# The three of LISTING.
+STORAGE, NAMESPACE, LOOK_UP = "list_storage", "list_namespace", "look_up_socket"
+BPF_SK_MSG_VERDICT = 7
+
+
+def _attach_to_kernel(bpf: BpfObject, program: str) -> Link:
+    return bpf.program(program).attach()
+
+
+def _attach_to_map(bpf: BpfObject, program: str) -> None:
+    bpf.program(program).attach_to_map(bpf.map("sockets"), BPF_SK_MSG_VERDICT)
+
+
+def _attach_listing(bpf: BpfObject, program: str) -> Link | None:
+    if program == LOOK_UP:
+        return None  # it is run by hand
+    return bpf.program(program).attach_iterator(bpf.map("ends") if program == STORAGE else None)
+
+
+PAIRING = Role(
+    "pairing",
+    (("bypass_sock_ops",),),
+    "nothing tells which two sockets are the ends of a connection",
+)
+MESSAGES = Role(
+    "messages",
+    # Not on every kernel can a message look at its call, and so at MSG_OOB.
+    (("bypass_message",), ("bypass_message_blind",)),
+    "no message can skip TCP",
+    _attach_to_map,
+)
+READERS = Role(
+    "readers",
+    (("bypass_read",),),
+    "nothing tells whether a reader sees what was bypassed to it",
+    _attach_to_kernel,
+)
+ARRIVALS = Role(
+    "arrivals",
+    # The first is there since Linux 6.3.
+    (("bypass_arrival",), ("bypass_redirected",)),
+    "nothing tells when a message has arrived, and so whether a socket can be given back to TCP",
+    _attach_to_kernel,
+)
+OPTIONS = Role(
+    "options",
+    (("bypass_setsockopt",),),
+    "nothing keeps kTLS and SO_ZEROCOPY off sockets that cannot have them",
+)
+# These two where FIONREAD is wrong: see bpf/proof.h.
+RESULTS = Role(
+    "results",
+    (("bypass_result",),),
+    "where FIONREAD is wrong, nothing tells who does without it, and all stay plain",
+    _attach_to_kernel,
+)
+ASKING = Role(
+    "asking",
+    (("bypass_asked", "bypass_asked_in"), ("bypass_asked",)),
+    "where FIONREAD is wrong, only who is seen to read until EAGAIN is bypassed",
+    _attach_to_kernel,
+)
+LISTING = Role(
+    "listing",
+    # An iterator may pass one over while others come and go: that is looked up.
+    ((STORAGE, LOOK_UP), (STORAGE,), (NAMESPACE, LOOK_UP), (LOOK_UP,), (NAMESPACE,)),
+    "connections are not listed, and one that is open when its bypass is detached stays in it"
+    " until it ends",
+    _attach_listing,
+)
+
+PROVING = (RESULTS, ASKING)
+ROLES = (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS, LISTING, *PROVING)
+NEEDED = {
+    Mode.OBSERVE: (PAIRING,),  # it puts no socket into a sockmap, and no message past TCP
+    Mode.BYPASS: (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS),
+}
+ON_CGROUP = (OPTIONS, PAIRING)  # attached to it, in this order: with the last, sockets enter
+
+
+def roles_of(*, fionread_is_wrong: bool) -> tuple[Role, ...]:
+    """Those that a bypass has on this kernel."""
+    return tuple(each for each in ROLES if fionread_is_wrong or each not in PROVING)
+
+
+def proof_of(programs: Collection[str]) -> Proof:
+    """What these programs let a reader be known by, where FIONREAD is wrong."""
+    return Proof.SHORT if set(programs) & set(ASKING.programs) else Proof.EAGAIN
+
+
+def pin_name(program: str) -> str:
+    """How its link, or itself where it has none, is called in the directory of a NAME."""
+    return "link" if program in PAIRING.programs else program

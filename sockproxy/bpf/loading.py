@@ -1,0 +1,127 @@
+"""Load as much of a BPF object as this kernel takes: a refused program takes away only what it
+gives.
+
+Kernels refuse programs of whole kinds, and not by their version: lockdown, an LSM, a helper that is
+not there. What programs are for is a role; some roles can be played in several ways.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from sockproxy.bpf import BpfObject, Link
+from sockproxy.bpf.objects import read_object
+from sockproxy.errors import SockproxyError, is_passing
+
+__all__ = ["Cast", "Prepare", "Role", "audition", "best", "load", "refusal"]
+
+Prepare = Callable[[BpfObject], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What programs of an object are there for.
+
+    ways: sets of programs that do it, the best first; of each all are needed.
+    without: what follows where none of the ways is to be had, as a phrase.
+    attach: attaches one of them where the kernel itself is to run it, and may refuse to.
+    """
+
+    name: str
+    ways: tuple[tuple[str, ...], ...]
+    without: str
+    attach: Callable[[BpfObject, str], Link | None] | None = None
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Every program of every way, once."""
+        return tuple(dict.fromkeys(each for way in self.ways for each in way))
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Which programs play the roles, by the roles' names.
+
+    refused: the programs that this kernel does not take, and why.
+    """
+
+    ways: Mapping[str, tuple[str, ...]]
+    refused: Mapping[str, SockproxyError]
+
+    @property
+    def programs(self) -> set[str]:
+        """All that are to be loaded."""
+        return {each for way in self.ways.values() for each in way}
+
+    def why_missing(self, role: Role) -> SockproxyError | None:
+        """Why nothing plays a role: how its first program was refused. None when something does."""
+        if role.name in self.ways:
+            return None
+        return next(self.refused[each] for each in role.programs if each in self.refused)
+
+
+def best(roles: Iterable[Role]) -> Cast:
+    """Every role in its best way."""
+    return Cast({role.name: role.ways[0] for role in roles}, {})
+
+
+def audition(name: str, roles: Iterable[Role], prepare: Prepare = lambda bpf: None) -> Cast:
+    """For each role the first way that the kernel takes, each program of the object `name` tried
+    by itself; nothing stays loaded or attached.
+
+    Raises SockproxyError where that fails for want of memory, descriptors and the like.
+    """
+    ways: dict[str, tuple[str, ...]] = {}
+    tried: dict[str, SockproxyError | None] = {}
+    for role in roles:
+        for way in role.ways:
+            for program in way:
+                if program not in tried:
+                    tried[program] = _try(name, role, program, prepare)
+            if all(tried[program] is None for program in way):
+                ways[role.name] = way
+                break
+    return Cast(ways, {program: error for program, error in tried.items() if error})
+
+
+def _try(name: str, role: Role, program: str, prepare: Prepare) -> SockproxyError | None:
+    """How the kernel refuses it, if it does."""
+    try:
+        with contextlib.closing(load(name, {program}, prepare)) as bpf:
+            if role.attach and (link := role.attach(bpf, program)):
+                link.close()
+    except SockproxyError as error:
+        if is_passing(error.errno):
+            raise
+        return error
+    return None
+
+
+def load(name: str, programs: Collection[str], prepare: Prepare = lambda bpf: None) -> BpfObject:
+    """The object `name`, loaded with these programs; the caller closes it.
+
+    prepare: sets what has to be set before. Raises SockproxyError, with nothing left.
+    """
+    bpf = BpfObject(name, read_object(name))
+    try:
+        bpf.only(programs)
+        prepare(bpf)
+        bpf.load()
+    except BaseException:
+        bpf.close()
+        raise
+    return bpf
+
+
+def refusal(program: str, error: SockproxyError) -> str:
+    """How a program was refused: its name, the errno, and what the verifier said last."""
+    number = error.errno or 0
+    why = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})" if number else str(error)
+    said = [line.strip() for line in (error.log or "").splitlines()]
+    said = [line for line in said if line and not line.startswith("processed ")]
+    # The first line of a log of ours is the program's name.
+    return f"{program}: {why}" + (f": {said[-1]}" if len(said) > 1 else "")

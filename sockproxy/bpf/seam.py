@@ -1,0 +1,82 @@
+"""What the controller asks of the kernel, so that a test can put a fake in its place."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["Inspection", "SpliceKernel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The state of one enrolled socket at one moment (bpf/shared.h).
+
+    Sequence numbers are TCP's own, modulo 2**32.
+    """
+
+    state: int
+    write_seq: int
+    snd_una: int
+    rcv_nxt: int
+    copied_seq: int
+    backlog_skbs: int
+    parser_used: bool
+    parser_working: bool
+    urgent: bool
+
+
+class SpliceKernel(Protocol):
+    """The sockmaps of one splicer. Slots number its sockets, from 0.
+
+    Every method may raise KernelError and its kin; what it had begun is then undone.
+    """
+
+    capacity: int
+    """Sockets that can be enrolled at once."""
+
+    def direction(self, slot: int) -> Any:
+        """The struct direction of the bytes that come from `slot`, shared with BPF."""
+
+    def enrol(self, sock: socket.socket, cookie: int) -> int:
+        """Take over the slot that sock_ops gave the socket, or give it one, and a psock.
+
+        cookie: its SO_COOKIE. The slot is the caller's to release. ENOSPC when all are taken.
+        """
+
+    def renew(self, slot: int, fd: int) -> bool:
+        """Give the socket a new psock, for only a new one can start a strparser safely.
+
+        What was redirected to the socket must have been sent, and nothing may be
+        redirected to it meanwhile. False when the old psock is still in use.
+        """
+
+    def start(self, slot: int, fd: int) -> None:
+        """Let the kernel take the socket's bytes, as its direction says."""
+
+    def stop(self, slot: int) -> None:
+        """Give the bytes back to user space. The strparser must have stopped by itself
+        or be at the end of the stream: see sockproxy.worker.direction."""
+
+    def release(self, slot: int, cookie: int) -> None:
+        """Take the socket out of everything and free its slot."""
+
+    def inspect(self, slot: int) -> Inspection | None:
+        """The socket's state; None when it is in no map (reset or closed)."""
+
+    def hold_events(self) -> int:
+        """A descriptor that polls readable when directions were held."""
+
+    def take_holds(self, receive: Callable[[int], None]) -> None:
+        """Call `receive` with the slot of each direction held since the last call."""
+
+    def enrolments(self) -> dict[str, int]:
+        """What sock_ops counted, by the names of struct enrolment."""
+
+    def watch_cgroup(self, fd: int) -> None:
+        """Attach sock_ops to the cgroup whose directory is open at `fd`."""
+
+    def close(self) -> None:
+        """Release everything. Closing twice is allowed."""

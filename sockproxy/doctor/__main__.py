@@ -1,0 +1,115 @@
+"""Find out about some mechanisms, for a process that waits for it: see examination.py.
+
+    python -m sockproxy.doctor PARENT MECHANISM...
+
+PARENT is the process that asks, and with which this one ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from types import FrameType
+from typing import Any
+
+from sockproxy.doctor import PASSES, PROBES, Finding, examine, verdicts
+from sockproxy.doctor.apart import PR_SET_PDEATHSIG
+from sockproxy.doctor.examine import TOO_LATE
+from sockproxy.proof.record import Verdict, keep, kept, kept_at
+
+TURN = 75.0  # seconds to wait for another doctor, which may be stopped
+POLL = 0.1
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def main() -> None:
+    """Say what was found, after each pass over the probes."""
+    parent, mechanisms = int(sys.argv[1]), sys.argv[2:]
+    for number in ENDING:
+        signal.signal(number, _leave)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it has ended before that
+        return
+    with _alone():
+        found = {each: known for each in mechanisms if (known := kept(each)) is not None}
+        _say(verdicts={name: asdict(each) for name, each in found.items()})
+        if left := set(mechanisms) - found.keys():
+            _examine(left)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """End, and let what is under way be tidied up; that must not be ended as well."""
+    for each in ENDING:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def _examine(mechanisms: set[str]) -> None:
+    probes = [each for each in PROBES if mechanisms & {*each.needed_by, *each.limits}]
+    findings: dict[str, Finding] = {}
+    told: dict[str, Verdict] = {}
+    with contextlib.closing(examine(probes, passes=PASSES)) as run:
+        for finding in run:
+            findings[finding.probe.name] = finding
+            if not finding.conclusive and finding.found != TOO_LATE:
+                _say(told=f"not found out yet: {finding.probe.name}: {finding.found}")
+            if len(findings) < len(probes):
+                continue  # the first pass goes on
+            found = {name: each for name, each in verdicts(findings.values()).items()
+                     if name in mechanisms}  # fmt: skip
+            if found != told:
+                told = found
+                keep(found)
+                _say(verdicts={name: asdict(each) for name, each in found.items()})
+            if all(each.known and each.lasts for each in found.values()):
+                return
+
+
+def _say(**what: Any) -> None:
+    print(json.dumps(what), flush=True)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One doctor at a time: services that start at once wait for the first one's findings."""
+    place = kept_at()
+    try:
+        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        lock = os.open(place.with_suffix(".lock"), flags, 0o600) if place else None
+    except OSError:
+        lock = None  # a file system that is read-only: then each for itself
+    try:
+        if lock is not None:
+            _take(lock)
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _take(lock: int) -> None:
+    end = time.monotonic() + TURN
+    said = False
+    while time.monotonic() < end:
+        try:
+            # Not flock(): a probe that hangs in the kernel would hold it after our end.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if not said:
+                _say(told="another process examines this kernel: waiting for what it finds")
+                said = True
+            time.sleep(POLL)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Run a function in a process of its own, which may hang or crash."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sockproxy.doctor.machine import Load
+
+__all__ = ["apart"]
+
+PR_SET_PDEATHSIG = 1
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def apart(seconds: float, do: Callable[..., Any], *arguments: Any) -> tuple[Any, bool]:
+    """What `do` returns, None for no answer in so many seconds, or the exit code of a crash;
+    and whether the machine was so busy that the time it took means nothing.
+
+    Raises OSError where there is no room for a process.
+    """
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    # A daemon: one that hangs inside of the kernel must not be waited for at exit either.
+    child = context.Process(target=_inside, args=(os.getpid(), sender, do, *arguments), daemon=True)
+    load = Load()
+    try:
+        with _signals_held():
+            child.start()
+        sender.close()
+        answer = receiver.recv() if receiver.poll(seconds) else None
+        return answer, load.was_busy(child.pid or 0)
+    except EOFError:
+        child.join(0.5)
+        return child.exitcode, True
+    finally:
+        if child.ident is not None:
+            child.join(0.2)
+            child.kill()
+            child.join(0.5)
+        receiver.close()
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """For a fork: what a signal raises inside of its hooks is printed, and forgotten."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+def _inside(parent: int, pipe: Any, do: Callable[..., Any], *arguments: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for doctor, which then ends us
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() == parent:  # it may have died before that
+        pipe.send(do(*arguments))

@@ -1,0 +1,176 @@
+"""Answers questions about a running proxy on a unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sockproxy.proxy.asking import ANSWER_TIME
+from sockproxy.rundir import take_name
+from sockproxy.worker.descriptors import SHORTAGE, SHORTAGE_PAUSE
+
+if TYPE_CHECKING:
+    from sockproxy.proxy.proxy import Proxy
+
+__all__ = ["SCHEMA", "Control", "connections_report", "status_report"]
+
+MOST_ASKERS = 16  # at once, each with a thread of its own
+QUESTION_TIME = 2.0  # seconds from the connection to the question
+LONGEST_QUESTION = 64  # bytes
+SCHEMA = 1
+"""Version of the JSON shapes: it grows when a field is removed or changes its meaning."""
+
+
+def status_report(proxy: Proxy) -> dict[str, Any]:
+    """What `sockproxy status --json` shows of one proxy. Times in seconds, sizes in bytes."""
+    engine, options = proxy.engine, proxy.options
+    totals = engine.totals
+    live = [pair.stats() for pair in engine.pairs.values()]
+    ways = [way for stats in live for way in (stats.forward, stats.backward)]
+    kernel = engine.kernel
+    return {
+        "name": options.name,
+        "kind": "proxy",
+        "pid": os.getpid(),
+        "since": proxy.started,
+        "age": time.time() - proxy.started,
+        "listen": [str(address) for address in proxy.listening],
+        "upstream": [str(address) for address in options.upstreams] or ["original-dst"],
+        "accelerated": kernel is not None,
+        "path": "relay" if kernel is None else "parser" if options.parser else "verdict-only",
+        "why_not": engine.why_not,
+        "why_no_cgroup": proxy.why_no_cgroup,
+        "budget": options.budget,
+        "max_connections": proxy.max_connections,
+        "connections": len(live),
+        "connections_ended": totals.pairs,
+        "connections_reset": totals.reset,
+        "connections_refused": proxy.refused,
+        "redirected": totals.redirected + sum(way.redirected for way in ways),
+        "pumped": totals.pumped + sum(way.pumped for way in ways),
+        "dropped": totals.dropped + sum(way.dropped for way in ways),
+        "holds": totals.holds + sum(way.holds for way in ways),
+        "enrolments": kernel.enrolments() if kernel is not None else None,
+    }
+
+
+def connections_report(proxy: Proxy) -> dict[str, Any]:
+    """What `sockproxy connections --json` shows of one proxy: its live pairs."""
+    pairs = [asdict(pair.stats()) for pair in proxy.engine.pairs.values()]
+    return {"name": proxy.options.name, "pid": os.getpid(), "connections": pairs}
+
+
+QUESTIONS: dict[str, Callable[[Proxy], dict[str, Any]]] = {
+    "status": status_report,
+    "connections": connections_report,
+}
+
+
+class Control:
+    """The unix socket of one proxy, served by the proxy's own loop."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        """Take the proxy's name. Raises UsageError when it is taken."""
+        self._proxy = proxy
+        self._name = take_name(proxy.options.name)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._askers = 0
+        self._closed = False
+
+    def open(self) -> None:
+        """Answer from now on."""
+        self._listener.setblocking(False)
+        self._name.bind(self._listener)
+        self._listener.listen(MOST_ASKERS)
+        self._accept_again()
+
+    def _accept_again(self) -> None:
+        self._proxy.engine.loop.watch(self._listener.fileno(), select.EPOLLIN, self._accept)
+
+    def _accept(self, _events: int) -> None:
+        try:
+            asker, _ = self._listener.accept()
+        except OSError as error:
+            if error.errno in SHORTAGE:
+                self._pause()
+            return
+        # A thread waits for the question: the loop waits for nobody.
+        try:
+            threading.Thread(target=self._serve, args=(asker,), daemon=True).start()
+        except RuntimeError:  # there may be no more of them now
+            asker.close()
+            self._pause()
+            return
+        self._askers += 1
+        if self._askers == MOST_ASKERS:  # others wait until one has gone
+            self._proxy.engine.loop.unwatch(self._listener.fileno())
+
+    def _pause(self) -> None:
+        """For who waits the event comes again at once: it is a level."""
+        self._proxy.engine.loop.unwatch(self._listener.fileno())
+        self._proxy.engine.loop.later(SHORTAGE_PAUSE, self._accept_after_shortage)
+
+    def _accept_after_shortage(self) -> None:
+        if not self._closed:
+            self._accept_again()
+
+    def _serve(self, asker: socket.socket) -> None:
+        try:
+            with asker:
+                self._answer(asker)
+        finally:
+            if not self._closed:
+                with contextlib.suppress(OSError):  # the loop has ended at this moment
+                    self._proxy.engine.loop.call(self._gone)
+
+    def _gone(self) -> None:
+        self._askers -= 1
+        if self._askers == MOST_ASKERS - 1 and not self._closed:
+            self._accept_again()
+
+    def _answer(self, asker: socket.socket) -> None:
+        report = QUESTIONS.get(_read_question(asker))
+        if report is None:
+            return
+        answer: list[dict[str, Any]] = []
+        ready = threading.Event()
+
+        def look() -> None:
+            answer.append(report(self._proxy))
+            ready.set()
+
+        self._proxy.engine.loop.call(look)  # pairs belong to the loop's thread
+        if ready.wait(ANSWER_TIME):
+            asker.settimeout(ANSWER_TIME)
+            with contextlib.suppress(OSError):  # who asked has gone
+                asker.sendall(json.dumps(answer[0]).encode())
+
+    def close(self) -> None:
+        """Answer no more and give the name back. Before the proxy closes its loop."""
+        self._closed = True
+        self._listener.close()
+        self._name.release()
+
+
+def _read_question(asker: socket.socket) -> str:
+    """One word on a line; "" when none came in time."""
+    deadline = time.monotonic() + QUESTION_TIME
+    heard = b""
+    try:
+        while b"\n" not in heard and len(heard) < LONGEST_QUESTION:
+            asker.settimeout(max(0.001, deadline - time.monotonic()))
+            part = asker.recv(LONGEST_QUESTION)
+            if not part:
+                break
+            heard += part
+        return heard.decode("ascii").strip()
+    except (OSError, ValueError):
+        return ""

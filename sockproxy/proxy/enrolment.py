@@ -1,0 +1,93 @@
+"""The cgroup of a proxy, whose sockets the kernel enrols as they are established."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from sockproxy.bpf.seam import SpliceKernel
+from sockproxy.cgroup import Cgroup, create_owned, sweep
+from sockproxy.errors import SockproxyError
+from sockproxy.proof.mechanisms import ENROL
+from sockproxy.proof.record import Verdict, why_off
+from sockproxy.splicer.inquiry import Inquiry
+from sockproxy.worker.loop import EventLoop
+
+__all__ = ["Enrolment"]
+
+
+class Enrolment:
+    """enter() comes before the first socket is opened, as a socket is of the cgroup in which it
+    was; begin() when there is a kernel. What is not enrolled so, is when it is paired.
+
+    why_not: why sockets are not enrolled as they are established; "" where they are.
+    force: do it even where doctor found that it does not work.
+    log: receives a line about what cannot be had.
+    """
+
+    def __init__(
+        self, loop: EventLoop, name: str, *, force: bool, log: Callable[[str], None]
+    ) -> None:
+        self.why_not = ""
+        self._loop, self._name, self._force, self._log = loop, name, force, log
+        self._cgroup: Cgroup | None = None
+        self._inquiry: Inquiry | None = None
+
+    def enter(self) -> None:
+        """Be in a cgroup of our own, if one is to be had."""
+        try:
+            sweep()
+            self._cgroup = create_owned(self._name)
+            self._cgroup.enter()
+        except SockproxyError as error:
+            self.why_not = str(error)
+
+    def begin(self, kernel: SpliceKernel) -> None:
+        """Enrol as soon as doctor allows it."""
+        if self.why_not:
+            self._have_none(self.why_not)
+        elif self._force:
+            self._watch(kernel)
+        else:
+            self._inquiry = Inquiry(
+                self._loop, ENROL, found=lambda verdict: self._on_found(kernel, verdict),
+                undecided=self._on_undecided, told=lambda line: None,
+            )  # fmt: skip
+            self._inquiry.begin()
+
+    def _on_found(self, kernel: SpliceKernel, verdict: Verdict) -> None:
+        if verdict.on:
+            self._watch(kernel)
+        else:
+            self._have_none(why_off(ENROL))
+
+    def _on_undecided(self, why: str, _seconds: float) -> None:
+        self.why_not = f"could not find out whether {ENROL} works here: {why}"
+
+    def _watch(self, kernel: SpliceKernel) -> None:
+        assert self._cgroup is not None
+        try:
+            fd = self._cgroup.open()
+            try:
+                kernel.watch_cgroup(fd)
+            finally:
+                os.close(fd)
+        except SockproxyError as error:
+            self._have_none(str(error))
+        else:
+            self.why_not = ""
+
+    def _have_none(self, why: str) -> None:
+        self.why_not = why
+        self._log(f"no cgroup of its own: {why}")
+
+    def stop(self) -> None:
+        """Ask no more. Twice is allowed."""
+        if self._inquiry is not None:
+            self._inquiry.close()
+
+    def leave(self) -> None:
+        """Be where we were before, and remove the cgroup. Twice is allowed."""
+        if self._cgroup is not None:
+            cgroup, self._cgroup = self._cgroup, None
+            cgroup.remove()

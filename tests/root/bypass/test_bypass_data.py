@@ -1,0 +1,86 @@
+"""What a bypass does with streams however they are cut and sent: bypassed, and passed."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from sockproxy.bypass.view import bypass_connections
+from sockproxy.cgroup import create_owned
+from sockproxy.net.tcp import socket_cookie
+from tests.support.bypass import ALL_READERS, converse, sockproxy
+from tests.support.cuts import BLOCKING, CUTS, KINDS, Reader, send_cut, total
+from tests.support.sockets import receive, tcp_pair
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
+
+NAME = f"test-data-{os.getpid()}"
+
+
+@pytest.fixture(scope="module")
+def attached():
+    group = create_owned("data")
+    try:
+        sockproxy("attach", NAME, "--cgroup", group.path, *ALL_READERS)
+        yield group
+        sockproxy("detach", NAME)
+    finally:
+        group.remove()
+
+
+@pytest.fixture
+def pair(attached):
+    with attached.entered():
+        one, other = tcp_pair()
+    with one, other:
+        yield one, other
+
+
+def seen(sock):
+    """What is told of the socket's end."""
+    (found,) = [
+        each
+        for each in bypass_connections(NAME)["connections"]
+        if each["cookie"] == socket_cookie(sock)
+    ]
+    return found
+
+
+def stream(one, other, cut, kind, blocking):
+    with Reader(other, total(cut)):
+        send_cut(one, cut, kind, blocking=BLOCKING[blocking])
+
+
+def end(one, other):
+    one.shutdown(socket.SHUT_WR)
+    assert other.recv(1) == b""
+    other.sendall(b"answer")
+    assert receive(one, 6) == b"answer"
+
+
+@pytest.mark.parametrize("blocking", BLOCKING)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cut", CUTS)
+def test_bypassed(pair, cut, kind, blocking):
+    """Straight into the other end's queue; what is too much for that at once goes by TCP."""
+    one, other = pair
+    converse(one, other, size=4096)
+    before = seen(one)["bypassed_messages"]
+    stream(one, other, cut, kind, blocking)
+    assert seen(one)["bypassed_messages"] > before
+    end(one, other)
+
+
+@pytest.mark.parametrize("blocking", BLOCKING)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cut", CUTS)
+def test_passed(pair, cut, kind, blocking):
+    """Nobody has answered yet, so that nothing may be bypassed: the sk_msg program passes."""
+    one, other = pair
+    assert seen(one)["state"] == "passing"
+    stream(one, other, cut, kind, blocking)
+    told = seen(one)
+    assert (told["bypassed_messages"], told["passed_bytes"]) == (0, total(cut))
+    end(one, other)

@@ -1,0 +1,232 @@
+"""What doctor found is kept until the next boot, and believed only where it still holds."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from dataclasses import asdict
+from typing import ClassVar
+
+import pytest
+
+from sockproxy.proof import examination
+from sockproxy.proof import record as verdicts
+from sockproxy.proof.examination import Examination
+from sockproxy.proof.mechanisms import BYPASS, MECHANISMS, OBSERVE, SPLICE, VERDICT_ONLY
+from sockproxy.proof.record import (
+    RIGHTS,
+    Verdict,
+    find_out,
+    keep,
+    kept_at,
+    verdict,
+    why_off,
+)
+
+FOUND = {name: Verdict() for name in MECHANISMS} | {
+    SPLICE: Verdict({"early data": "round 3: received b''"}, {"probe": "slow"}),
+}
+UNKNOWN = Verdict(unknown={"bypass": "no result in 20 s"}, lasts=False)
+
+
+class FakeExamination:
+    """A doctor that says what is in `says`, and notes what it was asked."""
+
+    asked: ClassVar[list] = []
+    says: ClassVar[list] = []
+
+    def __init__(self, mechanisms):
+        self.asked.append(list(mechanisms))
+
+    def said_within(self, seconds):
+        yield from self.says
+
+    def why_no_answer(self):
+        return "ended with status 1"
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """A run-time directory of our own; doctor is not there to be asked."""
+    monkeypatch.setattr(verdicts, "runtime_root", lambda: tmp_path / "sockproxy")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(verdicts, "Examination", FakeExamination)
+    monkeypatch.setattr(FakeExamination, "asked", [])
+    monkeypatch.setattr(FakeExamination, "says", [])
+    verdicts.forget()
+    yield kept_at()
+    verdicts.forget()
+
+
+def says(**found):
+    """One of doctor's lines."""
+    return {"verdicts": {name: asdict(each) for name, each in found.items()}}
+
+
+def test_what_is_kept_is_read():
+    keep(FOUND)
+    assert {name: verdict(name) for name in MECHANISMS} == FOUND
+    assert why_off(BYPASS) == ""
+    assert why_off(SPLICE) == ("splice is off on this kernel: early data: round 3: received b''")
+
+
+def test_nothing_kept_asks_doctor(place):
+    assert not place.exists()
+    FakeExamination.says = [{"told": "a line"}, says(bypass=Verdict(), observe=Verdict())]
+    assert verdict(BYPASS).on
+    assert verdict(OBSERVE).on
+    assert FakeExamination.asked == [[BYPASS, OBSERVE]]  # together, and once
+
+
+def test_what_doctor_says_meanwhile_is_passed_on():
+    FakeExamination.says = [{"told": "a line"}, says(bypass=Verdict())]
+    lines = []
+    find_out((BYPASS,), lines.append)
+    assert lines[1:] == ["a line"]  # after what it is about
+
+
+def test_what_could_not_be_found_out_is_neither_on_nor_off(place):
+    FakeExamination.says = [says(bypass=UNKNOWN, observe=Verdict())]
+    assert (verdict(BYPASS).on, verdict(BYPASS).known) == (False, False)
+    assert why_off(BYPASS) == (
+        "could not find out whether bypass is safe here: bypass: no result in 20 s"
+    )
+    assert verdict(OBSERVE).on
+    assert len(FakeExamination.asked) == 1  # a process does not ask again at once
+    keep({BYPASS: UNKNOWN, OBSERVE: Verdict()})
+    assert list(json.loads(place.read_text())["verdicts"]) == [OBSERVE]
+
+
+def test_it_is_asked_again_a_minute_later(monkeypatch):
+    FakeExamination.says = [says(bypass=UNKNOWN)]
+    assert not verdict(BYPASS).known
+    FakeExamination.says = [says(bypass=Verdict())]
+    later = time.monotonic() + 2 * verdicts.UNKNOWN_HOLDS
+    monkeypatch.setattr(verdicts.time, "monotonic", lambda: later)
+    assert verdict(BYPASS).on
+
+
+def test_what_one_found_out_stays_when_another_does_not(place):
+    keep({SPLICE: Verdict()})
+    keep({BYPASS: Verdict()})
+    assert keep({SPLICE: UNKNOWN}) is None
+    assert {SPLICE, BYPASS} == json.loads(place.read_text())["verdicts"].keys()
+    assert verdict(SPLICE).on
+
+
+def test_want_of_rights_is_not_told_of_the_kernel():
+    FakeExamination.says = [says(bypass=Verdict({RIGHTS: "missing: CAP_BPF"}, lasts=False))]
+    assert why_off(BYPASS) == "bypass is off for want of rights: capabilities: missing: CAP_BPF"
+
+
+def test_no_room_for_a_doctor_says_nothing_of_the_kernel(monkeypatch):
+    def refuse(mechanisms):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(verdicts, "Examination", refuse)
+    assert not verdict(BYPASS).known
+    assert "cannot be started: Resource temporarily" in why_off(BYPASS)
+
+
+def asks_doctor():
+    verdict(BYPASS)
+    return FakeExamination.asked == [[BYPASS, OBSERVE]]
+
+
+@pytest.mark.parametrize("key", ["boot", "kernel", "objects", "probes", "libbpf", "capable"])
+def test_what_is_of_another_machine_or_build_is_not_believed(place, key):
+    keep(FOUND)
+    document = json.loads(place.read_text())
+    document["of"][key] = "another"
+    place.write_text(json.dumps(document))
+    assert asks_doctor()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"of": 1}', "null"])
+def test_a_broken_file_is_not_believed(place, text):
+    place.write_text(text)
+    assert asks_doctor()
+
+
+def test_a_file_that_others_may_write_is_not_believed(place):
+    keep(FOUND)
+    place.chmod(0o666)
+    assert asks_doctor()
+
+
+def test_a_link_is_not_followed(place, tmp_path):
+    keep(FOUND)
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    assert asks_doctor()
+
+
+def test_a_place_that_cannot_be_written_is_told(place, monkeypatch):
+    monkeypatch.setattr(verdicts, "runtime_root", lambda: place / "nowhere" / "sockproxy")
+    assert keep(FOUND) is None
+
+
+@pytest.mark.parametrize("verdict", [None, {}, [], {"failed": {}}])
+def test_a_verdict_of_another_shape_is_not_believed(place, verdict):
+    keep(FOUND)
+    document = json.loads(place.read_text())
+    document["verdicts"][BYPASS] = verdict
+    place.write_text(json.dumps(document))
+    assert asks_doctor()
+
+
+def test_doctor_is_ours_and_not_the_working_directorys(tmp_path, monkeypatch):
+    (tmp_path / "sockproxy").mkdir()
+    (tmp_path / "sockproxy" / "__main__.py").write_text("open('ran', 'w')")
+    (tmp_path / "json.py").write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(verdicts, "Examination", Examination)
+    found = verdict(VERDICT_ONLY)
+    assert not (tmp_path / "ran").exists()
+    assert "doctor" not in found.unknown, found  # it has given an answer
+
+
+def test_no_answer_proves_nothing(monkeypatch):
+    monkeypatch.setattr(verdicts, "Examination", Examination)
+    monkeypatch.setattr(examination.sys, "executable", "/bin/false")
+    found = verdict(BYPASS)
+    assert (found.on, found.known) == (False, False)
+    assert "ended with status 1" in why_off(BYPASS)
+
+
+def test_the_last_words_of_a_doctor_that_broke_are_told(monkeypatch, tmp_path):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho Traceback\necho 'MemoryError: no more' >&2\nexit 3\n")
+    broken.chmod(0o700)
+    monkeypatch.setattr(verdicts, "Examination", Examination)
+    monkeypatch.setattr(examination.sys, "executable", str(broken))
+    assert "ended with status 3: MemoryError: no more" in why_off(BYPASS)
+
+
+@pytest.mark.parametrize("ending", ["close", "time"])
+def test_a_doctor_that_does_not_end_is_ended(monkeypatch, tmp_path, ending):
+    hanging = tmp_path / "python"
+    hanging.write_text('#!/bin/sh\necho \'{"told": "here"}\'\nexec sleep 1000\n')
+    hanging.chmod(0o700)
+    monkeypatch.setattr(examination.sys, "executable", str(hanging))
+    run = Examination([BYPASS])
+    heard = run.said_within(1000 if ending == "close" else 0.5)
+    assert next(heard) == {"told": "here"}
+    if ending == "time":
+        assert list(heard) == []
+        assert run.why_no_answer() == "no answer in time"
+    run.close()
+    run.close()
+    assert run.why_no_answer() == "ended by signal 15"
+
+
+def test_nothing_else_is_left_beside_it(place):
+    keep(FOUND)
+    keep(FOUND)
+    assert sorted(os.listdir(place.parent)) == [place.name]
+    assert place.stat().st_mode & 0o777 == 0o600

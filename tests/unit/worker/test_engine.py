@@ -1,0 +1,138 @@
+"""The life-cycle of a pair against a kernel that fails at every step in turn."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from sockproxy.worker.engine import Engine
+from tests.support.fake_kernel import FakeKernel
+from tests.support.sockets import eventually, receive, tcp_pair
+
+BYTES = bytes(range(256)) * 4000
+
+
+class Running:
+    """An engine on a thread of its own, and one pair on it."""
+
+    def __init__(self, kernel, **options):
+        self.kernel = kernel
+        self.engine = Engine(kernel, **{"eager": True} | options)
+        self.ended = []
+        self.client, a = tcp_pair()
+        self.server, b = tcp_pair()
+        for sock in (a, b):
+            sock.setblocking(False)
+        self.thread = threading.Thread(target=self.engine.loop.run)
+        self.thread.start()
+        self.engine.loop.call(lambda: self.engine.add(a, b, self.ended.append))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.engine.loop.stop()
+        self.thread.join(5)
+        assert not self.thread.is_alive()
+        self.engine.close()
+        self.client.close()
+        self.server.close()
+
+
+def exchange(run):
+    """Bytes each way, several times, and both ends; what plain TCP would do."""
+    for _ in range(3):
+        run.client.sendall(BYTES)
+        assert receive(run.server, len(BYTES)) == BYTES
+        run.server.sendall(BYTES)
+        assert receive(run.client, len(BYTES)) == BYTES
+        time.sleep(0.02)
+    run.client.close()
+    assert run.server.recv(1) == b""
+    run.server.close()
+    eventually(lambda: run.ended)
+    assert run.ended[0].outcome == "finished"
+
+
+def test_every_state_is_passed_and_no_byte_with_it():
+    kernel = FakeKernel()
+    with Running(kernel) as run:
+        exchange(run)
+    assert kernel.calls["start"] > 2
+    assert kernel.calls["renew"] > 0
+    assert sorted(kernel.free) == list(range(kernel.capacity))
+    assert not kernel.started
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("step", ["enrol", "start", "renew"])
+def test_what_the_kernel_refuses_is_pumped(step, number):
+    kernel = FakeKernel(fail={step: number})
+    with Running(kernel) as run:
+        exchange(run)
+    assert kernel.failed[step] > 0
+    assert sorted(kernel.free) == list(range(kernel.capacity))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("step", ["stop", "inspect"])
+def test_what_breaks_the_life_cycle_ends_that_pair_with_a_reset(step, number):
+    kernel = FakeKernel(fail={step: number})
+    with Running(kernel) as run:
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            for _ in range(100):
+                run.client.sendall(BYTES)
+                receive(run.server, len(BYTES))
+                time.sleep(0.005)
+        eventually(lambda: run.ended)
+        assert "fake" in run.ended[0].outcome
+        assert run.thread.is_alive()
+    assert sorted(kernel.free) == list(range(kernel.capacity))
+
+
+def test_why_a_direction_is_pumped_can_be_seen():
+    with Running(FakeKernel(fail={"start": 0})) as run:
+        run.client.sendall(b"x")
+        receive(run.server, 1)
+        (pair,) = run.engine.pairs.values()
+        assert "fake start" in pair.stats().forward.why
+
+
+def test_a_conversation_is_handed_over_and_a_stream_is_not():
+    kernel = FakeKernel()
+    with Running(kernel, eager=False) as run:
+        for _ in range(20):
+            run.server.sendall(BYTES)
+            receive(run.client, len(BYTES))
+        for _ in range(20):
+            run.client.sendall(b"message")
+            receive(run.server, 7)
+        assert not kernel.calls["enrol"]
+        for _ in range(5):
+            run.client.sendall(b"request")
+            receive(run.server, 7)
+            run.server.sendall(b"response")
+            receive(run.client, 8)
+        eventually(lambda: kernel.calls["start"] == 2)
+        assert kernel.calls["enrol"] == 2
+
+
+def test_an_idle_pair_is_reset_and_a_busy_one_is_not():
+    with Running(FakeKernel(), idle_timeout=1.0) as run:
+        for _ in range(8):
+            run.client.sendall(b"x")
+            receive(run.server, 1)
+            time.sleep(0.25)
+        assert not run.ended
+        eventually(lambda: run.ended)
+        assert run.ended[0].outcome == "idle for 1 s"
+        with pytest.raises(ConnectionResetError):
+            run.client.recv(1)
+
+
+def test_a_relay_needs_no_kernel():
+    with Running(None) as run:
+        exchange(run)
+        assert run.ended[0].stats().forward.redirected == 0

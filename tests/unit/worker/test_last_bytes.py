@@ -1,0 +1,195 @@
+"""The last bytes and the kind of the end, where several things have come before one looks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+
+import pytest
+
+import sockproxy
+from sockproxy.net.address import Address
+from sockproxy.net.tcp import keep_every_end
+from sockproxy.proxy import control
+from sockproxy.proxy.control import Control
+from sockproxy.worker.connect import Attempts, Connector
+from sockproxy.worker.engine import Engine
+from sockproxy.worker.loop import EventLoop
+from sockproxy.worker.pump import Pipes, Pump
+from tests.support.proxy import run_sockproxy
+from tests.support.sockets import eventually, receive, reset, tcp_pair
+from tests.unit.proxy.test_upstreams import Running, host
+
+
+@pytest.fixture
+def relay():
+    with sockproxy.Splicer(relay=True) as splicer:
+        yield splicer
+
+
+def all_of(sock):
+    """What it gives, and how it ends."""
+    got = b""
+    try:
+        while part := sock.recv(1 << 16):
+            got += part
+    except ConnectionResetError:
+        return got, "RST"
+    return got, "FIN"
+
+
+# -- the pump ---------------------------------------------------------------------------
+
+
+def test_an_urgent_byte_and_what_is_behind_it_before_a_reset():
+    """splice(2) stops at the mark, where it tells of the reset; recv(2) goes on."""
+    (client, source), (server, target) = tcp_pair(), tcp_pair()
+    keep_every_end(source)
+    with client, source, server, target:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        client.sendall(b"before")
+        client.send(b"!", socket.MSG_OOB)
+        client.sendall(b"behind")
+        reset(client)
+        for sock in (source, target):
+            sock.setblocking(False)
+        pipes = Pipes()
+        pump = Pump(pipes, source, target, 1 << 20)  # has not heard of the urgent byte
+        while pump.run(4) or not pump.at_end:
+            pass
+        assert receive(server, 13) == b"before!behind"
+        assert (pump.moved, pump.failure) == (13, errno.ECONNRESET)
+        pump.close()
+        pipes.close()
+
+
+# -- the kind of the end ----------------------------------------------------------------
+
+
+def test_a_reset_behind_a_fin(relay):
+    """The reader is told the end of the stream, as by TCP; the reset is for who writes."""
+    for _ in range(50):
+        (client, a), (server, b) = tcp_pair(), tcp_pair()
+        client.sendall(b"all of it")
+        client.shutdown(socket.SHUT_WR)
+        reset(client)
+        splice = relay.splice(a, b)
+        with server:
+            assert all_of(server) == (b"all of it", "FIN")
+            assert splice.wait(20).outcome != "finished"
+            with pytest.raises(ConnectionError):
+                for _ in range(100):
+                    server.sendall(bytes(1000))
+
+
+def test_a_reset_that_was_told_before_is_no_fin(relay):
+    """connect() has seen the error, and the other end has ended its sending."""
+    for said in (b"", b"all of it"):
+        (client, a), (server, b) = tcp_pair(), tcp_pair()
+        server.sendall(said)
+        reset(server)
+        assert b.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+        client.shutdown(socket.SHUT_WR)
+        splice = relay.splice(a, b)
+        with client:
+            assert all_of(client) == (said, "RST")
+            assert splice.wait(20).outcome != "finished"
+
+
+def test_a_splice_is_done_when_its_splicer_closes_at_once():
+    for _ in range(100):
+        (client, a), (server, b) = tcp_pair(), tcp_pair()
+        with client, server, sockproxy.Splicer(relay=True) as splicer:
+            splice = splicer.splice(a, b)
+            threading.Thread(target=lambda splice=splice: splice.done()).start()
+            splicer.close()
+            assert splice.wait(5).outcome == "closed"
+            assert all_of(client) == (b"", "RST")
+
+
+# -- what can fail ----------------------------------------------------------------------
+
+
+def refuse(number):
+    def fails(*_arguments, **_options):
+        raise OSError(number, os.strerror(number))
+
+    return fails
+
+
+def test_a_pair_that_cannot_be_watched_is_none(monkeypatch):
+    engine = Engine(None)
+    watch = engine.loop.watch
+    (client, a), (server, b) = tcp_pair(), tcp_pair()
+    with client, server, a, b:
+        monkeypatch.setattr(
+            engine.loop, "watch",
+            lambda fd, *rest: watch(fd, *rest) if fd == a.fileno() else refuse(errno.ENOSPC)(),
+        )  # fmt: skip
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            engine.add(a, b, pytest.fail)
+        assert not engine.pairs
+        monkeypatch.undo()
+        engine.loop.watch(a.fileno(), 0, pytest.fail)  # it is not watched
+        engine.loop.unwatch(a.fileno())
+        engine.close()
+
+
+@pytest.mark.parametrize("fault", ["watch", "zone"])
+def test_an_attempt_that_fails_is_passed_over(monkeypatch, fault):
+    loop = EventLoop()
+    refused, given = [], []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        fine = Address(socket.AF_INET, *listener.getsockname())
+        first = fine
+        if fault == "zone":
+            first = Address(socket.AF_INET6, "fe80::1%nothing", 80)
+        else:
+            watch, fails = loop.watch, [refuse(errno.ENOSPC)]
+            monkeypatch.setattr(
+                loop, "watch", lambda *rest: fails.pop()() if fails else watch(*rest)
+            )
+
+        class Seen(Attempts):
+            def failed(self, address, number):
+                refused.append((address, number))
+
+        def connected(sock):
+            given.append(sock)
+            loop.stop()
+
+        candidates = iter((first, fine))
+        connector = Connector(
+            loop, lambda _tried: next(candidates, None), 5,
+            connected=connected, failed=pytest.fail, attempts=Seen(),
+        )  # fmt: skip
+        connector.start()
+        loop.run()
+    expected = errno.ENETUNREACH if fault == "zone" else errno.ENOSPC
+    assert refused == [(first, expected)]
+    given[0].close()
+    loop.close()
+
+
+def test_status_when_no_thread_can_be_started(monkeypatch):
+    """It is answered when one can; the proxy goes on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, Running([host(listener)]) as running:
+        answers = Control(running.proxy)
+        failures = []
+
+        class Scarce(threading.Thread):
+            def start(self):
+                if len(failures) < 3:
+                    failures.append(1)
+                    raise RuntimeError("can't start new thread")
+                super().start()
+
+        monkeypatch.setattr(control.threading, "Thread", Scarce)
+        try:
+            running.proxy.engine.loop.call(answers.open)
+            eventually(lambda: run_sockproxy("status").returncode == 0)
+        finally:
+            answers.close()
+        assert failures

@@ -1,0 +1,246 @@
+"""No descriptor to be had, of the process's or of the system's: what can wait waits."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import resource
+import socket
+import threading
+
+import pytest
+
+import sockproxy
+from sockproxy.proxy.control import Control
+from sockproxy.worker import connect, descriptors, pump
+from tests.support.pattern import Checker, Pattern
+from tests.support.proxy import run_sockproxy
+from tests.support.sockets import eventually, push_until_blocked, receive, spliced
+from tests.unit.proxy.test_upstreams import Running, host
+
+KINDS = pytest.mark.parametrize("number", sorted(descriptors.SHORTAGE), ids=errno.errorcode.get)
+
+
+class Scarce:
+    """Stands for a function that fails while it is told to."""
+
+    def __init__(self, real, number):
+        self.real, self.number = real, number
+        self.failures = 0
+        self.fails = lambda: True
+
+    def __call__(self, *arguments, **options):
+        if self.fails():
+            self.failures += 1
+            raise OSError(self.number, os.strerror(self.number))
+        return self.real(*arguments, **options)
+
+
+# -- pipes --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pipes(monkeypatch, request):
+    """The pipes that are made are these, which cannot be had."""
+    scarce = Scarce(os.pipe2, getattr(request, "param", errno.EMFILE))
+    monkeypatch.setattr(pump.os, "pipe2", scarce)
+    return scarce
+
+
+def exchange(client, server, size):
+    """A stream each way at once, every byte checked, and both ends."""
+
+    def send(sock, seed):
+        pattern = Pattern(seed)
+        for offset in range(0, size, 1 << 20):
+            sock.sendall(pattern.at(offset, min(1 << 20, size - offset)))
+        sock.shutdown(socket.SHUT_WR)
+
+    threads = [threading.Thread(target=send, args=end) for end in ((client, 1), (server, 2))]
+    for thread in threads:
+        thread.start()
+    for sock, seed in ((client, 2), (server, 1)):
+        checker = Checker(seed)
+        while part := sock.recv(1 << 18):
+            checker.feed(part)
+        assert checker.offset == size
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("pipes", sorted(descriptors.SHORTAGE), indirect=True)
+def test_a_stream_without_a_pipe(pipes):
+    with sockproxy.Splicer(relay=True) as splicer, spliced(splicer) as (client, server, splice):
+        exchange(client, server, 20_000_000)
+        assert splice.wait().outcome == "finished"
+    assert pipes.failures
+
+
+def test_a_pipe_comes_and_goes(pipes, monkeypatch):
+    monkeypatch.setattr(pump, "SPARE_PIPES", 0)
+    turn = itertools.count()
+    pipes.fails = lambda: next(turn) % 3
+    with sockproxy.Splicer(relay=True) as splicer:
+        for _ in range(5):
+            with spliced(splicer) as (client, server, splice):
+                exchange(client, server, 5_000_000)
+                assert splice.wait().outcome == "finished"
+    assert pipes.failures > 10
+
+
+def test_a_stalled_stream_without_a_pipe_is_dropped(pipes):
+    with sockproxy.Splicer(relay=True) as splicer, spliced(splicer) as (client, server, splice):
+        taken = push_until_blocked(client, bytes(1 << 20), quiet=0.2)
+        splice.drop("forward")
+        client.sendall(bytes(1 << 20))
+        client.shutdown(socket.SHUT_WR)
+        arrived = 0
+        while part := server.recv(1 << 20):
+            arrived += len(part)
+        server.close()
+        stats = splice.wait().forward
+        assert stats.pumped == arrived
+        assert stats.pumped + stats.dropped == taken + (1 << 20)
+
+
+def test_no_more_pipes_than_allowed():
+    pipes = pump.Pipes(2)
+    first, second = pipes.take(), pipes.take()
+    assert pipes.take() is None
+    pipes.give_back(first, empty=False)
+    third = pipes.take()
+    pipes.give_back(second, empty=True)
+    assert pipes.take() == second
+    for ends in (second, third):
+        pipes.give_back(ends, empty=True)
+    pipes.close()
+
+
+# -- sockets ------------------------------------------------------------------------------
+
+
+@KINDS
+def test_accepting_waits_and_says_so_once(monkeypatch, number):
+    with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
+        (listener,) = running.proxy._listeners
+        real = socket.socket.accept
+        scarce = Scarce(real, number)
+        scarce.fails = lambda: False
+        monkeypatch.setattr(
+            socket.socket,
+            "accept",
+            lambda sock: scarce(sock) if sock is listener else real(sock),
+        )
+        running.serve_one(server)
+        scarce.fails = lambda: True
+        client = running.connect()
+        eventually(lambda: scarce.failures > 3)
+        scarce.fails = lambda: False
+        with client, server.accept()[0] as upstream:
+            client.sendall(b"served")
+            assert receive(upstream, 6) == b"served"
+        assert len(running.told("accept: ")) == 1
+
+
+@pytest.fixture
+def sockets(monkeypatch):
+    """The sockets that are made towards an upstream are these."""
+
+    class Module:
+        def __getattr__(self, name):
+            return getattr(socket, name)
+
+    monkeypatch.setattr(connect, "socket", Module())
+    scarce = Scarce(socket.socket, errno.EMFILE)
+    connect.socket.socket = scarce
+    return scarce
+
+
+def test_connecting_waits(sockets):
+    with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
+        sockets.fails = lambda: sockets.failures < 4
+        running.serve_one(server)
+        assert sockets.failures == 4
+        assert running.proxy.refused == 0
+
+
+def test_connecting_that_fails_at_once_waits(sockets):
+    """connect(2) takes memory as well: tcp_connect() has ENOBUFS for a SYN that it cannot make."""
+    tries = itertools.count()
+
+    class Poor(socket.socket):
+        def connect_ex(self, address):
+            return errno.ENOBUFS if next(tries) < 3 else super().connect_ex(address)
+
+    sockets.real, sockets.fails = Poor, lambda: False
+    with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
+        running.serve_one(server)
+        assert next(tries) == 4
+        assert running.proxy.refused == 0
+
+
+def test_connecting_waits_no_longer_than_the_time_out(sockets):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        Running([host(server)], connect_timeout=0.3) as running,
+        running.connect() as client,
+        pytest.raises(ConnectionResetError),
+    ):
+        client.recv(1)
+    assert running.told("too many open files")
+    assert sockets.failures > 1
+
+
+def test_a_client_that_waits_is_let_go_at_the_end(sockets):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with Running([host(server)]) as running:
+            client = running.connect()
+            eventually(lambda: sockets.failures)
+        with client, pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
+@KINDS
+def test_an_asker_waits(monkeypatch, number):
+    with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
+        control = Control(running.proxy)
+        scarce = Scarce(socket.socket.accept, number)
+        scarce.fails = lambda: scarce.failures < 5
+        real = socket.socket.accept
+        monkeypatch.setattr(
+            socket.socket,
+            "accept",
+            lambda sock: scarce(sock) if sock is control._listener else real(sock),
+        )
+        running.proxy.engine.loop.call(control.open)
+        try:
+            eventually(lambda: "unit" in run_sockproxy("status").stdout)
+        finally:
+            control.close()
+        assert scarce.failures == 5
+
+
+# -- how many ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [16, 64, 300, 1024, 20_000, 1_000_000])
+@pytest.mark.parametrize("asked", [1, 100, 4096, 500_000])
+def test_what_a_limit_allows(monkeypatch, limit, asked):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    monkeypatch.setattr(resource, "setrlimit", raise_to(limit))
+    allowed = descriptors.allowance(asked)
+    assert 1 <= allowed.connections <= asked
+    own = limit - 2 * allowed.connections - 2 * allowed.pipes
+    assert own >= min(64, limit // 2) - 1
+    if limit >= allowed.need:
+        assert allowed.connections == asked
+        assert allowed.pipes >= 2 * asked
+
+
+def raise_to(most):
+    def setrlimit(_, limits):
+        if limits[1] > most:
+            raise ValueError("not allowed to raise maximum limit")
+
+    return setrlimit
