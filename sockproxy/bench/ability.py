@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sockproxy.bench import machine
+from sockproxy.bench.load import Tool
 from sockproxy.bench.scenario import Case
 from sockproxy.bench.systems import System
-from sockproxy.bench.tools import Tool
 from sockproxy.proof.mechanisms import BYPASS, SPLICE
 from sockproxy.proof.record import verdict
 

@@ -24,8 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sockproxy.bench.data import data_folder
-from sockproxy.bench.programs import find_program
+from sockproxy.bench.workplace import data_folder, find_program
 from sockproxy.errors import UsageError
 
 __all__ = ["Peer", "find_peers"]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sockproxy.bench.programs import find_program
+from sockproxy.bench.workplace import find_program
 from sockproxy.cgroup import Cgroup, current
 from sockproxy.errors import SockproxyError
 from sockproxy.net.listening import listeners

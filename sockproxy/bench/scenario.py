@@ -6,7 +6,7 @@
     against = ["plain"]      systems that the others are compared with
 
     [[case]]                 may be repeated
-    tool = "netperf"         one of sockproxy.bench.tools
+    tool = "netperf"         one of sockproxy.bench.load
     test = "TCP_RR"          one of that tool's
     systems = ["plain", "bypass", "haproxy", "envoy+bypass"]
     size = ["64", "16KiB"]           bytes of a message; the tool's own when left out
@@ -27,8 +27,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sockproxy.bench.data import data_folder
-from sockproxy.bench.tools import TOOLS
+from sockproxy.bench.load import TOOLS
+from sockproxy.bench.workplace import data_folder
 from sockproxy.errors import UsageError
 from sockproxy.units import format_size, parse_size
 

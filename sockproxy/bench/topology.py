@@ -23,7 +23,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 
 from sockproxy.bench.interrupt import Undo
-from sockproxy.bench.programs import find_program
+from sockproxy.bench.workplace import find_program
 from sockproxy.errors import SockproxyError
 from sockproxy.net.namespace import Namespace
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sockproxy.bench.document import Document
-from sockproxy.bench.metrics import Metric, recorded
 from sockproxy.bench.report.parts import Comparison
 from sockproxy.bench.report.words import NONE, SPACE
+from sockproxy.bench.result.document import Document
+from sockproxy.bench.result.metrics import Metric, recorded
 
 __all__ = ["Facts"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from sockproxy.bench.document import Document
 from sockproxy.bench.report.parts import Cell, Overview, Program, Report, Section, Table
 from sockproxy.bench.report.view import build
+from sockproxy.bench.result.document import Document
 
 __all__ = ["render"]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sockproxy.bench.document import Document
 from sockproxy.bench.report.case import section
 from sockproxy.bench.report.facts import Facts
+from sockproxy.bench.report.overview import overviews
 from sockproxy.bench.report.parts import Program, Report
-from sockproxy.bench.report.verdict import overviews
 from sockproxy.bench.report.words import command_line, count, duration, listed, when
-from sockproxy.bench.stats import LEAST_PAIRS
+from sockproxy.bench.result.document import Document
+from sockproxy.bench.result.stats import LEAST_PAIRS
 
 __all__ = ["build"]
 

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sockproxy.bench.document import Document
+from sockproxy.bench.result.document import Document
 
 __all__ = ["DASH", "ELLIPSIS", "NONE", "SPACE", "TIMES", "anchor", "command_line", "count",
            "duration", "every", "listed", "number", "short", "span", "when"]  # fmt: skip

@@ -11,10 +11,10 @@ from dataclasses import asdict
 import pytest
 from click.testing import CliRunner
 
-from sockproxy.bench.compare import compare, confidence_for, unlike
-from sockproxy.bench.document import KIND, SCHEMA
-from sockproxy.bench.metrics import METRICS
-from sockproxy.cli.bench_compare import compare as command
+from sockproxy.bench.result.compare import compare, confidence_for, unlike
+from sockproxy.bench.result.document import KIND, SCHEMA
+from sockproxy.bench.result.metrics import METRICS
+from sockproxy.cli.bench.compare import compare as command
 from sockproxy.errors import UsageError
 
 SYSTEMS = ("plain", "bypass", "relay", "splice")

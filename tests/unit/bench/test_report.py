@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from sockproxy.bench.report import html as page
 from sockproxy.bench.report import markdown
 from sockproxy.bench.report.view import build
-from sockproxy.cli.bench_report import report
+from sockproxy.cli.bench.report import report
 from sockproxy.errors import SockproxyError, Unsupported, UsageError
 from tests.support import bench_document as documents
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import pytest
 
-from sockproxy.bench.stats import (
+from sockproxy.bench.result.stats import (
     LEAST_PAIRS,
     Ratio,
     Verdict,
@@ -18,7 +18,7 @@ from sockproxy.bench.stats import (
     paired_ratio,
     unpaired_ratio,
 )
-from sockproxy.bench.summary import noise, summarize
+from sockproxy.bench.result.summary import noise, summarize
 
 TIMES = 1000
 # Of 1000 verdicts that are wrong one time in 20, more than 66 are in 1 of 100 simulations.

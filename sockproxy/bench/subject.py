@@ -1,4 +1,5 @@
-"""A system that stands: its proxies run, and a bypass is attached while it has its turn."""
+"""One system under test: its proxies, which run for a whole case, and its bypass, which is
+attached only while the system has its turn."""
 
 from __future__ import annotations
 
@@ -10,18 +11,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sockproxy.bench.folder import own_folder
 from sockproxy.bench.interrupt import Undo
 from sockproxy.bench.process import Place, Server
 from sockproxy.bench.systems import System
 from sockproxy.bench.topology import LOOPBACK, Hop, Topology
+from sockproxy.bench.workplace import own_folder
 from sockproxy.bypass.attach import BypassOptions, attach, detach, is_orphaned, names
 from sockproxy.bypass.view import bypass_status
 from sockproxy.cgroup import Cgroup
 from sockproxy.errors import SockproxyError
 from sockproxy.proxy.asking import ask
 
-__all__ = ["Under", "end_bypass", "sweep_bypasses"]
+__all__ = ["Subject", "end_bypass", "sweep_bypasses"]
 
 # Ports of the proxies, below those that netperf takes for itself.
 OUTBOUND, INBOUND = 4100, 4300
@@ -31,10 +32,11 @@ GRACE = 1.0  # seconds that what a proxy started has to end
 
 
 @dataclass(slots=True)
-class Under:
-    """One system under test, at one port of the server.
+class Subject:
+    """One system, put in the way to one port of the server.
 
-    cgroup: of its proxies. hops: where they listen. names: what they are called, if ours.
+    cgroup: of its proxies. hops: where they listen. names: of the proxies that are sockproxy's
+    own, which answer `sockproxy status`.
     """
 
     system: System
@@ -48,9 +50,11 @@ class Under:
     _undo: Undo = field(default_factory=Undo)
 
     def start(self, places: Mapping[str, Place], number: int) -> None:
-        """Start its proxies, on ports of that number. After an error close() is due as well.
+        """Start the system's proxies, none for a direct one.
 
-        places: "outbound", beside the client, and "inbound", beside the server; in its cgroup.
+        places: "outbound", beside the client, and "inbound", beside the server; in `cgroup`.
+        number: of the system within its case, which tells its ports from the others'.
+        Raises SockproxyError when a proxy does not start; close() is due even then.
         """
         self.cgroup.create()
         self._undo.callback(self.cgroup.remove)
@@ -68,9 +72,12 @@ class Under:
         assert peer is not None
         name = f"bench-{os.getpid()}-{hop.port}"
         values = {
-            "address": address, "port": hop.port, "name": name,
-            "upstream_address": self.topology.address, "upstream_port": self.port,
-        }  # fmt: skip
+            "address": address,
+            "port": hop.port,
+            "name": name,
+            "upstream_address": self.topology.address,
+            "upstream_port": self.port,
+        }
         os.mkdir(folder, mode=0o755)
         argv = peer.command(folder, values)
         server = Server(place, argv, folder=folder)
@@ -81,11 +88,11 @@ class Under:
         self.names += [name] if peer.counts else []
 
     def close(self) -> None:
-        """End its proxies, and what they started."""
+        """End the proxies, and every process that they have started."""
         self._undo.close()
 
     def why_not(self) -> str:
-        """Why a proxy of ours does not accelerate, as it says itself."""
+        """Why a proxy of sockproxy's does not accelerate, as `status` says; "" when it does."""
         peer = self.system.peer
         if peer is None or peer.relays:
             return ""  # it was not to
@@ -96,9 +103,10 @@ class Under:
 
     @contextlib.contextmanager
     def switched_on(self, group: Cgroup) -> Iterator[None]:
-        """Connections to the server's port go its way, for the length of a `with`.
+        """For the length of a `with`, connections to the server's port pass this system.
 
-        group: what a bypass is attached to.
+        group: the cgroup that a bypass is attached to. Raises SockproxyError when a proxy has
+        ended, or when the bypass cannot be attached.
         """
         for server in self._servers:
             server.check()
@@ -106,34 +114,39 @@ class Under:
         with Undo() as undo:
             if self.system.bypassed:
                 undo.callback(end_bypass)
-                done = attach(
-                    _bypass_name(), group.path,
-                    BypassOptions(
-                        blocking_readers=self.system.all_readers,
-                        any_reader=self.system.all_readers,
-                    ),
-                )  # fmt: skip
-                if done.changed:
-                    raise SockproxyError("a bypass of an earlier turn is there still")
-                if done.why_not:
-                    raise SockproxyError(done.why_not)
+                self._attach(group)
             self._before = self._counters()
             yield
 
+    def _attach(self, group: Cgroup) -> None:
+        every = self.system.all_readers
+        options = BypassOptions(blocking_readers=every, any_reader=every)
+        done = attach(_bypass_name(), group.path, options)
+        if done.changed:
+            raise SockproxyError(
+                f"the bypass {_bypass_name()} of an earlier turn is still attached",
+                hint=f"end the run, then 'sockproxy detach {_bypass_name()}'",
+            )
+        if done.why_not:
+            raise SockproxyError(done.why_not)
+
     def groups(self) -> list[Cgroup]:
-        """Where its processes are: sockproxy's own proxy makes a cgroup for itself."""
+        """The cgroups of its processes: sockproxy's own proxy makes one for itself."""
         found = [self.cgroup, *(server.cgroup for server in self._servers)]
         return list({each.path: each for each in found}.values())
 
     def carried(self, payload: int) -> dict[str, int]:
-        """Bytes by way since it was switched on; asked while it still is.
+        """Bytes by the way they took, since the system was switched on; ask while it still is.
 
-        payload: what the tool says to have moved, 0 when it does not say. Raises
-        SockproxyError when the counters do not agree with it.
+        payload: bytes that the tool says it has moved, 0 when it does not say. Raises
+        SockproxyError when connections went past a proxy, or when the counters of a proxy have
+        fewer bytes than the tool.
         """
         passed = self.topology.redirected()
         if len(passed) != len(self.hops) or not all(passed):
-            raise SockproxyError(f"connections past a proxy: {passed}")
+            raise SockproxyError(
+                f"connections went past a proxy: those redirected to each are {passed}"
+            )
         moved = {key: now - self._before[key] for key, now in self._counters().items()}
         total = sum(moved.values())
         if self.names and total < payload * len(self.names):
@@ -146,7 +159,7 @@ class Under:
         return {way: payload}
 
     def _bypassed(self, payload: int) -> dict[str, int]:
-        """What skipped TCP, and what did not though it was the bypass's to move."""
+        """Of the bytes between sockets of the bypass, those that skipped TCP, and the rest."""
         status = bypass_status(_bypass_name())
         past, by_tcp = status["bypassed_bytes"], status["passed_bytes"]
         total = max(payload, status["paired_bytes"], past + by_tcp)
@@ -173,10 +186,11 @@ def sweep_bypasses() -> None:
 
 
 def end_bypass() -> None:
-    """Detach our bypass, if it is there.
+    """Detach this run's bypass, if it is attached.
 
-    Raises SockproxyError when somebody does not read what was bypassed to it; the next call
-    collects that, once whoever it is has ended.
+    Raises SockproxyError when a process has left bypassed bytes unread; the next call takes
+    those away, once that process has ended.
     """
-    if _bypass_name() in names() and not detach(_bypass_name(), DRAIN).drained:
-        raise SockproxyError("who was to read what was bypassed did not")
+    name = _bypass_name()
+    if name in names() and not detach(name, DRAIN).drained:
+        raise SockproxyError(f"detach {name}: a process has not read what was bypassed to it")

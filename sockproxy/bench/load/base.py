@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from sockproxy.bench.process import Place, Server, run
-from sockproxy.bench.programs import find_program
+from sockproxy.bench.workplace import find_program
 from sockproxy.errors import SockproxyError
 
 __all__ = ["TOLD", "Host", "Load", "Outcome", "Target", "Test", "Tool", "no_figures", "same_bytes"]

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from sockproxy.bench.load import TOOLS
 from sockproxy.bench.peers import find_peers
 from sockproxy.bench.scenario import find_scenario, scenario_files
 from sockproxy.bench.systems import DIRECT
-from sockproxy.bench.tools import TOOLS
 from sockproxy.cli.output import show_json, table
 
 __all__ = ["list_all"]

@@ -9,10 +9,10 @@ from sockproxy.cli.on_demand import OnDemand
 __all__ = ["bench"]
 
 COMMANDS = {
-    "list": "bench_list.list_all",
-    "run": "bench_run.run",
-    "compare": "bench_compare.compare",
-    "report": "bench_report.report",
+    "list": "bench.list.list_all",
+    "run": "bench.run.run",
+    "compare": "bench.compare.compare",
+    "report": "bench.report.report",
 }
 
 

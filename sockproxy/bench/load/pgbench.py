@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from sockproxy.bench.programs import find_program
-from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool, no_figures
+from sockproxy.bench.load.base import Host, Load, Outcome, Target, Test, Tool, no_figures
+from sockproxy.bench.workplace import find_program
 from sockproxy.errors import SockproxyError
 
 __all__ = ["Pgbench"]

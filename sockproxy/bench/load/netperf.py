@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from sockproxy.bench.tools.base import (
+from sockproxy.bench.load.base import (
     TOLD,
     Host,
     Load,

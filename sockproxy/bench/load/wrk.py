@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool, no_figures
+from sockproxy.bench.load.base import Host, Load, Outcome, Target, Test, Tool, no_figures
 from sockproxy.errors import SockproxyError
 from sockproxy.units import parse_duration, parse_size
 

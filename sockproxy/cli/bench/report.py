@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from sockproxy.bench.document import Document, latest, load, understood, write_whole
 from sockproxy.bench.report import html
 from sockproxy.bench.report import markdown as plain
+from sockproxy.bench.result.document import Document, latest, load, understood, write_whole
 from sockproxy.cli.output import show_json
 from sockproxy.errors import UsageError
 

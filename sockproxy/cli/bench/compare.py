@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from sockproxy.bench.compare import TOLERANCE, Row, confidence_for, unlike
-from sockproxy.bench.compare import compare as compare_documents
-from sockproxy.bench.document import Document, load, understood
-from sockproxy.bench.metrics import Metric, recorded
-from sockproxy.bench.stats import Verdict
+from sockproxy.bench.result.compare import TOLERANCE, Row, confidence_for, unlike
+from sockproxy.bench.result.compare import compare as compare_documents
+from sockproxy.bench.result.document import Document, load, understood
+from sockproxy.bench.result.metrics import Metric, recorded
+from sockproxy.bench.result.stats import Verdict
 from sockproxy.cli.output import show_json, table
 from sockproxy.errors import UsageError
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from sockproxy.bench.document import Document
-from sockproxy.bench.stats import Ratio, Verdict, judge, unpaired_ratio
-from sockproxy.bench.summary import Cell, Rounds, figures
+from sockproxy.bench.result.document import Document
+from sockproxy.bench.result.stats import Ratio, Verdict, judge, unpaired_ratio
+from sockproxy.bench.result.summary import Cell, Rounds, figures
 from sockproxy.errors import UsageError
 
 __all__ = ["TOLERANCE", "Row", "compare", "confidence_for", "unlike"]

@@ -13,10 +13,10 @@ from pathlib import Path
 import click
 
 from sockproxy.bench.campaign import Campaign
-from sockproxy.bench.document import Document, check_place, results_folder, save
 from sockproxy.bench.interrupt import Interrupted, held, watching
 from sockproxy.bench.peers import find_peers
 from sockproxy.bench.report.text import render
+from sockproxy.bench.result.document import Document, check_place, results_folder, save
 from sockproxy.bench.scenario import Scenario, find_scenario
 from sockproxy.cli.types import DURATION
 from sockproxy.errors import PermissionDenied, SockproxyError

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from sockproxy.bench.tools.base import Host, Load, Outcome, Target, Test, Tool, no_figures
+from sockproxy.bench.load.base import Host, Load, Outcome, Target, Test, Tool, no_figures
 
 __all__ = ["Pingpong"]
 

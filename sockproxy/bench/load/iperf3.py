@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from sockproxy.bench.tools.base import (
+from sockproxy.bench.load.base import (
     Host,
     Load,
     Outcome,
@@ -22,7 +22,7 @@ from sockproxy.errors import SockproxyError
 __all__ = ["Iperf3"]
 
 OPTIONS = {"stream": (), "reverse": ("-R",), "bidir": ("--bidir",)}
-WORKER = "sockproxy.bench.tools.iperf3_worker"
+WORKER = "sockproxy.bench.load.iperf3_worker"
 
 
 class Iperf3(Tool):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from sockproxy.bench.report.facts import Facts
 from sockproxy.bench.report.parts import Cell, Comparison, Overview, Row, Table
 from sockproxy.bench.report.words import NONE, anchor, count, every, listed, short
-from sockproxy.bench.stats import Verdict
+from sockproxy.bench.result.stats import Verdict
 
 __all__ = ["overviews"]
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from sockproxy.bench.document import Document
-from sockproxy.bench.stats import judge, paired_ratio
+from sockproxy.bench.result.document import Document
+from sockproxy.bench.result.stats import judge, paired_ratio
 
 __all__ = ["Cell", "Rounds", "figures", "noise", "summarize"]
 
