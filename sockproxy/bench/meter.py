@@ -18,11 +18,12 @@ __all__ = ["ALONE", "Meter"]
 
 KTHREADD = 2
 ALONE = ("foreign", "softirq")
-"""Entries that are not part of what the systems under test have spent."""
+"""Keys of Meter.read() that are not CPU time of what is under test."""
 
 
 class Meter:
-    """Measures from the moment that it is made. groups: the cgroups of each part."""
+    """Measures CPU time from the moment that it is made. groups: the cgroups of each part, such
+    as "client" or "proxy"."""
 
     def __init__(self, groups: Mapping[str, Sequence[Cgroup]]) -> None:
         self._groups = groups
@@ -49,14 +50,14 @@ class Meter:
 
 
 def _usage(group: Cgroup) -> float:
-    """Seconds that the processes of the group have used, and those it had."""
+    """CPU seconds that the processes of a cgroup have used, those that have ended included."""
     lines = (group.path / "cpu.stat").read_text().splitlines()
     fields = dict(line.split() for line in lines)
     return int(fields["usage_usec"]) / 1e6
 
 
 def _kernel_threads() -> dict[int, float]:
-    """Seconds by pid."""
+    """CPU seconds of each kernel thread, by pid."""
     found = {}
     for entry in os.scandir("/proc"):
         if not entry.name.isdecimal():

@@ -7,7 +7,7 @@
     version = ["haproxy", "-v"]
     argv = ["haproxy", "-db", "-f", "$config"]
     config = "haproxy.cfg"               a file beside this one, filled in; may be left out
-    counts = true                        ours: `sockproxy status` tells what it moved
+    counts = true                        sockproxy's own: `sockproxy status` has its counters
 
 In `argv` and in the file of `config` stand: $address and $port to listen on; $upstream_address
 and $upstream_port to connect to; $folder for its own files; $config; $name, which is nobody
@@ -36,7 +36,8 @@ _KNOWN = {*_TEXTS, "version", "argv", *_OPTIONAL}
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One proxy. file: its TOML. config: name and text of its configuration, to be filled in."""
+    """One proxy. file: its TOML; the other fields are the keys of that. config: name and text of
+    its configuration, in which placeholders are not yet filled in."""
 
     key: str
     file: Path
@@ -51,7 +52,7 @@ class Peer:
 
     @property
     def relays(self) -> bool:
-        """One of ours, told to stay in user space."""
+        """Whether it is sockproxy's own proxy with --relay, which stays in user space."""
         return self.counts and "--relay" in self.argv
 
     def is_missing(self) -> bool:
@@ -59,7 +60,7 @@ class Peer:
         return find_program(self.program) is None
 
     def version_command(self) -> list[str]:
-        """What prints its version."""
+        """The command line that prints its version."""
         return [word.replace("$python", sys.executable) for word in self.version]
 
     def command(self, folder: Path, values: Mapping[str, object]) -> list[str]:

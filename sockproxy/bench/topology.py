@@ -169,8 +169,11 @@ def _nft(namespace: Namespace, *arguments: str, script: str = "") -> str:
         try:
             done = subprocess.run(
                 [find_program("nft") or "nft", *arguments],
-                input=script, capture_output=True, text=True, timeout=NFT_TIME,
-            )  # fmt: skip
+                input=script,
+                capture_output=True,
+                text=True,
+                timeout=NFT_TIME,
+            )
         except subprocess.TimeoutExpired:
             raise SockproxyError(f"nft: no end after {NFT_TIME:g} s") from None
     if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""The load: one module for each program that makes it."""
+"""The load: one module for each program that makes it. See base.py for what they all do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all load tools have in common: a server, a client, and the figures it prints."""
+"""What all load generators have in common: a server, a client, and the figures it prints."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sockproxy.errors import SockproxyError
 
 __all__ = ["TOLD", "Host", "Load", "Outcome", "Target", "Test", "Tool", "no_figures", "same_bytes"]
 
-TOLD = 300  # characters of a tool's output, in an error
+TOLD = 300  # characters of a tool's output that an error shows
 GRACE = 2.0  # seconds that what a server started has to end
 
 
 class Load(Protocol):
-    """What a tool needs to know of a case."""
+    """What a tool needs to know of a case. size: bytes of a message. seconds: of one run."""
 
     @property
     def test(self) -> str: ...
@@ -61,11 +61,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a client said.
+    """What a client found in one run.
 
     values: figures, by the keys of metrics.METRICS; "gbit_per_s" or "per_s" among them.
     payload: bytes that crossed the measured connections, both ways.
-    transactions: how many; 0 for a stream. checks: what was compared, and held.
+    transactions: how many; 0 for a stream. checks: sentences on what was compared, and agreed.
+    raw: what the tool printed, parsed where it can be.
     """
 
     values: dict[str, float]
@@ -78,7 +79,7 @@ class Outcome:
 class Host:
     """The server's side: where its processes start, and a folder for their files.
 
-    base: where that folder is made; it belongs to whoever made it.
+    base: the folder in which that folder is made; the caller removes it.
     """
 
     def __init__(self, place: Place, address: str, base: Path) -> None:
@@ -100,7 +101,10 @@ class Host:
         ready: Callable[[], bool] | None = None,
         end_signal: int = signal.SIGTERM,
     ) -> Server:
-        """A server, once it listens on its ports and is ready. Ends with close()."""
+        """Start a server, and wait until it listens on these ports and `ready` says so.
+
+        close() ends it. Raises SockproxyError when it ends before, or takes too long.
+        """
         server = Server(self.place, argv, folder=self.folder, end_signal=end_signal)
         self._undo.callback(server.close)
         server.wait_for(lambda: all(server.listens(port) for port in ports))
@@ -110,7 +114,7 @@ class Host:
         return server
 
     def run(self, argv: Sequence[str], timeout: float = 60.0) -> str:
-        """A program beside the server, to its end; what it printed."""
+        """Run a program beside the server to its end; what it printed."""
         return run(self.place, argv, timeout)
 
     def check(self) -> None:
@@ -119,47 +123,47 @@ class Host:
             server.check()
 
     def clear(self) -> None:
-        """As it was in the beginning: no server, and an empty folder."""
+        """End all servers, and give the next ones an empty folder."""
         self.close()
         self._make_folder()
 
     def close(self) -> None:
-        """End all, the last first, and what they started."""
+        """End all servers, the last first, and every process that they have started."""
         self._servers.clear()
         self._undo.close()
         self.place.cgroup.end_all(GRACE)
 
 
 def no_figures(program: str, output: str) -> SockproxyError:
-    """What to raise for output that has no figures, or that is cut off."""
+    """The error for output of a tool that has no figures, or that is cut off."""
     words = " ".join(output.split())[:TOLD]
     return SockproxyError(f"{program} gave no figures: {words or 'nothing'}")
 
 
 def same_bytes(sent: int, received: int) -> tuple[str, ...]:
-    """The check that every byte which was sent was received too, where that holds."""
+    """For Outcome.checks: that every byte sent was received, if the two numbers are equal."""
     return ("as many bytes received as sent",) if sent == received else ()
 
 
 class Tool(ABC):
-    """One program that makes load. There is one object of each, without state."""
+    """One program that makes load. Objects have no state: TOOLS has one of each kind."""
 
     name: ClassVar[str]
     title: ClassVar[str]
     programs: ClassVar[tuple[str, ...]]
-    """All that must be on the PATH."""
+    """The programs that must be on the PATH."""
     install: ClassVar[str]
-    """How to get them."""
+    """How to install those programs."""
     versions: ClassVar[Mapping[str, Sequence[str]]]
-    """What prints the version of each."""
+    """By name, the command line that prints a program's version."""
     tests: ClassVar[Mapping[str, Test]]
     port: ClassVar[int]
-    """Of the connections that are measured: those that a proxy is put into."""
+    """The server's port to which the measured connections go; a proxy is put in their way."""
     unix = False
-    """Whether it can use AF_UNIX instead."""
+    """Whether it can use AF_UNIX instead of TCP."""
 
     def missing(self) -> list[str]:
-        """The programs that are not there."""
+        """Those of the programs that are not installed."""
         return [name for name in self.programs if find_program(name) is None]
 
     @abstractmethod
@@ -167,7 +171,7 @@ class Tool(ABC):
         """Start the server on `host`, listening on its address, and at unix_path()."""
 
     def unix_path(self, host: Host) -> Path:
-        """Its AF_UNIX socket, for tools that have one."""
+        """The path of the server's AF_UNIX socket, for tools that have one."""
         return host.folder / "unix"
 
     @abstractmethod
@@ -176,7 +180,7 @@ class Tool(ABC):
 
     @abstractmethod
     def read(self, load: Load, output: str, amount: int) -> Outcome:
-        """Its figures, of a run of this amount.
+        """The figures that the client has printed, of a run of this amount.
 
         Raises SockproxyError for output that has none, or that tells of errors.
         """

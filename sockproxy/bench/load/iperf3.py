@@ -46,9 +46,12 @@ class Iperf3(Tool):
     def command(self, load: Load, target: Target, amount: int) -> list[str]:
         if load.test == "library":
             options = {
-                "server_hostname": target.address, "port": self.port, "duration": amount,
-                "num_streams": load.connections, "blksize": load.size,
-            }  # fmt: skip
+                "server_hostname": target.address,
+                "port": self.port,
+                "duration": amount,
+                "num_streams": load.connections,
+                "blksize": load.size,
+            }
             return [sys.executable, "-m", WORKER, json.dumps(options)]
         return [
             *("iperf3", "-4", "-J", "-c", target.address, "-p", str(self.port), "-t", str(amount)),

@@ -1,7 +1,8 @@
 """One run of iperf3 by its library, in a process of its own: `-m ...iperf3_worker OPTIONS`.
 
-The package turns fd 1 into a pipe, waits for ever when more comes than fits into that, and
-leaves the process in a state of which nobody knows. OPTIONS: JSON, attributes of iperf3.Client.
+The iperf3 package turns descriptor 1 into a pipe, hangs when the library prints more than fits
+into that, and does not put it back: so nothing else should run in the process that uses it.
+OPTIONS: JSON, attributes of iperf3.Client.
 Prints the library's JSON.
 """
 
@@ -16,7 +17,7 @@ __all__: list[str] = []
 
 
 def main() -> None:
-    """Run it, and print what it found."""
+    """Run the client, and print its result."""
     client = iperf3.Client()
     for name, value in json.loads(sys.argv[1]).items():
         setattr(client, name, value)

@@ -21,11 +21,22 @@ __all__ = ["Netperf"]
 
 CONTROL = 12865
 KEYS = (
-    "THROUGHPUT", "THROUGHPUT_UNITS", "ELAPSED_TIME", "MEAN_LATENCY", "P50_LATENCY", "P90_LATENCY",
-    "P99_LATENCY", "LOCAL_BYTES_SENT", "LOCAL_BYTES_RECVD", "REMOTE_BYTES_SENT",
-    "REMOTE_BYTES_RECVD", "LOCAL_SEND_CALLS", "LOCAL_RECV_CALLS", "REMOTE_SEND_CALLS",
+    "THROUGHPUT",
+    "THROUGHPUT_UNITS",
+    "ELAPSED_TIME",
+    "MEAN_LATENCY",
+    "P50_LATENCY",
+    "P90_LATENCY",
+    "P99_LATENCY",
+    "LOCAL_BYTES_SENT",
+    "LOCAL_BYTES_RECVD",
+    "REMOTE_BYTES_SENT",
+    "REMOTE_BYTES_RECVD",
+    "LOCAL_SEND_CALLS",
+    "LOCAL_RECV_CALLS",
+    "REMOTE_SEND_CALLS",
     "REMOTE_RECV_CALLS",
-)  # fmt: skip
+)
 # netperf binds each of TCP_CRR's connections itself; the kernel's own range, from 32768,
 # is then left to the proxies.
 CRR_PORTS = "5000,30000"

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from sockproxy.bench.report.facts import Facts
 from sockproxy.bench.report.parts import Cell, Comparison, Overview, Row, Table
 from sockproxy.bench.report.words import NONE, anchor, count, every, listed, short
-from sockproxy.bench.result.stats import Verdict
+from sockproxy.bench.result.stats import Judgement
 
 __all__ = ["overviews"]
 
-BETTER, WORSE, SAME, FEW = Verdict.BETTER, Verdict.WORSE, Verdict.NO_DIFFERENCE, Verdict.TOO_FEW
+BETTER, WORSE = Judgement.BETTER, Judgement.WORSE
+SAME, FEW = Judgement.NO_DIFFERENCE, Judgement.TOO_FEW
 NAMED = 3  # cases of a sentence; the table below has all
 
 
@@ -30,7 +31,8 @@ def overviews(facts: Facts) -> Iterator[Overview]:
 
 
 def _all_comparisons(facts: Facts, other: str) -> list[tuple[int, str, Comparison]]:
-    """By their headlines: the number of the case, the system, the comparison."""
+    """All comparisons with the system `other`, by the headline metric of each case: the number
+    of the case, the key of the system that is compared, and the comparison."""
     return [
         (number, system, comparison)
         for number, case in enumerate(facts.cases)
@@ -41,16 +43,16 @@ def _all_comparisons(facts: Facts, other: str) -> list[tuple[int, str, Compariso
 
 def _overview(facts: Facts, other: str, found: Sequence[tuple[int, str, Comparison]]) -> Overview:
     cases = len({number for number, _, _ in found})
-    counts = Counter(comparison.verdict for _, _, comparison in found)
+    counts = Counter(comparison.judgement for _, _, comparison in found)
     parts = [
         f"{many} {one if many == 1 else several}"
-        for verdict, one, several in (
+        for judgement, one, several in (
             (BETTER, "is better", "are better"),
             (WORSE, "is worse", "are worse"),
             (SAME, "shows no difference", "show no difference"),
             (FEW, "has too few rounds to tell", "have too few rounds to tell"),
         )
-        if (many := counts[verdict])
+        if (many := counts[judgement])
     ]
     lead = (
         f"Compared with {facts.title(other)} by throughput or transactions, in"
@@ -58,10 +60,12 @@ def _overview(facts: Facts, other: str, found: Sequence[tuple[int, str, Comparis
     )
     systems = list(dict.fromkeys(system for _, system, _ in found))
     items = [
-        (facts.title(system), _sentences(facts, other, system,
-                                         [(n, it) for n, of, it in found if of == system]))
+        (
+            facts.title(system),
+            _sentences(facts, other, system, [(n, it) for n, of, it in found if of == system]),
+        )
         for system in systems
-    ]  # fmt: skip
+    ]
     by_cell = {(number, system): comparison for number, system, comparison in found}
     failed = {(each["case"], each["system"]) for each in facts.document["failures"]}
     rows = [
@@ -87,31 +91,32 @@ def _overview(facts: Facts, other: str, found: Sequence[tuple[int, str, Comparis
 def _glance(comparison: Comparison | None, failed: bool) -> Cell:
     if comparison is None:
         return Cell("failed" if failed else NONE)
-    return Cell(comparison.times, comparison.verdict, comparison.tone)
+    return Cell(comparison.times, comparison.judgement, comparison.tone)
 
 
 def _sentences(
     facts: Facts, other: str, system: str, found: Sequence[tuple[int, Comparison]]
 ) -> str:
-    """What one system is like against the other: what it wins, and all kinds of losses."""
+    """What is concluded of one system against the other: where it is better, where worse, and
+    the same of its CPU cost and its latency."""
     parts = []
-    by_verdict = {
-        verdict: [(number, it) for number, it in found if it.verdict == verdict]
-        for verdict in Verdict
+    by_judgement = {
+        judgement: [(number, it) for number, it in found if it.judgement == judgement]
+        for judgement in Judgement
     }
-    if some := by_verdict[BETTER]:
+    if some := by_judgement[BETTER]:
         ratios = sorted((it for _, it in some), key=lambda it: it.ratio)
         span = ratios[0].times
         if len(ratios) > 1 and ratios[-1].times != span:
             span = f"{span} to {ratios[-1].times}"
         parts.append(f"better in {len(some)} ({span})")
-    if some := by_verdict[WORSE]:
+    if some := by_judgement[WORSE]:
         worst = sorted(some, key=lambda pair: pair[1].ratio)
         named = [f"{short(facts.cases[number])}: {it.times}" for number, it in worst[:NAMED]]
         more = [f"and {len(worst) - NAMED} more"] if len(worst) > NAMED else []
         parts.append(f"worse in {len(some)} ({'; '.join([*named, *more])})")
-    for verdict, words in ((SAME, "no difference in"), (FEW, "too few rounds to tell in")):
-        if some := by_verdict[verdict]:
+    for judgement, words in ((SAME, "no difference in"), (FEW, "too few rounds to tell in")):
+        if some := by_judgement[judgement]:
             parts.append(f"{words} {len(some)}")
     cases = count(len(found), "case")
     if len(parts) == 1:
@@ -125,16 +130,16 @@ def _sentences(
 
 
 def _beside(facts: Facts, other: str, system: str, metrics: Sequence[str], words: str) -> str:
-    """The same for a figure where less is better, in a short sentence."""
+    """A short sentence on metrics of which less is better: in how many cases lower or higher."""
     counts = Counter(
-        comparison.verdict
+        comparison.judgement
         for case in facts.cases
         for metric in metrics
         if (comparison := facts.comparison(case, metric, system, other))
     )
     parts = [
-        f"{word} in {counts[verdict]}"
-        for verdict, word in ((BETTER, "lower"), (WORSE, "higher"), (SAME, "no difference"))
-        if counts[verdict]
+        f"{word} in {counts[judgement]}"
+        for judgement, word in ((BETTER, "lower"), (WORSE, "higher"), (SAME, "no difference"))
+        if counts[judgement]
     ]
     return f" {words}: {listed(parts)}." if parts else ""

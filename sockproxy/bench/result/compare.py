@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from sockproxy.bench.result.document import Document
-from sockproxy.bench.result.stats import Ratio, Verdict, judge, unpaired_ratio
+from sockproxy.bench.result.stats import Judgement, Ratio, judge, unpaired_ratio
 from sockproxy.bench.result.summary import Cell, Rounds, figures
 from sockproxy.errors import UsageError
 
@@ -29,9 +29,11 @@ LEAST_CONFIDENCE = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One cell. baseline: what a and b are ratios to; "" if they are figures.
+    """What changed in one cell.
 
-    a, b: medians of the two documents. change: b / a. verdict: of b.
+    case, system, metric: their keys. baseline: the key of the system that a and b are ratios to;
+    "" if they are figures. a, b: medians of the two documents. change: b / a. judgement: whether
+    b is better than a.
     """
 
     case: str
@@ -41,7 +43,7 @@ class Row:
     a: float
     b: float
     change: Ratio
-    verdict: Verdict
+    judgement: Judgement
 
 
 def compare(
@@ -70,21 +72,22 @@ def compare(
         if not absolute:
             baseline, before, after = _relative(a, shared, cell) or ("", [], [])
         change = unpaired_ratio(after, before, confidence)
-        verdict = judge(change, a["metrics"][cell[1]]["more_is_better"], tolerance)
+        judgement = judge(change, a["metrics"][cell[1]]["more_is_better"], tolerance)
         case, metric, system = cell
         rows.append(
-            Row(case, system, metric, baseline, median(before), median(after), change, verdict)
+            Row(case, system, metric, baseline, median(before), median(after), change, judgement)
         )
     return rows
 
 
 def confidence_for(cells: int) -> float:
-    """Of each interval, when so many are looked at together."""
+    """The confidence that each interval needs when so many cells are compared at once, so that
+    few of them differ by chance."""
     return max(LEAST_CONFIDENCE, 1 - ERRORS / max(1, cells))
 
 
 def unlike(a: Document, b: Document) -> str:
-    """In what the circumstances differ, as one line; empty when they do not."""
+    """One line on how the circumstances of the two runs differ; "" when they do not."""
     about = [
         (name, each[0], each[1])
         for name, each in {
@@ -112,7 +115,7 @@ def _placements(document: Document) -> str:
 def _shared(
     a: Document, b: Document, metrics: Sequence[str] | None
 ) -> dict[Cell, tuple[Rounds, Rounds]]:
-    """The figures of both, where both have some."""
+    """The figures of the cells that both documents have, by cell: those of a and those of b."""
     headlines = {case["key"]: case["headline"] for case in a["cases"]}
     others = figures(b)
 
@@ -131,7 +134,8 @@ def _shared(
 def _relative(
     a: Document, shared: dict[Cell, tuple[Rounds, Rounds]], cell: Cell
 ) -> tuple[str, list[float], list[float]] | None:
-    """The baseline, and the ratios to it in a and in b; None for the baseline, or without one."""
+    """A cell's baseline, and the ratios to it in both documents; None when the cell is the
+    baseline's own, or when its case has none."""
     case, metric, system = cell
     baselines = (key for key in a["scenario"]["against"] if (case, metric, key) in shared)
     baseline = next(baselines, system)
@@ -145,7 +149,8 @@ def _relative(
 
 
 def _quotients(ours: Rounds, theirs: Rounds) -> list[float]:
-    """Round by round; 0, of which nothing is concluded, where there is no quotient."""
+    """Ours by theirs, for each round that has both; 0 where theirs is not above zero, which makes
+    judge() conclude nothing."""
     both = sorted(ours.keys() & theirs.keys())
     return [ours[at] / theirs[at] if theirs[at] > 0 else 0.0 for at in both]
 

@@ -36,15 +36,35 @@ from typing import Any
 
 from sockproxy.errors import SockproxyError, UsageError
 
-__all__ = ["KIND", "SCHEMA", "Document", "check_place", "latest", "load", "results_folder", "save",
-           "understood", "write_whole"]  # fmt: skip
+__all__ = [
+    "KIND",
+    "SCHEMA",
+    "Document",
+    "check_place",
+    "latest",
+    "load",
+    "results_folder",
+    "save",
+    "understood",
+    "write_whole",
+]
 
 SCHEMA = 1
 """Version of the shape: it grows when a field is removed or changes its meaning."""
 KIND = "bench"
 MOST_BYTES = 256 << 20  # of a document
-PARTS = ("scenario", "machine", "systems", "cases", "metrics", "samples", "failures", "skipped",
-         "warnings", "summary")  # fmt: skip
+PARTS = (
+    "scenario",
+    "machine",
+    "systems",
+    "cases",
+    "metrics",
+    "samples",
+    "failures",
+    "skipped",
+    "warnings",
+    "summary",
+)
 
 Document = dict[str, Any]
 
@@ -66,7 +86,7 @@ def latest() -> Path:
 
 
 def load(path: Path) -> Document:
-    """Read a document. Raises UsageError for what is none."""
+    """Read a document. Raises UsageError for a file that is no result of `bench run`."""
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -90,7 +110,8 @@ def load(path: Path) -> Document:
 
 @contextlib.contextmanager
 def understood(*paths: Path) -> Iterator[None]:
-    """What is done with documents inside; raises UsageError where one lacks what it should have."""
+    """Use documents inside of this `with`: what fails because one lacks a part, or has a part of
+    another type, is raised as UsageError that names the files `paths`."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -102,12 +123,12 @@ def understood(*paths: Path) -> Iterator[None]:
 
 
 def save(document: Document, path: Path) -> None:
-    """Write it, as write_whole() does."""
+    """Write a document as JSON. Raises SockproxyError as write_whole() does."""
     write_whole(path, (json.dumps(document, indent=1) + "\n").encode())
 
 
 def check_place(path: Path) -> None:
-    """Raise SockproxyError now rather than at the end of a long run, when it cannot be written."""
+    """Raise SockproxyError when no file can be written there: before a long run, not after it."""
     if _is_device(path):
         return
     try:
@@ -119,7 +140,7 @@ def check_place(path: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all. Raises SockproxyError when the disk is full, for one."""
+    """Write a file whole or not at all. Raises SockproxyError when that fails (a full disk)."""
     try:
         if _is_device(path):
             path.write_bytes(content)
@@ -139,7 +160,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def _is_device(path: Path) -> bool:
-    """/dev/stdout, a pipe: not to be put something else in place. No command takes a folder."""
+    """Whether `path` is a device or a pipe, such as /dev/stdout: nothing may take its place."""
     return path.exists() and not path.is_file()
 
 

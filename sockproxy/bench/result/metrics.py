@@ -20,7 +20,7 @@ class Metric:
     scale: float = 1.0
 
     def show(self, figure: float) -> str:
-        """The figure, as tables have it."""
+        """The figure in the metric's unit and with its digits, as tables have it."""
         return f"{figure / self.scale:,.{self.digits}f}"
 
 
@@ -40,7 +40,8 @@ METRICS = {
 
 
 def recorded(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:
-    """Those of a document, which may be another version's: its part `metrics`."""
+    """The metrics that a document's part `metrics` describes, by key: those of the version that
+    made the document."""
     return {
         key: Metric(key, it["title"], it["more_is_better"], it["digits"], it["scale"])
         for key, it in metrics.items()

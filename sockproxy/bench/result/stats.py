@@ -14,10 +14,11 @@ from enum import StrEnum
 from functools import lru_cache
 from statistics import NormalDist, fmean, median
 
-__all__ = ["LEAST_PAIRS", "Ratio", "Verdict", "judge", "paired_ratio", "unpaired_ratio"]
+__all__ = ["LEAST_PAIRS", "Judgement", "Ratio", "judge", "paired_ratio", "unpaired_ratio"]
 
 LEAST_PAIRS = 5
-"""Of fewer pairs, or figures of one side, the range is told and nothing is concluded."""
+"""With fewer pairs, or fewer figures on one side, an interval is the whole range, and nothing is
+concluded of it."""
 EXACT = 50  # above so many figures the distributions of ranks are normal enough
 
 
@@ -36,8 +37,8 @@ class Ratio:
     pairs: int
 
 
-class Verdict(StrEnum):
-    """What may be said of a ratio."""
+class Judgement(StrEnum):
+    """What may be concluded of a ratio."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -45,18 +46,18 @@ class Verdict(StrEnum):
     TOO_FEW = "too few rounds"
 
 
-def judge(ratio: Ratio, more_is_better: bool, tolerance: float = 0.0) -> Verdict:
-    """The verdict: a difference only where the whole interval is on one side of 1.
+def judge(ratio: Ratio, more_is_better: bool, tolerance: float = 0.0) -> Judgement:
+    """Better or worse only where the whole interval lies on one side of 1.
 
-    tolerance: and by more than this share, such as 0.03, away from it.
+    tolerance: the share, such as 0.03, by which the interval must be away from 1 besides.
     """
     if ratio.pairs < LEAST_PAIRS:
-        return Verdict.TOO_FEW
+        return Judgement.TOO_FEW
     if ratio.low > 1 + tolerance:
-        return Verdict.BETTER if more_is_better else Verdict.WORSE
+        return Judgement.BETTER if more_is_better else Judgement.WORSE
     if ratio.high < 1 / (1 + tolerance):
-        return Verdict.WORSE if more_is_better else Verdict.BETTER
-    return Verdict.NO_DIFFERENCE
+        return Judgement.WORSE if more_is_better else Judgement.BETTER
+    return Judgement.NO_DIFFERENCE
 
 
 def paired_ratio(ours: Sequence[float], theirs: Sequence[float], confidence: float = 0.95) -> Ratio:

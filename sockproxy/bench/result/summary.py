@@ -46,13 +46,17 @@ def summarize(document: Document) -> list[dict[str, Any]]:
     found = figures(document)
     return [
         {
-            "case": cell[0], "metric": cell[1], "system": cell[2],
-            "median": median(rounds.values()), "least": min(rounds.values()),
-            "most": max(rounds.values()), "count": len(rounds),
+            "case": cell[0],
+            "metric": cell[1],
+            "system": cell[2],
+            "median": median(rounds.values()),
+            "least": min(rounds.values()),
+            "most": max(rounds.values()),
+            "count": len(rounds),
             "ratios": _ratios(document, found, cell),
         }
         for cell, rounds in found.items()
-    ]  # fmt: skip
+    ]
 
 
 def _ratios(document: Document, found: Mapping[Cell, Rounds], cell: Cell) -> dict[str, Any]:
@@ -71,7 +75,8 @@ def _ratios(document: Document, found: Mapping[Cell, Rounds], cell: Cell) -> dic
 
 
 def noise(document: Document) -> list[str]:
-    """Why the figures are doubtful: a line for each kind of trouble, which names the worst."""
+    """Warnings about figures that are unsteady, or were disturbed by other processes: a line for
+    each of the two kinds, which names the worst cell."""
     return [line for line in (_unsteady(document), _disturbed(document)) if line]
 
 
@@ -108,7 +113,7 @@ def _disturbed(document: Document) -> str:
 
 
 def _beyond(shares: Mapping[tuple[str, str], float], limit: float, trouble: str) -> str:
-    """The trouble, how many cells have it, and which most; empty where none is over the limit."""
+    """One line: the trouble, how many cells have it, and the worst; "" when none is over limit."""
     far = [cell for cell, share in shares.items() if share > limit]
     if not far:
         return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +13,7 @@ from sockproxy.bench.result.compare import TOLERANCE, Row, confidence_for, unlik
 from sockproxy.bench.result.compare import compare as compare_documents
 from sockproxy.bench.result.document import Document, load, understood
 from sockproxy.bench.result.metrics import Metric, recorded
-from sockproxy.bench.result.stats import Verdict
+from sockproxy.bench.result.stats import Judgement
 from sockproxy.cli.output import show_json, table
 from sockproxy.errors import UsageError
 
@@ -35,10 +36,21 @@ FILE = click.Path(path_type=Path)
 @click.argument("a", type=FILE)
 @click.argument("b", type=FILE)
 @click.option("--absolute", is_flag=True, help="Compare figures, not ratios to the baseline.")
-@click.option("--tolerance", type=click.FloatRange(0, 100), default=TOLERANCE * 100,
-              show_default=True, metavar="PERCENT", help="What is no difference yet.")  # fmt: skip
-@click.option("--metric", "metrics", multiple=True, metavar="KEY",
-              help="Such as p99_us; may be repeated.  [default: rates and CPU]")  # fmt: skip
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 100),
+    default=TOLERANCE * 100,
+    show_default=True,
+    metavar="PERCENT",
+    help="What is no difference yet.",
+)
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="KEY",
+    help="Such as p99_us; may be repeated.  [default: rates and CPU]",
+)
 @click.option("--all", "every", is_flag=True, help="All metrics.")
 @click.option("--fail-on-worse", is_flag=True, help="Exit with 1 when something is worse.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -74,27 +86,39 @@ def compare(
         click.echo(f"bench: {differs}", err=True)
     if as_json:
         show_json(
-            "bench-compare", a=str(a), b=str(b), absolute=absolute, tolerance=tolerance / 100,
-            confidence=confidence_for(len(rows)), differs=differs,
-            rows=[asdict(row) for row in rows],
-        )  # fmt: skip
+            "bench-compare",
+            a=str(a),
+            b=str(b),
+            absolute=absolute,
+            tolerance=tolerance / 100,
+            confidence=confidence_for(len(rows)),
+            differs=differs,
+            rows=[_fields(row) for row in rows],
+        )
     else:
         with understood(a, b):
             _show(before, rows, tolerance)
-    worse = any(row.verdict is Verdict.WORSE for row in rows)
+    worse = any(row.judgement is Judgement.WORSE for row in rows)
     return GOT_WORSE if worse and fail_on_worse else 0
+
+
+def _fields(row: Row) -> dict[str, Any]:
+    """A row of the JSON document, in which the judgement is called "verdict"."""
+    fields = asdict(row)
+    fields["verdict"] = fields.pop("judgement")
+    return fields
 
 
 def _show(document: Document, rows: list[Row], tolerance: float) -> None:
     metrics = recorded(document["metrics"])
     table(
-        ("CASE", "SYSTEM", "METRIC", "AGAINST", "A", "B", "B / A", "VERDICT"),
+        ("CASE", "SYSTEM", "METRIC", "AGAINST", "A", "B", "B / A", "JUDGEMENT"),
         [_cells(metrics[row.metric], row) for row in rows],
     )
-    counts = Counter(row.verdict for row in rows)
+    counts = Counter(row.judgement for row in rows)
     percent = confidence_for(len(rows)) * 100
     click.echo(
-        f"\n{', '.join(f'{counts[verdict]} {verdict}' for verdict in Verdict)}\n"
+        f"\n{', '.join(f'{counts[judgement]} {judgement}' for judgement in Judgement)}\n"
         f"B / A is followed by its {percent:.4g} % interval; a difference is told where all of it\n"
         f"lies more than {tolerance:g} % from 1. docs/benchmarking.md tells how to read it."
     )
@@ -103,5 +127,5 @@ def _show(document: Document, rows: list[Row], tolerance: float) -> None:
 def _cells(metric: Metric, row: Row) -> tuple[str, ...]:
     a, b = (f"{each:.2f}x" if row.baseline else metric.show(each) for each in (row.a, row.b))
     change = f"{row.change.ratio:.2f}x ({row.change.low:.2f}-{row.change.high:.2f})"
-    verdict = row.verdict.upper() if row.verdict is Verdict.WORSE else str(row.verdict)
-    return (row.case, row.system, metric.title, row.baseline or "-", a, b, change, verdict)
+    judgement = row.judgement.upper() if row.judgement is Judgement.WORSE else str(row.judgement)
+    return (row.case, row.system, metric.title, row.baseline or "-", a, b, change, judgement)

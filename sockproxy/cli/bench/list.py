@@ -23,8 +23,12 @@ Examples:
 
 
 @click.command(name="list", epilog=EPILOG)
-@click.option("--peers", "folder", type=click.Path(file_okay=False, exists=True, path_type=Path),
-              help="A folder with more proxies: a TOML file each.")  # fmt: skip
+@click.option(
+    "--peers",
+    "folder",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="A folder with more proxies: a TOML file each.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_all(folder: Path | None, as_json: bool) -> int:
     """Show scenarios, systems and tools, and what to install for those that cannot run here."""
@@ -34,15 +38,19 @@ def list_all(folder: Path | None, as_json: bool) -> int:
         return 0
     table(
         ("SCENARIO", "CASES", "RUNS", "ABOUT", "WHAT IT DOES"),
-        [(each["name"], each["cases"], each["runs"], f"{each['minutes']} min", each["title"])
-         for each in scenarios],
-    )  # fmt: skip
+        [
+            (each["name"], each["cases"], each["runs"], f"{each['minutes']} min", each["title"])
+            for each in scenarios
+        ],
+    )
     click.echo()
     table(
         ("SYSTEM", "HERE", "WHAT IT IS"),
-        [(each["key"], _here(each["missing"]), f"{each['title']}: {each['about']}")
-         for each in systems],
-    )  # fmt: skip
+        [
+            (each["key"], _here(each["missing"]), f"{each['title']}: {each['about']}")
+            for each in systems
+        ],
+    )
     click.echo(
         "Proxies of others, and relay, also as NAME+bypass: with client and server in a bypass.\n"
     )
@@ -65,11 +73,15 @@ def _scenarios() -> list[dict[str, Any]]:
     found = [find_scenario(name) for name in scenario_files()]
     return [
         {
-            "name": each.name, "title": each.title, "cases": len(each.cases), "runs": each.runs,
-            "rounds": each.rounds, "minutes": max(1, round(each.expected_seconds / 60)),
+            "name": each.name,
+            "title": each.title,
+            "cases": len(each.cases),
+            "runs": each.runs,
+            "rounds": each.rounds,
+            "minutes": max(1, round(each.expected_seconds / 60)),
         }
         for each in found
-    ]  # fmt: skip
+    ]
 
 
 def _systems(folder: Path | None) -> list[dict[str, Any]]:
@@ -77,15 +89,25 @@ def _systems(folder: Path | None) -> list[dict[str, Any]]:
         {"key": each.key, "title": each.title, "about": each.about, "install": "", "missing": []}
         for each in DIRECT.values()
     ] + [
-        {"key": each.key, "title": each.title, "about": each.about, "install": each.install,
-         "missing": [each.program] if each.is_missing() else []}
+        {
+            "key": each.key,
+            "title": each.title,
+            "about": each.about,
+            "install": each.install,
+            "missing": [each.program] if each.is_missing() else [],
+        }
         for each in find_peers(folder).values()
-    ]  # fmt: skip
+    ]
 
 
 def _tools() -> list[dict[str, Any]]:
     return [
-        {"name": each.name, "title": each.title, "tests": list(each.tests),
-         "install": each.install, "missing": each.missing()}
+        {
+            "name": each.name,
+            "title": each.title,
+            "tests": list(each.tests),
+            "install": each.install,
+            "missing": each.missing(),
+        }
         for each in TOOLS.values()
-    ]  # fmt: skip
+    ]

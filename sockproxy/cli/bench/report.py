@@ -30,10 +30,12 @@ PLACE = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 
 @click.command(epilog=EPILOG)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--output", type=PLACE,
-              help="The page's place, - for stdout.  [default: beside FILE, as .html]")  # fmt: skip
-@click.option("--markdown", type=PLACE,
-              help="Markdown's place, - for stdout; without --output, no page.")  # fmt: skip
+@click.option(
+    "--output", type=PLACE, help="The page's place, - for stdout.  [default: beside FILE, as .html]"
+)
+@click.option(
+    "--markdown", type=PLACE, help="Markdown's place, - for stdout; without --output, no page."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def report(file: Path | None, output: Path | None, markdown: Path | None, as_json: bool) -> int:
     """Make a page of FILE, a result that 'bench run' has kept: by default the newest.

@@ -41,17 +41,39 @@ measured kept.
 @click.argument("scenario")
 @click.option("--rounds", type=click.IntRange(1, 1000), help="In place of the scenario's.")
 @click.option("--seconds", type=click.IntRange(1, 3600), help="Length of one run, likewise.")
-@click.option("--only", multiple=True, metavar="WORD",
-              help="Only cases with this in their name; may be repeated.")  # fmt: skip
-@click.option("--system", "systems", multiple=True, metavar="SYSTEM",
-              help="Only these, and those they are compared with; may be repeated.")  # fmt: skip
-@click.option("--peers", "folder", type=click.Path(file_okay=False, exists=True, path_type=Path),
-              help="A folder with more proxies: a TOML file each.")  # fmt: skip
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="WORD",
+    help="Only cases with this in their name; may be repeated.",
+)
+@click.option(
+    "--system",
+    "systems",
+    multiple=True,
+    metavar="SYSTEM",
+    help="Only these, and those they are compared with; may be repeated.",
+)
+@click.option(
+    "--peers",
+    "folder",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="A folder with more proxies: a TOML file each.",
+)
 @click.option("--seed", type=int, help="Of the order of turns.  [default: random]")
-@click.option("--timeout", "slack", type=DURATION, default="20s", show_default=True,
-              help="How much longer than twice its time a tool may take.")  # fmt: skip
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path),
-              help="Keep the result there.  [default: in the state directory]")  # fmt: skip
+@click.option(
+    "--timeout",
+    "slack",
+    type=DURATION,
+    default="20s",
+    show_default=True,
+    help="How much longer than twice its time a tool may take.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep the result there.  [default: in the state directory]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result's JSON, not the table.")
 def run(

@@ -54,8 +54,8 @@ def make(seed, rounds=10, cases=2, sigma=0.01, speed=1.0, factors=None, day=0.0,
     }  # fmt: skip
 
 
-def verdicts(rows):
-    return {(row.system, row.metric, str(row.verdict)) for row in rows}
+def judgements(rows):
+    return {(row.system, row.metric, str(row.judgement)) for row in rows}
 
 
 def without(document, **which):
@@ -76,7 +76,7 @@ def test_two_documents_of_the_same_systems(absolute, rounds):
         a, b = (make(f"{seed} {one}", rounds, cases=10, sigma=0.03, day=0.01) for one in ("a", "b"))
         rows = compare(a, b, absolute=absolute)
         assert len(rows) == (80 if absolute else 60)
-        wrong = sum(row.verdict != "no difference" for row in rows)
+        wrong = sum(row.judgement != "no difference" for row in rows)
         assert {row.baseline for row in rows} == {"" if absolute else "plain"}
         clean += wrong == 0
         alarms += wrong
@@ -87,19 +87,19 @@ def test_two_documents_of_the_same_systems(absolute, rounds):
 
 def test_a_slower_day_is_a_difference_in_absolute_figures_only():
     a, b = make("a"), make("b", speed=0.7)
-    assert {row.verdict for row in compare(a, b)} == {"no difference"}
+    assert {row.judgement for row in compare(a, b)} == {"no difference"}
     rows = compare(a, b, absolute=True)
-    assert {row.verdict for row in rows} == {"worse"}
+    assert {row.judgement for row in rows} == {"worse"}
     assert {row.system for row in rows} == set(SYSTEMS)
 
 
-@pytest.mark.parametrize(("factor", "verdict"), [(1.25, "better"), (0.8, "worse")])
-def test_known_changes_in_both_directions(factor, verdict):
+@pytest.mark.parametrize(("factor", "judgement"), [(1.25, "better"), (0.8, "worse")])
+def test_known_changes_in_both_directions(factor, judgement):
     """One that is faster has more transactions and less CPU time for each: both are better."""
     a, b = make("a"), make("b", speed=0.8, factors={"bypass": factor})
     rows = compare(a, b)
-    assert verdicts(rows) == {
-        (system, metric, verdict if system == "bypass" else "no difference")
+    assert judgements(rows) == {
+        (system, metric, judgement if system == "bypass" else "no difference")
         for system in ("bypass", "relay", "splice")
         for metric in ("per_s", "cpu_us_per_transaction")
     }
@@ -112,16 +112,16 @@ def test_known_changes_in_both_directions(factor, verdict):
 
 def test_a_baseline_that_changed_is_told_in_absolute_mode():
     a, b = make("a"), make("b", factors={"plain": 1.5})
-    assert {row.verdict for row in compare(a, b)} == {"worse"}
-    changed = {row.system for row in compare(a, b, absolute=True) if row.verdict == "better"}
+    assert {row.judgement for row in compare(a, b)} == {"worse"}
+    changed = {row.system for row in compare(a, b, absolute=True) if row.judgement == "better"}
     assert changed == {"plain"}
 
 
 def test_tolerance():
     a, b = make("a", sigma=0.002), make("b", sigma=0.002, factors={"bypass": 1.02})
     by_default, strict = compare(a, b), compare(a, b, tolerance=0.0)
-    assert {row.verdict for row in by_default} == {"no difference"}
-    assert {row.verdict for row in strict if row.system == "bypass"} == {"better"}
+    assert {row.judgement for row in by_default} == {"no difference"}
+    assert {row.judgement for row in strict if row.system == "bypass"} == {"better"}
 
 
 def test_metrics():
@@ -145,12 +145,12 @@ def test_rounds_are_joined_within_each_document():
     rows = {(row.system, row.metric): row for row in compare(a, b)}
     assert rows["bypass", "per_s"].change.pairs == 7
     assert rows["splice", "per_s"].change.pairs == 8
-    assert {row.verdict for row in rows.values()} == {"no difference"}
+    assert {row.judgement for row in rows.values()} == {"no difference"}
 
 
 def test_too_few_rounds_and_no_common_round():
     a, b = make("a"), make("b", rounds=4)
-    assert {row.verdict for row in compare(a, b)} == {"too few rounds"}
+    assert {row.judgement for row in compare(a, b)} == {"too few rounds"}
     for sample in b["samples"]:
         sample["round"] += 10 if sample["system"] == "bypass" else 0
     assert {row.system for row in compare(a, b)} == {"relay", "splice"}
@@ -161,7 +161,7 @@ def test_figures_of_zero():
     for sample in a["samples"]:
         if sample["system"] == "plain":
             sample["values"]["cpu_us_per_transaction"] = 0.0
-    found = {row.metric: row.verdict for row in compare(a, b)}
+    found = {row.metric: row.judgement for row in compare(a, b)}
     assert found == {"per_s": "no difference", "cpu_us_per_transaction": "too few rounds"}
     assert compare(a, b, absolute=True)
 

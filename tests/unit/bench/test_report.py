@@ -239,16 +239,16 @@ def test_all_that_matters_is_there(render):
     assert [each for each in told if " ".join(each.split()) not in text] == []
 
 
-def test_verdict_counts_as_the_summary_does():
+def test_judgement_counts_as_the_summary_does():
     document = documents.document()
     headlines = {case["key"]: case["headline"] for case in document["cases"]}
-    verdicts = [
+    judgements = [
         each["ratios"]["plain"]["verdict"]
         for each in document["summary"]
         if headlines[each["case"]] == each["metric"] and "plain" in each["ratios"]
     ]
     overview, _ = build(document).overviews
-    counts = [verdicts.count(each) for each in ("better", "worse", "no difference")]
+    counts = [judgements.count(each) for each in ("better", "worse", "no difference")]
     assert counts == [5, 10, 1]
     assert overview.lead.endswith(
         "in 4 cases: of 16 comparisons 5 are better, 10 are worse and 1 shows no difference."

@@ -12,8 +12,8 @@ import pytest
 
 from sockproxy.bench.result.stats import (
     LEAST_PAIRS,
+    Judgement,
     Ratio,
-    Verdict,
     judge,
     paired_ratio,
     unpaired_ratio,
@@ -21,7 +21,7 @@ from sockproxy.bench.result.stats import (
 from sockproxy.bench.result.summary import noise, summarize
 
 TIMES = 1000
-# Of 1000 verdicts that are wrong one time in 20, more than 66 are in 1 of 100 simulations.
+# Of 1000 judgements that are wrong one time in 20, more than 66 are in 1 of 100 simulations.
 MOST_WRONG = 66
 
 NOISES = {
@@ -50,10 +50,10 @@ def rounds(draw, noise, pairs):
 @pytest.mark.parametrize("pairs", [5, 6, 8, 10, 20])
 def test_the_same_system_is_no_difference_19_times_in_20(pairs, noise):
     draw = random.Random(f"{pairs} {noise}")
-    verdicts = [
+    judgements = [
         judge(paired_ratio(*rounds(draw, NOISES[noise], pairs)), True) for _ in range(TIMES)
     ]
-    assert TIMES - verdicts.count(Verdict.NO_DIFFERENCE) <= MOST_WRONG
+    assert TIMES - judgements.count(Judgement.NO_DIFFERENCE) <= MOST_WRONG
 
 
 @pytest.mark.parametrize("noise", NOISES)
@@ -61,11 +61,11 @@ def test_the_same_system_is_no_difference_19_times_in_20(pairs, noise):
 def test_unpaired_sets_of_the_same_system_are_no_difference(a, b, noise):
     draw = random.Random(f"{a} {b} {noise}")
     make = NOISES[noise]
-    verdicts = [
+    judgements = [
         judge(unpaired_ratio([make(draw) for _ in range(a)], [make(draw) for _ in range(b)]), True)
         for _ in range(TIMES)
     ]
-    assert TIMES - verdicts.count(Verdict.NO_DIFFERENCE) <= MOST_WRONG
+    assert TIMES - judgements.count(Judgement.NO_DIFFERENCE) <= MOST_WRONG
 
 
 @pytest.mark.parametrize("noise", ["3 %", "outliers"])
@@ -97,10 +97,10 @@ def test_five_percent_are_found_most_of_the_time(pairs, noise, share):
 @pytest.mark.parametrize("make", [paired_ratio, unpaired_ratio])
 @pytest.mark.parametrize("confidence", [0.95, 0.99, 0.999])
 @pytest.mark.parametrize(
-    ("factor", "more_is_better", "verdict"),
+    ("factor", "more_is_better", "judgement"),
     [(2, True, "better"), (2, False, "worse"), (0.5, True, "worse"), (0.5, False, "better")],
 )
-def test_known_differences_in_both_directions(make, confidence, factor, more_is_better, verdict):
+def test_known_differences_in_both_directions(make, confidence, factor, more_is_better, judgement):
     draw = random.Random(1)
     for size in (5, 6, 8, 60):
         ours, theirs = (
@@ -108,7 +108,7 @@ def test_known_differences_in_both_directions(make, confidence, factor, more_is_
         )
         ratio = make(ours, theirs, confidence)
         assert ratio.ratio == pytest.approx(factor, rel=0.05)
-        assert judge(ratio, more_is_better) == verdict
+        assert judge(ratio, more_is_better) == judgement
 
 
 @pytest.mark.parametrize("make", [paired_ratio, unpaired_ratio])
@@ -158,7 +158,7 @@ def test_five_pairs_have_students_interval_where_it_is_wider_than_the_range():
 
 
 @pytest.mark.parametrize("make", [paired_ratio, unpaired_ratio])
-def test_few_rounds_have_a_range_and_no_verdict(make):
+def test_few_rounds_have_a_range_and_no_judgement(make):
     for size in range(1, LEAST_PAIRS):
         ratio = make([2.0 + each / 10 for each in range(size)], [1.0] * size)
         assert (ratio.low, ratio.high) == (pytest.approx(2), pytest.approx(1.9 + size / 10))
