@@ -1,4 +1,8 @@
-"""pingpong: our own, which checks every byte, runs over AF_UNIX as well, and beside streams."""
+"""pingpong: sockproxy's own load generator, which checks every byte.
+
+It can use AF_UNIX as well as TCP, and measure beside streams. It is compiled from the C files of
+this folder when a case begins, so that no program needs to be in the wheel: see pingpong.h.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from sockproxy.bench.load.base import Host, Load, Outcome, Target, Test, Tool, n
 
 __all__ = ["Pingpong"]
 
-SOURCE = Path(__file__).with_name("pingpong.c")
+SOURCES = sorted(Path(__file__).parent.glob("*.c"))
 
 
 class Pingpong(Tool):
@@ -35,7 +39,7 @@ class Pingpong(Tool):
 
     def serve(self, load: Load, host: Host) -> None:
         program = _program(host.folder)
-        host.run(["cc", "-O2", "-o", program, str(SOURCE)])
+        host.run(["cc", "-O2", "-o", program, *map(str, SOURCES)])
         path = self.unix_path(host)
         _, how = _read_test(load.test)
         where = f"{host.address}:{self.port}"
@@ -69,7 +73,7 @@ class Pingpong(Tool):
 
 
 def _read_test(test: str) -> tuple[str, list[str]]:
-    """What the program calls it, and its last word."""
+    """The program's mode for a test, and the words that end its command line."""
     mode, _, how = test.partition("-")
     return mode, ["blocking"] if how == "blocking" else []
 
