@@ -18,11 +18,12 @@ from sockproxy.doctor import (
     Finding,
     examine,
     latest,
-    verdicts,
+    proofs,
 )
 from sockproxy.errors import UsageError
+from sockproxy.proof.ask import keep
 from sockproxy.proof.mechanisms import SPLICE, VERDICT_ONLY
-from sockproxy.proof.record import Verdict, keep
+from sockproxy.proof.proof import Proof
 
 __all__ = ["doctor"]
 
@@ -67,7 +68,7 @@ def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -
             if not as_json:
                 _show(finding, verbose)
     findings = latest(found)
-    mechanisms = verdicts(findings)
+    mechanisms = proofs(findings)
     kept = keep(mechanisms) if patience >= PATIENCE else None
     if as_json:
         checks = [
@@ -111,12 +112,12 @@ def _explain(name: str) -> int:
     )
 
 
-def _told(verdict: Verdict) -> str:
-    if verdict.failed:
-        return f"off: {', '.join(verdict.failed)}"
-    if not verdict.known:
-        return f"not known: {'; '.join(f'{n}: {found}' for n, found in verdict.unknown.items())}"
-    return f"on, with limits: {'; '.join(verdict.limits.values())}" if verdict.limits else "on"
+def _told(proof: Proof) -> str:
+    if proof.failed:
+        return f"off: {', '.join(proof.failed)}"
+    if not proof.known:
+        return f"not known: {'; '.join(f'{n}: {found}' for n, found in proof.unknown.items())}"
+    return f"on, with limits: {'; '.join(proof.limits.values())}" if proof.limits else "on"
 
 
 def _show(finding: Finding, verbose: bool) -> None:

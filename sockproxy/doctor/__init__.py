@@ -6,9 +6,9 @@ that one which hangs or crashes has failed, and nothing else.
 
 from __future__ import annotations
 
-from sockproxy.doctor.examine import PASSES, PATIENCE, examine, latest, verdicts
+from sockproxy.doctor.examine import PASSES, PATIENCE, examine, latest, proofs
 from sockproxy.doctor.probe import Finding, Kind, Probe
 from sockproxy.doctor.probes import PROBES
 
 __all__ = ["PASSES", "PATIENCE", "PROBES", "Finding", "Kind", "Probe", "examine", "latest",
-           "verdicts"]  # fmt: skip
+           "proofs"]  # fmt: skip

@@ -16,14 +16,15 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from types import FrameType
 from typing import Any
 
-from sockproxy.doctor import PASSES, PROBES, Finding, examine, verdicts
+from sockproxy.doctor import PASSES, PROBES, Finding, examine, proofs
 from sockproxy.doctor.apart import PR_SET_PDEATHSIG
 from sockproxy.doctor.examine import TOO_LATE
-from sockproxy.proof.record import Verdict, keep, kept, kept_at
+from sockproxy.proof.ask import keep, known_proof
+from sockproxy.proof.proof import Proof, to_document
+from sockproxy.proof.record import kept_at
 
 TURN = 75.0  # seconds to wait for another doctor, which may be stopped
 POLL = 0.1
@@ -39,8 +40,8 @@ def main() -> None:
     if os.getppid() != parent:  # it has ended before that
         return
     with _alone():
-        found = {each: known for each in mechanisms if (known := kept(each)) is not None}
-        _say(verdicts={name: asdict(each) for name, each in found.items()})
+        found = {each: known for each in mechanisms if (known := known_proof(each)) is not None}
+        _say(**to_document(found))
         if left := set(mechanisms) - found.keys():
             _examine(left)
 
@@ -55,7 +56,7 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 def _examine(mechanisms: set[str]) -> None:
     probes = [each for each in PROBES if mechanisms & {*each.needed_by, *each.limits}]
     findings: dict[str, Finding] = {}
-    told: dict[str, Verdict] = {}
+    told: dict[str, Proof] = {}
     with contextlib.closing(examine(probes, passes=PASSES)) as run:
         for finding in run:
             findings[finding.probe.name] = finding
@@ -63,12 +64,12 @@ def _examine(mechanisms: set[str]) -> None:
                 _say(told=f"not found out yet: {finding.probe.name}: {finding.found}")
             if len(findings) < len(probes):
                 continue  # the first pass goes on
-            found = {name: each for name, each in verdicts(findings.values()).items()
+            found = {name: each for name, each in proofs(findings.values()).items()
                      if name in mechanisms}  # fmt: skip
             if found != told:
                 told = found
                 keep(found)
-                _say(verdicts={name: asdict(each) for name, each in found.items()})
+                _say(**to_document(found))
             if all(each.known and each.lasts for each in found.values()):
                 return
 

@@ -16,9 +16,9 @@ from sockproxy.doctor.sockets import have_patience, tidy
 from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.net.namespace import Namespace
 from sockproxy.proof.mechanisms import MECHANISMS
-from sockproxy.proof.record import Verdict
+from sockproxy.proof.proof import Proof
 
-__all__ = ["PASSES", "PATIENCE", "TOO_LATE", "examine", "latest", "verdicts"]
+__all__ = ["PASSES", "PATIENCE", "TOO_LATE", "examine", "latest", "proofs"]
 
 PATIENCE = 5.0  # seconds that a probe may take, at first
 ALL = 3  # times that: what a pass over all of them may take
@@ -153,18 +153,18 @@ def latest(findings: Iterable[Finding]) -> list[Finding]:
     return list({each.probe.name: each for each in findings}.values())
 
 
-def verdicts(findings: Iterable[Finding]) -> dict[str, Verdict]:
+def proofs(findings: Iterable[Finding]) -> dict[str, Proof]:
     """What follows for each mechanism."""
     failed = [each for each in latest(findings) if each.tried and not each.ok]
-    return {name: _verdict(name, failed) for name in MECHANISMS}
+    return {name: _proof(name, failed) for name in MECHANISMS}
 
 
-def _verdict(mechanism: str, failed: Sequence[Finding]) -> Verdict:
+def _proof(mechanism: str, failed: Sequence[Finding]) -> Proof:
     needed = [each for each in failed if mechanism in each.probe.needed_by]
     # What was not found out is taken for a limit, as it does no harm to have too many.
     limiting = [each for each in failed if mechanism in each.probe.limits]
     off = [each for each in needed if each.conclusive]
-    return Verdict(
+    return Proof(
         {each.probe.name: each.found for each in off},
         {each.probe.name: each.probe.limits[mechanism] for each in limiting},
         {each.probe.name: each.found for each in needed if not each.conclusive},

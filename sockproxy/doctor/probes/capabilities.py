@@ -6,7 +6,7 @@ from sockproxy.bpf import missing_capabilities
 from sockproxy.doctor.probe import Kind, Probe
 from sockproxy.errors import SockproxyError
 from sockproxy.proof.mechanisms import MECHANISMS
-from sockproxy.proof.record import RIGHTS
+from sockproxy.proof.proof import RIGHTS
 
 __all__ = ["PROBE"]
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from sockproxy.cgroup import find_mount
-from sockproxy.proof.record import forget, kept_at
+from sockproxy.proof.ask import forget
+from sockproxy.proof.record import kept_at
 from sockproxy.proxy.asking import ask
 from sockproxy.rundir import runtime_root
 from tests.support.bypass import NAME

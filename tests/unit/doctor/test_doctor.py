@@ -22,8 +22,8 @@ from sockproxy.doctor import (
     latest,
     machine,
     outcome,
+    proofs,
     sockets,
-    verdicts,
     versions,
 )
 from sockproxy.doctor.probe import AGAIN
@@ -36,7 +36,7 @@ from sockproxy.errors import (
     Unsupported,
 )
 from sockproxy.proof.mechanisms import BYPASS, ENROL, OBSERVE, SPLICE, VERDICT_ONLY
-from sockproxy.proof.record import Verdict
+from sockproxy.proof.proof import Proof
 
 examination = sys.modules[examine.__module__]  # its name is the function's too
 
@@ -97,12 +97,12 @@ def test_each_way_to_fail_is_a_finding(busy):
     assert [finding.advice for finding in findings] == [
         None, "do this", "hint", AGAIN, "hint", None, "do this",
     ]  # fmt: skip
-    found = verdicts(findings)
+    found = proofs(findings)
     assert {name: list(each.failed) for name, each in found.items() if each.failed} == {
         BYPASS: ["failing"], ENROL: ["broken", "crashing"], VERDICT_ONLY: ["crashing"],
     }  # fmt: skip
-    assert found[BYPASS].why_off == "failing: it is not there"
-    assert found[ENROL].why_off.endswith("(and 1 more)")
+    assert found[BYPASS].why_not == "failing: it is not there"
+    assert found[ENROL].why_not.endswith("(and 1 more)")
     assert (found[OBSERVE].on, found[OBSERVE].known) == (False, False)
     assert found[SPLICE].on
     assert found[SPLICE].limits == {"limiting": "slow"}
@@ -143,7 +143,7 @@ def test_what_a_failure_says(busy, errors, conclusive, lasts):
     for name, error in errors.items():
         (finding,) = tried({name: error})
         assert (finding.ok, finding.conclusive, finding.lasts) == (False, conclusive, lasts), name
-        found = verdicts([finding])[BYPASS]
+        found = proofs([finding])[BYPASS]
         assert (found.known, found.lasts) == (conclusive, lasts), name
 
 
@@ -198,7 +198,7 @@ def test_what_was_not_found_out_is_tried_again_with_more_patience(busy, tmp_path
     ]  # fmt: skip
     first, second = map(float, marks.read_text().split())
     assert second == 2 * first
-    assert verdicts(findings)[BYPASS] == Verdict()
+    assert proofs(findings)[BYPASS] == Proof()
     assert [each.found for each in latest(findings)] == ["found", "found"]
 
 
@@ -222,7 +222,7 @@ def test_what_a_busy_machine_showed_is_not_kept_until_the_boot(busy, is_busy):
         ([probe("slow", fail, **{BYPASS: "slow"})], True),
         ([Probe("refused", fail, "hint", Kind.LOADS, (BYPASS,))], True),
     ):
-        found = verdicts(examine(probes))[BYPASS]
+        found = proofs(examine(probes))[BYPASS]
         assert (found.known, found.lasts) == (True, lasts)
 
 
@@ -233,13 +233,13 @@ def test_what_is_off_by_then_is_not_tried_again(busy):
     assert [(each.probe.name, each.tried) for each in findings] == [
         ("hangs", True), ("fails", True), ("hangs", False),
     ]  # fmt: skip
-    found = verdicts(findings)[BYPASS]
+    found = proofs(findings)[BYPASS]
     assert (list(found.failed), found.known, found.lasts) == (["fails"], True, True)
 
 
 def test_a_limit_that_was_not_found_out_is_one(busy):
     finding = Finding(probe("slow", fail, **{BYPASS: "slow"}), False, "late", conclusive=False)
-    found = verdicts([finding])[BYPASS]
+    found = proofs([finding])[BYPASS]
     assert (found.on, found.limits) == (True, {"slow": "slow"})
 
 
@@ -330,7 +330,7 @@ def test_what_a_gate_switches_off_is_not_tried():
     findings = list(examine([gate, crash, other]))
     assert [each.found for each in findings] == ["it is not there", "see 'gate'", "found"]
     assert [each.tried for each in findings] == [True, False, True]
-    found = verdicts(findings)
+    found = proofs(findings)
     assert list(found[SPLICE].failed) == ["gate"]
     assert found[BYPASS].on
 
