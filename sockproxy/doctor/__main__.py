@@ -1,8 +1,8 @@
-"""Find out about some mechanisms, for a process that waits for it: see examination.py.
+"""Doctor as a prover: examines some mechanisms for the process that has started it.
 
     python -m sockproxy.doctor PARENT MECHANISM...
 
-PARENT is the process that asks, and with which this one ends.
+proof/protocol.py has what it is given and what it prints. It ends with PARENT.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
 
 from sockproxy.doctor import PASSES, PROBES, Finding, examine, proofs
 from sockproxy.doctor.apart import PR_SET_PDEATHSIG
 from sockproxy.doctor.examine import TOO_LATE
 from sockproxy.proof.ask import keep, known_proof
-from sockproxy.proof.proof import Proof, to_document
+from sockproxy.proof.proof import Proof
+from sockproxy.proof.protocol import Said, parse_arguments, to_line
 from sockproxy.proof.record import kept_at
 
 TURN = 75.0  # seconds to wait for another doctor, which may be stopped
@@ -33,7 +32,7 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def main() -> None:
     """Say what was found, after each pass over the probes."""
-    parent, mechanisms = int(sys.argv[1]), sys.argv[2:]
+    parent, mechanisms = parse_arguments(sys.argv)
     for number in ENDING:
         signal.signal(number, _leave)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -41,7 +40,7 @@ def main() -> None:
         return
     with _alone():
         found = {each: known for each in mechanisms if (known := known_proof(each)) is not None}
-        _say(**to_document(found))
+        _say(Said(proofs=found))
         if left := set(mechanisms) - found.keys():
             _examine(left)
 
@@ -61,7 +60,7 @@ def _examine(mechanisms: set[str]) -> None:
         for finding in run:
             findings[finding.probe.name] = finding
             if not finding.conclusive and finding.found != TOO_LATE:
-                _say(told=f"not found out yet: {finding.probe.name}: {finding.found}")
+                _say(Said(f"not found out yet: {finding.probe.name}: {finding.found}"))
             if len(findings) < len(probes):
                 continue  # the first pass goes on
             found = {name: each for name, each in proofs(findings.values()).items()
@@ -69,13 +68,13 @@ def _examine(mechanisms: set[str]) -> None:
             if found != told:
                 told = found
                 keep(found)
-                _say(**to_document(found))
+                _say(Said(proofs=found))
             if all(each.known and each.lasts for each in found.values()):
                 return
 
 
-def _say(**what: Any) -> None:
-    print(json.dumps(what), flush=True)
+def _say(said: Said) -> None:
+    print(to_line(said), flush=True)
 
 
 @contextlib.contextmanager
@@ -105,7 +104,7 @@ def _take(lock: int) -> None:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             if not said:
-                _say(told="another process examines this kernel: waiting for what it finds")
+                _say(Said("another process examines this kernel: waiting for what it finds"))
                 said = True
             time.sleep(POLL)
         else:

@@ -14,7 +14,7 @@ from pathlib import Path
 from sockproxy.proof import record
 from sockproxy.proof.examination import ENOUGH, Examination
 from sockproxy.proof.mechanisms import together
-from sockproxy.proof.proof import Proof, from_document
+from sockproxy.proof.proof import Proof
 
 __all__ = ["find_out", "forget", "keep", "known_proof", "learn", "proof_of", "silent",
            "why_not_proved"]  # fmt: skip
@@ -72,9 +72,9 @@ def find_out(mechanisms: Iterable[str], tell: Callable[[str], None] = silent) ->
     try:
         with contextlib.closing(Examination(asked)) as examination:
             for said in examination.said_within(ENOUGH):
-                if "told" in said:
-                    tell(said["told"])
-                learn(from_document(said))
+                if said.told:
+                    tell(said.told)
+                learn(said.proofs)
             why = examination.why_no_answer()
     except OSError as error:
         why = f"it cannot be started: {error.strerror}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import stat
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sockproxy import proof
 from sockproxy.bpf import version
 from sockproxy.bpf.objects import read_object
 from sockproxy.bpf.rights import missing_capabilities
@@ -25,7 +27,6 @@ from sockproxy.rundir import runtime_root
 __all__ = ["kept_at", "read", "write"]
 
 OBJECTS = ("splice.bpf.o", "bypass.bpf.o", "wakers.bpf.o")
-PROBES = Path(__file__).resolve().parents[1] / "doctor"
 
 
 def kept_at() -> Path | None:
@@ -46,7 +47,7 @@ def write(proofs: Mapping[str, Proof]) -> Path | None:
         return None
     try:
         of = _identity()
-    except SockproxyError:  # without libbpf, or our objects
+    except SockproxyError:  # without libbpf, our objects, or a prover
         return None
     document = {"of": of, **to_document(read() | lasting)}
     aside = place.with_name(f"{place.name}.{os.getpid()}")
@@ -83,7 +84,7 @@ def read() -> dict[str, Proof]:
 def _identity() -> dict[str, Any]:
     """What the proofs hold for, as JSON has it. Raises SockproxyError."""
     probes = hashlib.sha256()
-    for source in sorted(PROBES.rglob("*.py")):
+    for source in _prover_sources():
         probes.update(source.read_bytes())
     return {
         "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
@@ -94,3 +95,13 @@ def _identity() -> dict[str, Any]:
         # Not which ones: what root has found serves a service with just those that it needs.
         "capable": not missing_capabilities(),
     }
+
+
+def _prover_sources() -> list[Path]:
+    """The files of the package that proves, in order. Raises SockproxyError where there is none."""
+    spec = importlib.util.find_spec(proof.prover) if proof.prover else None
+    if spec is None or not spec.submodule_search_locations:
+        raise SockproxyError("no prover is registered", hint="import sockproxy registers one")
+    return sorted(
+        each for place in spec.submodule_search_locations for each in Path(place).rglob("*.py")
+    )

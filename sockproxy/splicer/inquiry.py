@@ -10,7 +10,7 @@ from functools import partial
 from sockproxy.proof.ask import known_proof, learn
 from sockproxy.proof.examination import ENOUGH, TIDY, Examination
 from sockproxy.proof.mechanisms import together
-from sockproxy.proof.proof import Proof, from_document
+from sockproxy.proof.proof import Proof
 from sockproxy.worker.loop import EventLoop, Timer
 
 __all__ = ["Backoff", "Inquiry"]
@@ -90,9 +90,9 @@ class Inquiry:
     def _on_words(self, events: int) -> None:
         assert self._examination is not None
         for said in self._examination.hear():
-            learn(from_document(said))
-            if "told" in said:
-                self._told(said["told"])
+            learn(said.proofs)
+            if said.told:
+                self._told(said.told)
         if events & select.EPOLLHUP:  # which would come for ever now
             self._loop.unwatch(self._examination.said)
         self._look()

@@ -10,11 +10,13 @@ from typing import ClassVar
 
 import pytest
 
-from sockproxy.proof import ask, examination, record
+from sockproxy import proof
+from sockproxy.proof import ask, protocol, record
 from sockproxy.proof.ask import find_out, keep, proof_of, why_not_proved
 from sockproxy.proof.examination import Examination
 from sockproxy.proof.mechanisms import BYPASS, MECHANISMS, OBSERVE, SPLICE, VERDICT_ONLY
-from sockproxy.proof.proof import RIGHTS, Proof, to_document
+from sockproxy.proof.proof import RIGHTS, Proof
+from sockproxy.proof.protocol import Said, parse_arguments, parse_line, to_line
 from sockproxy.proof.record import kept_at
 
 FOUND = {name: Proof() for name in MECHANISMS} | {
@@ -57,7 +59,7 @@ def place(tmp_path, monkeypatch):
 
 def says(**found):
     """One of doctor's lines."""
-    return to_document(found)
+    return Said(proofs=found)
 
 
 def test_what_is_kept_is_read():
@@ -71,14 +73,14 @@ def test_what_is_kept_is_read():
 
 def test_nothing_kept_asks_doctor(place):
     assert not place.exists()
-    FakeExamination.says = [{"told": "a line"}, says(bypass=Proof(), observe=Proof())]
+    FakeExamination.says = [Said("a line"), says(bypass=Proof(), observe=Proof())]
     assert proof_of(BYPASS).on
     assert proof_of(OBSERVE).on
     assert FakeExamination.asked == [[BYPASS, OBSERVE]]  # together, and once
 
 
 def test_what_doctor_says_meanwhile_is_passed_on():
-    FakeExamination.says = [{"told": "a line"}, says(bypass=Proof())]
+    FakeExamination.says = [Said("a line"), says(bypass=Proof())]
     lines = []
     find_out((BYPASS,), lines.append)
     assert lines[1:] == ["a line"]  # after what it is about
@@ -167,11 +169,11 @@ def test_a_place_that_cannot_be_written_is_told(place, monkeypatch):
     assert keep(FOUND) is None
 
 
-@pytest.mark.parametrize("proof", [None, {}, [], {"failed": {}}])
-def test_a_proof_of_another_shape_is_not_believed(place, proof):
+@pytest.mark.parametrize("shape", [None, {}, [], {"failed": {}}])
+def test_a_proof_of_another_shape_is_not_believed(place, shape):
     keep(FOUND)
     document = json.loads(place.read_text())
-    document["verdicts"][BYPASS] = proof
+    document["verdicts"][BYPASS] = shape
     place.write_text(json.dumps(document))
     assert asks_doctor()
 
@@ -189,10 +191,45 @@ def test_doctor_is_ours_and_not_the_working_directorys(tmp_path, monkeypatch):
 
 def test_no_answer_proves_nothing(monkeypatch):
     monkeypatch.setattr(ask, "Examination", Examination)
-    monkeypatch.setattr(examination.sys, "executable", "/bin/false")
+    monkeypatch.setattr(protocol.sys, "executable", "/bin/false")
     found = proof_of(BYPASS)
     assert (found.on, found.known) == (False, False)
     assert "ended with status 1" in why_not_proved(BYPASS)
+
+
+def test_without_a_prover_nothing_is_known(monkeypatch, place):
+    """As a program that has taken doctor away, or a layer below that is used alone."""
+    monkeypatch.setattr(proof, "prover", "")
+    monkeypatch.setattr(ask, "Examination", Examination)
+    found = proof_of(BYPASS)
+    assert (found.on, found.known, found.lasts) == (False, False, False)
+    assert why_not_proved(BYPASS) == (
+        "could not find out whether bypass is safe here:"
+        " doctor: it cannot be started: no prover is registered"
+    )
+    assert keep(FOUND) is None  # nobody could tell what it holds for
+    assert not place.exists()
+
+
+def test_the_package_registers_its_prover_when_it_is_imported():
+    assert proof.prover == "sockproxy.doctor"
+
+
+@pytest.mark.parametrize("said", [Said("a line"), Said(proofs=FOUND), Said()])
+def test_what_a_prover_says_is_read_as_it_was_said(said):
+    assert parse_line(to_line(said).encode()) == said
+
+
+@pytest.mark.parametrize("line", [b"", b"MemoryError: no more", b"[1]", b"null", b"\xff"])
+def test_what_no_prover_says_is_told_from_what_one_does(line):
+    assert parse_line(line) is None
+
+
+def test_what_a_prover_is_asked_is_read_as_it_was_asked():
+    argv = protocol.command("sockproxy.doctor", (BYPASS, OBSERVE))
+    name = argv.index("sockproxy.doctor")
+    assert argv[name - 1] == "-m"
+    assert parse_arguments(argv[name:]) == (os.getpid(), [BYPASS, OBSERVE])
 
 
 def test_the_last_words_of_a_doctor_that_broke_are_told(monkeypatch, tmp_path):
@@ -200,7 +237,7 @@ def test_the_last_words_of_a_doctor_that_broke_are_told(monkeypatch, tmp_path):
     broken.write_text("#!/bin/sh\necho Traceback\necho 'MemoryError: no more' >&2\nexit 3\n")
     broken.chmod(0o700)
     monkeypatch.setattr(ask, "Examination", Examination)
-    monkeypatch.setattr(examination.sys, "executable", str(broken))
+    monkeypatch.setattr(protocol.sys, "executable", str(broken))
     assert "ended with status 3: MemoryError: no more" in why_not_proved(BYPASS)
 
 
@@ -209,10 +246,10 @@ def test_a_doctor_that_does_not_end_is_ended(monkeypatch, tmp_path, ending):
     hanging = tmp_path / "python"
     hanging.write_text('#!/bin/sh\necho \'{"told": "here"}\'\nexec sleep 1000\n')
     hanging.chmod(0o700)
-    monkeypatch.setattr(examination.sys, "executable", str(hanging))
+    monkeypatch.setattr(protocol.sys, "executable", str(hanging))
     run = Examination([BYPASS])
     heard = run.said_within(1000 if ending == "close" else 0.5)
-    assert next(heard) == {"told": "here"}
+    assert next(heard) == Said("here")
     if ending == "time":
         assert list(heard) == []
         assert run.why_no_answer() == "no answer in time"

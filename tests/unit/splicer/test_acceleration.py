@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import threading
@@ -12,9 +11,10 @@ import pytest
 
 import sockproxy
 from sockproxy.errors import KernelError
-from sockproxy.proof import ask, examination, record
+from sockproxy.proof import ask, protocol, record
 from sockproxy.proof.mechanisms import SPLICE
-from sockproxy.proof.proof import Proof, to_document
+from sockproxy.proof.proof import Proof
+from sockproxy.proof.protocol import Said
 from sockproxy.splicer import acceleration, inquiry
 from sockproxy.splicer.acceleration import Acceleration
 from sockproxy.worker.engine import Engine
@@ -36,7 +36,7 @@ def doctor(tmp_path, monkeypatch):
     """A doctor that is a shell script, in a world where nothing is kept."""
     monkeypatch.setattr(record, "runtime_root", lambda: tmp_path / "sockproxy")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(examination.sys, "executable", str(tmp_path / "doctor"))
+    monkeypatch.setattr(protocol.sys, "executable", str(tmp_path / "doctor"))
     monkeypatch.setattr(inquiry, "FIRST", 0.05)
     ask.forget()
     yield Doctor(tmp_path)
@@ -63,9 +63,9 @@ class Doctor:
 
     def says(self, proof):
         """It ends having found that."""
-        lines = [{"told": "a line"}, to_document({SPLICE: proof})]
+        lines = [Said("a line"), Said(proofs={SPLICE: proof})]
         aside = self._folder / "said"
-        aside.write_text("".join(f"{json.dumps(each)}\n" for each in lines))
+        aside.write_text("".join(f"{protocol.to_line(each)}\n" for each in lines))
         aside.rename(self._folder / "proof")
 
     def breaks(self, code):
