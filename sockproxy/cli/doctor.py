@@ -11,17 +11,8 @@ import click
 
 from sockproxy.cli.output import show_json
 from sockproxy.cli.types import DURATION
-from sockproxy.doctor import (
-    PASSES,
-    PATIENCE,
-    PROBES,
-    Finding,
-    examine,
-    latest,
-    proofs,
-)
+from sockproxy.doctor import PASSES, PATIENCE, PROBES, Finding, conclude, examine
 from sockproxy.errors import UsageError
-from sockproxy.proof.ask import keep
 from sockproxy.proof.mechanisms import SPLICE, VERDICT_ONLY
 from sockproxy.proof.proof import Proof
 
@@ -67,15 +58,14 @@ def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -
             found.append(finding)
             if not as_json:
                 _show(finding, verbose)
-    findings = latest(found)
-    mechanisms = proofs(findings)
-    kept = keep(mechanisms) if patience >= PATIENCE else None
+    conclusion = conclude(found, patience)
+    mechanisms, kept = conclusion.proofs, conclusion.kept
     if as_json:
         checks = [
             {"name": each.probe.name, "kind": each.probe.kind.name.lower(), "ok": each.ok,
              "tried": each.tried, "conclusive": each.conclusive, "found": each.found,
              "hint": each.advice, "avoided": each.probe.avoided or None}
-            for each in findings
+            for each in conclusion.findings
         ]  # fmt: skip
         show_json("doctor", kernel=os.uname().release, kernel_version=os.uname().version,
                   checks=checks, kept=str(kept) if kept else None, mechanisms={
