@@ -42,14 +42,14 @@ FILE = click.Path(path_type=Path)
     default=TOLERANCE * 100,
     show_default=True,
     metavar="PERCENT",
-    help="What is no difference yet.",
+    help="A difference up to this is told as none.",
 )
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
     metavar="KEY",
-    help="Such as p99_us; may be repeated.  [default: rates and CPU]",
+    help="A metric's key, such as p99_us; may be repeated.  [default: rates and CPU]",
 )
 @click.option("--all", "every", is_flag=True, help="All metrics.")
 @click.option("--fail-on-worse", is_flag=True, help="Exit with 1 when something is worse.")

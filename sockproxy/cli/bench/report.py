@@ -53,7 +53,7 @@ def report(file: Path | None, output: Path | None, markdown: Path | None, as_jso
         ("html", output, html.render),
         ("markdown", markdown, plain.render),
     ]
-    # Both before either is written: one that fails leaves nothing half done.
+    # Both are made before either is written: when one fails, neither is there.
     with understood(source):
         made = [(kind, path, render(document)) for kind, path, render in wanted if path is not None]
     for _, path, text in made:
@@ -63,13 +63,13 @@ def report(file: Path | None, output: Path | None, markdown: Path | None, as_jso
         return 0
     for _, path, _ in made:
         if path != STDOUT:
-            # Where stdout is the report itself, it must hold nothing else.
+            # When a report goes to stdout, nothing else may.
             click.echo(path, err=any(other == STDOUT for _, other, _ in made))
     return 0
 
 
 def _check(source: Path, output: Path | None, markdown: Path | None, as_json: bool) -> None:
-    """Raises UsageError for places that two things would go to."""
+    """Raise UsageError when two of source, page, Markdown and JSON have the same place."""
     places = [path for path in (output, markdown) if path is not None]
     if as_json and STDOUT in places:
         raise UsageError("--json and - both need stdout", hint="give a file")

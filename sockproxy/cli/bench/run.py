@@ -39,13 +39,19 @@ measured kept.
 
 @click.command(epilog=EPILOG)
 @click.argument("scenario")
-@click.option("--rounds", type=click.IntRange(1, 1000), help="In place of the scenario's.")
-@click.option("--seconds", type=click.IntRange(1, 3600), help="Length of one run, likewise.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 1000),
+    help="How often each system has its turn, in place of the scenario's number.",
+)
+@click.option(
+    "--seconds", type=click.IntRange(1, 3600), help="Length of one run, in place of the scenario's."
+)
 @click.option(
     "--only",
     multiple=True,
     metavar="WORD",
-    help="Only cases with this in their name; may be repeated.",
+    help="Only cases with WORD in their name; may be repeated.",
 )
 @click.option(
     "--system",
@@ -113,7 +119,7 @@ def run(
         except Interrupted as error:
             code = 128 + error.number
         finally:
-            with held():  # before anything else, as there may be nobody to show it to
+            with held():  # before it is shown: stdout may be closed
                 kept = _keep(campaign.document, path)
     if code:
         _say("interrupted: everything is undone; what was measured is kept")
@@ -122,7 +128,10 @@ def run(
 
 
 def _keep(document: Document, path: Path) -> bool:
-    """Write it where it was asked for, or else where there is room. Whether the first."""
+    """Keep the document at `path`, or in the directory for temporary files when that fails.
+
+    Returns whether it is at `path`, or there was nothing to keep.
+    """
     if not document["samples"]:
         return True
     try:
@@ -152,7 +161,7 @@ def _default_path(scenario: Scenario) -> Path:
 
 
 def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # nobody listens any more: no reason to lose what follows
+    with contextlib.suppress(OSError):  # stderr is closed: the result must still be kept
         click.echo(f"bench: {line}", err=True)
 
 
