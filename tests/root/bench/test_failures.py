@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -77,14 +78,22 @@ def test_a_tool_that_misbehaves(tmp_path, script, words):
     failed(done, words, others=())
 
 
+def servers(pid):
+    """The processes of pingpong's server below a run; its clients come and go meanwhile."""
+    found = []
+    for each in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += [each] * (each.cmdline()[1:2] == ["serve"])
+    return found
+
+
 def test_a_server_that_is_killed(tmp_path):
     scenario = mini(tmp_path, systems=["plain", "relay"], rounds=5)
     with start_bench("run", scenario, "--json") as process:
         for line in process.stderr:
             if " left: " in line:
                 break
-        found = [each for each in psutil.Process(process.pid).children(recursive=True)
-                 if each.cmdline()[1:2] == ["serve"]]  # fmt: skip
+        found = servers(process.pid)
         assert found
         for each in found:
             each.kill()
