@@ -8,12 +8,12 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from sockproxy.bpf import Runner, ffi, open_pinned
-from sockproxy.bpf.abi import Plain, Role, Trait
+from sockproxy.bpf.abi import Plain, Role, Trait, field_names, read_counters
 from sockproxy.bpf.bypass_roles import LOOK_UP, NAMESPACE, STORAGE
 from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.net.find_namespace import find_namespaces
@@ -172,31 +172,29 @@ class Listing:
         return found
 
 
+# Of what a Connection says otherwise than struct connection does.
+_READ: dict[str, Callable[[Any], Any]] = {
+    "peer": lambda cookie: int(cookie) or None,
+    "since": lambda nanoseconds: nanoseconds / 1e9,
+    "role": Role,
+    "plain": Plain,
+    "traits": Trait,
+    "in_map": bool,
+    "granted": bool,
+    "closed": bool,
+}
+_ADDRESSES = ("local", "remote")
+_SENT = field_names("traffic")
+_OTHERS = [
+    each.name for each in fields(Connection) if each.name not in (*_ADDRESSES, *_SENT)
+]  # named as in struct connection
+
+
 def _read_connection(raw: Any) -> Connection:
-    return Connection(
-        cookie=int(raw.cookie),
-        peer=int(raw.peer) or None,
-        since=raw.since / 1e9,
-        cgroup=int(raw.cgroup),
-        inode=int(raw.inode),
-        netns=int(raw.netns),
-        local=(_host(raw.local), int(raw.local_port)),
-        remote=(_host(raw.remote), int(raw.remote_port)),
-        role=Role(raw.role),
-        plain=Plain(raw.plain),
-        traits=Trait(raw.traits),
-        in_map=bool(raw.in_map),
-        granted=bool(raw.granted),
-        closed=bool(raw.closed),
-        unread=int(raw.unread),
-        bytes_sent=int(raw.bytes_sent),
-        bytes_received=int(raw.bytes_received),
-        bypassed_bytes=int(raw.bypassed_bytes),
-        bypassed_messages=int(raw.bypassed_messages),
-        passed_bytes=int(raw.passed_bytes),
-        passed_messages=int(raw.passed_messages),
-        state=int(raw.state),
-    )
+    found = {name: _READ.get(name, int)(getattr(raw, name)) for name in _OTHERS}
+    for end in _ADDRESSES:
+        found[end] = (_host(getattr(raw, end)), int(getattr(raw, f"{end}_port")))
+    return Connection(**found | read_counters(raw.sent))
 
 
 def _host(words: Any) -> str:

@@ -23,5 +23,5 @@ PROBE = Probe(
     run,
     "update the kernel",
     Kind.GATE,
-    avoided="a subflow is never enrolled (bpf/multipath.h)",
+    avoided="a subflow is never enrolled (bpf/common/multipath.h)",
 )

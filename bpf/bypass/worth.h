@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * For BPF programs only: which services are worth enrolling for. To enter and to leave a
+ * sockmap costs a connection some microseconds, which one with a single request, or
+ * one to another host, never gets back. While many such connections come in a row both ends
+ * leave them out: the opener those to the service, the accepter those to its own address.
+ * A second later they try again.
+ */
+#ifndef SOCKPROXY_SERVICE_H
+#define SOCKPROXY_SERVICE_H
+
+#include "abi/bypass.h"
+#include "bypass/maps.h"
+#include "bypass/state.h"
+#include "common/ends.h"
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#define LOSSES 8
+#define MEMORY 1000000000ULL /* ns that a loss counts */
+
+static __always_inline void name_service(struct service *name, const struct two_ends *ends,
+					 __u32 role)
+{
+	int opener = role == ROLE_OPENER;
+
+	__builtin_memcpy(name->address, opener ? ends->remote : ends->local, sizeof(name->address));
+	name->port = opener ? ends->remote_port : ends->local_port;
+	name->role = role;
+}
+
+static __always_inline int is_worth_enrolling(const struct two_ends *ends, __u32 role)
+{
+	struct service_record *record;
+	struct service name;
+
+	name_service(&name, ends, role);
+	record = bpf_map_lookup_elem(&services, &name);
+	return !record || record->losses < LOSSES || bpf_ktime_get_ns() - record->last > MEMORY;
+}
+
+static __always_inline void remember_service(const struct two_ends *ends, __u32 role, int gained)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct service_record fresh = {.last = now, .losses = 1}, *record;
+	struct service name;
+
+	name_service(&name, ends, role);
+	record = bpf_map_lookup_elem(&services, &name);
+	if (!record) {
+		if (!gained)
+			bpf_map_update_elem(&services, &name, &fresh, BPF_NOEXIST);
+		return;
+	}
+	if (gained || now - record->last > MEMORY)
+		record->losses = 0;
+	if (gained)
+		return;
+	record->losses++;
+	record->last = now;
+}
+
+#endif
