@@ -94,10 +94,16 @@ def load_builder(root: Path) -> dict[str, Any]:
 
 
 def write_python(root: Path, builder: dict[str, Any], aside: Path) -> None:
-    """Write cffi's out-of-line ABI module, and the enums and structs that type checkers see."""
+    """Write cffi's out-of-line ABI module, and the enums and structs that type checkers see.
+
+    Raises BuildError for what has no form in Python.
+    """
     with contextlib.redirect_stdout(io.StringIO()):  # it tells what it writes
         builder["ffibuilder"].emit_python_code(str(aside / BINDING.name))
-    (aside / LAYOUT.name).write_text(builder["python_of"](root / ABI))
+    try:
+        (aside / LAYOUT.name).write_text(builder["python_of"](root / ABI))
+    except ValueError as error:
+        raise BuildError(f"cannot make Python of {ABI}/: {error}") from None
 
 
 def build(root: Path) -> list[Path]:

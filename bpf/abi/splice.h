@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the splice programs and user space both read in maps and in the ring buffer.
+ * Included by splice/maps.h.
  *
  * cffi reads this file as well, and Python's enums are made from it: only enums, plain structs and
  * arrays may stand here, no attributes and no macros. hatch_build.py compares the layouts.

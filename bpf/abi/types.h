@@ -2,6 +2,7 @@
 /*
  * The fixed-width integers of abi/, by names that cffi knows too. (clang's <stdint.h> for the BPF
  * target wants headers of a 32-bit C library, which few machines have.)
+ * Included by abi/bypass.h, abi/splice.h.
  */
 #ifndef SOCKPROXY_ABI_TYPES_H
 #define SOCKPROXY_ABI_TYPES_H

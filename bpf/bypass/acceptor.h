@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: who accepts at a port, and whether what it accepts stays plain. An
- * accepted socket has no file yet when it is established, and no thread that it belongs to: it is
- * judged by what listens, and by those that were accepted before it.
+ * Who accepts at a port, and whether what it accepts stays plain.
+ * Included by bypass/fionread.h, bypass/found_blocking.h, bypass/join.h, bypass/leave.h,
+ * bypass/reader.h.
+ *
+ * An accepted socket has no file yet when it is established, and belongs to no thread. So it is
+ * judged by the program that listens, and by the sockets that were accepted before it.
  */
 #ifndef SOCKPROXY_ACCEPTOR_H
 #define SOCKPROXY_ACCEPTOR_H
 
-#include "abi/bypass.h"
 #include "bypass/blocking.h"
 #include "bypass/maps.h"
 #include "bypass/program.h"
-#include "bypass/state.h"
 #include "common/kernel_sockets.h"
 
 #include <linux/bpf.h>
@@ -24,8 +25,9 @@ static __always_inline void name_port(struct local_port *port, struct sock *sk)
 	port->port = BPF_CORE_READ(sk, __sk_common.skc_num);
 }
 
-/* The address may be stale, and another socket there: then it does not listen at this port, or is
- * as good. */
+/* The socket that listens at the port `here`, or NULL. The address in `entry` may be stale, and
+ * another socket lie there: it is taken only if it listens at the same port, and then it is as good
+ * as the first. */
 static __always_inline struct sock *listener_of(const struct acceptor *entry,
 						const struct local_port *here)
 {
@@ -38,8 +40,9 @@ static __always_inline struct sock *listener_of(const struct acceptor *entry,
 	return port.port == here->port && port.netns == here->netns ? listener : NULL;
 }
 
-/* Another socket listens at the same port, by another address or SO_REUSEPORT: what holds for one
- * of the two holds for both. Of more than two the entry may point to one that has gone. */
+/* `other` listens at the same port, by another address or SO_REUSEPORT: `entry` is to hold for
+ * both. There is one address for all; of more than two listeners it may be that of one that has
+ * gone. */
 static __always_inline void share(struct acceptor *entry, const struct acceptor *other)
 {
 	if (other->plain == PLAIN_PROGRAM)
@@ -51,8 +54,8 @@ static __always_inline void share(struct acceptor *entry, const struct acceptor 
 	entry->asks |= other->asks;
 }
 
-/* listen(2), by the program that will accept. Nothing tells whether a listener that is older than
- * this bypass is still there, so that it is taken to be. */
+/* listen(2), in the program that will accept: note whether what it accepts stays plain. Nothing
+ * tells whether a listener that is older than this bypass still listens; assume that it does. */
 static __noinline void note_listener(struct bpf_sock_ops *ops)
 {
 	struct acceptor entry = {}, *other;
@@ -82,8 +85,9 @@ static __noinline void note_listener(struct bpf_sock_ops *ops)
 	bpf_map_update_elem(&acceptors, &port, &entry, BPF_ANY);
 }
 
-/* What was accepted has shown why it stays plain, or PLAIN_NOT: that it does not wait in reads. It
- * may be another's at this port who is left alone. */
+/* An accepted socket has shown why it stays plain, or by PLAIN_NOT that it does not wait in reads:
+ * the next ones at its port are taken to be the same. Does not touch a port at which some program
+ * is left alone: this socket may be of another program there. */
 static __always_inline void note_accepted(struct sock *sk, __u32 plain)
 {
 	struct acceptor fresh = {.plain = plain, .waits_not = plain == PLAIN_NOT}, *entry;
@@ -101,7 +105,8 @@ static __always_inline void note_accepted(struct sock *sk, __u32 plain)
 	entry->waits_not = fresh.waits_not;
 }
 
-/* Servers that wait in accept(2) mostly wait in recv(2) as well, at once. */
+/* Whether the listener is in blocking mode: a server that waits in accept(2) mostly waits in
+ * recv(2) as well, from the first message on. */
 static __always_inline int is_listener_blocking(const struct acceptor *entry,
 						const struct local_port *here)
 {
@@ -110,14 +115,16 @@ static __always_inline int is_listener_blocking(const struct acceptor *entry,
 	return listener && is_blocking(listener);
 }
 
+/* Whether a socket that is accepted here may be read in blocking mode. */
 static __always_inline int may_block(const struct acceptor *entry, const struct local_port *here)
 {
 	return !are_blocking_admitted() && !entry->waits_not &&
 	       (entry->plain == PLAIN_BLOCKS || is_listener_blocking(entry, here));
 }
 
-/* Why a socket that is accepted there stays plain. What only may be so is watched, lest all that
- * follow are kept from it. */
+/* Why this socket, which is being accepted, stays plain; PLAIN_NOT if nothing speaks against it.
+ * One that stays plain on suspicion is watched (look_at_accepted(), see_result()): it may show that
+ * the next ones need not. */
 static __noinline __u32 accepts_plain(struct sock *sk)
 {
 	struct acceptor fresh = {}, *entry;
@@ -125,7 +132,7 @@ static __noinline __u32 accepts_plain(struct sock *sk)
 
 	name_port(&port, sk);
 	entry = bpf_map_lookup_elem(&acceptors, &port);
-	if (!entry) { /* it listened before */
+	if (!entry) { /* the program has listened since before this bypass */
 		bpf_map_update_elem(&acceptors, &port, &fresh, BPF_NOEXIST);
 		return is_unproven(0, 0) ? PLAIN_UNPROVEN : PLAIN_NOT;
 	}

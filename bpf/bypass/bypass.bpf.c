@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Bypass: messages between two sockets of this host skip TCP. See docs/ARCHITECTURE.md.
+ * The programs of a bypass, by which messages between two sockets of this host skip TCP: each is a
+ * SEC() function over a body in a header. See README.md, and docs/ARCHITECTURE.md.
  */
-#include "abi/bypass.h"
 #include "bypass/fionread.h"
 #include "bypass/join.h"
 #include "bypass/leave.h"
@@ -49,7 +49,8 @@ int bypass_sock_ops(struct bpf_sock_ops *ops)
 	return 1;
 }
 
-/* One of the next two, by what loads: not on every kernel a message can look at its call. */
+/* One of the next two, whichever loads: on some kernels an sk_msg program cannot look at the system
+ * call that sends, so that it sees no urgent byte. */
 SEC("sk_msg")
 int bypass_message(struct sk_msg_md *msg)
 {
@@ -75,8 +76,8 @@ int BPF_PROG(bypass_read, struct sock *sk)
 	return 0;
 }
 
-/* These three are there only where FIONREAD is wrong: the tracepoint since Linux 6.3,
- * tcp_bpf_ioctl() not before 6.6. */
+/* The next three are loaded only where FIONREAD is wrong. Linux has the tracepoint since 6.3, and
+ * tcp_bpf_ioctl() since 6.6. */
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(bypass_result, struct sock *sk, int result, int flags)
 {
@@ -98,7 +99,7 @@ int BPF_PROG(bypass_asked_in, struct sock *sk, int command)
 	return 0;
 }
 
-/* One of the next two, by what loads: the tracepoint is there since Linux 6.3. */
+/* One of the next two, whichever loads: Linux has the tracepoint since 6.3. */
 SEC("tp_btf/sk_data_ready")
 int BPF_PROG(bypass_arrival, const struct sock *sk)
 {
@@ -113,8 +114,9 @@ int BPF_PROG(bypass_redirected, struct sock *sk)
 	return 0;
 }
 
-/* Of the next three, the first that the kernel takes, or the last two: see listing.h. A socket
- * without a cookie is one of note_opener(), and not enrolled. */
+/* The next three list sockets: one of the iterators, and the look-up for what it passed over, as
+ * far as the kernel takes them (LISTING in sockproxy/bpf/bypass_roles.py). An entry without a
+ * cookie is of note_opener(): its socket is not enrolled yet. */
 SEC("iter/bpf_sk_storage_map")
 int list_storage(struct bpf_iter__bpf_sk_storage_map *ctx)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: executables that read until there is no more, by what they are.
+ * Executables that are known to read until EAGAIN before they wait, by what they are.
+ * Included by bypass/reader.h.
  *
  * Go: internal/poll tries read(2) before it waits, whatever the read before gave, so that a short
  * read never makes it wait. The linker marks what it makes with a note, in pages that the kernel
@@ -10,7 +11,6 @@
 #ifndef SOCKPROXY_EXECUTABLE_H
 #define SOCKPROXY_EXECUTABLE_H
 
-#include "abi/bypass.h"
 #include "bypass/maps.h"
 #include "common/kernel_tasks.h"
 
@@ -48,7 +48,7 @@ static __always_inline __u64 program_headers(__u64 *count)
 	return at;
 }
 
-/* Is there a note of Go's linker in this segment? Not 0 or 1: it could not be read. */
+/* Whether there is a note of Go's linker in this segment; -1 when it could not be read. */
 static __always_inline int is_note_of_go(__u64 at, __u64 size)
 {
 	Elf64_Nhdr note;
@@ -71,7 +71,7 @@ static __always_inline int is_note_of_go(__u64 at, __u64 size)
 	return 0;
 }
 
-/* Was the current program made by Go's linker? */
+/* Whether Go's linker made the current program; -1 when its headers could not be read. */
 static __always_inline int is_go(void)
 {
 	__u64 count, bias = 0, at = program_headers(&count);
@@ -84,7 +84,7 @@ static __always_inline int is_go(void)
 		if (bpf_probe_read_user(&header, sizeof(header),
 					(void *)at + number * sizeof(header)))
 			return -1;
-		/* It comes before the segments that are loaded. */
+		/* PT_PHDR comes first, and tells where the program was placed. */
 		if (header.p_type == PT_PHDR) {
 			bias = at - header.p_vaddr;
 			is_placed = 1;
@@ -95,7 +95,7 @@ static __always_inline int is_go(void)
 	return found;
 }
 
-/* Is the current program known to read until there is no more? */
+/* Whether the current program, whose executable is `name`, is known to read until EAGAIN. */
 static __always_inline int is_drainer(const struct program *name)
 {
 	__u32 *known = bpf_map_lookup_elem(&drains, name);
@@ -106,7 +106,7 @@ static __always_inline int is_drainer(const struct program *name)
 		return *known != DRAINS_NOT;
 	go = is_go();
 	if (go < 0)
-		return 0; /* not in memory: asked again at the next connection */
+		return 0; /* the headers are not in memory: examined again at its next socket */
 	kind = go ? DRAINS_GO : DRAINS_NOT;
 	bpf_map_update_elem(&drains, name, &kind, BPF_NOEXIST);
 	return go;

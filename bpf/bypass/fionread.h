@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: who reads without asking FIONREAD how much there is, for kernels that
- * answer it wrongly for whatever is in a sockmap (tcp_bpf_ioctl()). A program that asks would wait
- * for ever, so that it must be known before its sockets are enrolled: by sockets of the same
- * program and port that stay plain, and are watched.
+ * Which programs read without asking FIONREAD how much there is: for kernels that answer it wrongly
+ * for whatever is in a sockmap (tcp_bpf_ioctl()).
+ * Included by bypass/bypass.bpf.c.
  *
- * - Read until EAGAIN (sock_recv_length): who asks first is told 0, and does not read.
- * - A read that gave less than it had room for, where all that wait at the socket are
- *   level-triggered. That alone proves nothing of one that asks whether there is anything, nor of
- * nginx, which asks when its buffer is full; so it counts only where who asks is seen
- * (tcp_ioctl()), and nginx, which has edges, not at all.
+ * A program that asks would wait for ever, so it must be known before its sockets are enrolled. To
+ * find out, its first sockets stay plain and are watched. Two things are proofs that it does not:
+ *
+ * - It read until EAGAIN (sock_recv_length): one that asks first is told 0, and does not read.
+ * - It read less than it had room for, while all that wait at the socket are level-triggered. That
+ *   alone proves nothing of a program that asks whether there is anything, nor of nginx, which asks
+ *   when its buffer is full. So it counts only where asking is seen (tcp_ioctl()), and never for
+ *   nginx, which waits by edges.
  */
 #ifndef SOCKPROXY_PROOF_H
 #define SOCKPROXY_PROOF_H
 
-#include "abi/bypass.h"
 #include "bypass/acceptor.h"
 #include "bypass/maps.h"
 #include "bypass/pair.h"
 #include "bypass/program.h"
-#include "bypass/state.h"
 #include "bypass/syscall.h"
 #include "bypass/waiters.h"
 #include "common/kernel_sockets.h"
@@ -30,7 +30,8 @@
 #define EAGAIN 11
 #define SIOCINQ 0x541B /* which is FIONREAD */
 
-/* Of a socket that stays plain until more is known; no other is looked at. */
+/* The entry of a socket that stays plain until its program has shown that it does without FIONREAD;
+ * NULL for any other. */
 static __always_inline struct enrolled *watched(struct sock *sk)
 {
 	struct enrolled *me = bpf_sk_storage_get(&ends, sk, 0, 0);
@@ -38,7 +39,8 @@ static __always_inline struct enrolled *watched(struct sock *sk)
 	return me && me->plain == PLAIN_UNPROVEN && me->turns < PROOFS ? me : NULL;
 }
 
-/* Of one that asks nothing is a proof, for as long as that is remembered. */
+/* The current program has read without asking: count a proof for it, and for the port that it
+ * accepts at. Not if it is remembered to have asked. */
 static __always_inline void note_proof(const struct enrolled *me, struct sock *sk)
 {
 	struct program_record seen = {.proofs = 1}, *known;
@@ -59,7 +61,7 @@ static __always_inline void note_proof(const struct enrolled *me, struct sock *s
 		__sync_fetch_and_add(&entry->proofs, 1);
 }
 
-/* recvmsg has given `result`: bytes, or an error. */
+/* recvmsg has returned `result`, bytes or an error: is it a proof? */
 static __always_inline void see_result(struct sock *sk, int result, int flags)
 {
 	struct enrolled *me = watched(sk);
@@ -83,7 +85,7 @@ static __always_inline void see_result(struct sock *sk, int result, int flags)
 	note_proof(me, sk);
 }
 
-/* ioctl(2) of a TCP socket. */
+/* ioctl(2) of a TCP socket. If it asks FIONREAD, sockets of this program are not to be enrolled. */
 static __always_inline void see_asking(struct sock *sk, int command)
 {
 	struct program_record seen = {.traits = TRAIT_ASKS, .last = bpf_ktime_get_ns()}, *known;

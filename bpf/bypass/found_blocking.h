@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: an enrolled socket turned out to be in blocking mode.
+ * An enrolled socket turned out to be in blocking mode: it leaves, and those that come after it, of
+ * the same program or port, stay plain.
+ * Included by bypass/message.h, bypass/reader.h.
  */
 #ifndef SOCKPROXY_FOUND_BLOCKING_H
 #define SOCKPROXY_FOUND_BLOCKING_H
 
-#include "abi/bypass.h"
 #include "bypass/acceptor.h"
 #include "bypass/blocking.h"
 #include "bypass/pair.h"
@@ -16,7 +17,8 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-/* For those that come: of the same program by connect(2) or listen(2), at the same port. */
+/* Remember that this program has sockets in blocking mode, so that what it connects or accepts from
+ * now on stays plain, and so does what is accepted at the same port. */
 static __always_inline void remember_blocking(struct sock *sk, __u32 role)
 {
 	struct program_record seen = {.blocks = role, .last = bpf_ktime_get_ns()};
@@ -28,8 +30,9 @@ static __always_inline void remember_blocking(struct sock *sk, __u32 role)
 		note_accepted(sk, PLAIN_BLOCKS);
 }
 
-/* The owner of `sk` sends: what waits for the answer may be a read that blocks. It leaves the
- * sockmap when this is acknowledged, which on one host is mostly before send(2) returns. */
+/* The program of `sk` sends. If the socket is in blocking mode, the read that waits for the answer
+ * will block. So the socket is to leave the sockmap: it does when this message is acknowledged,
+ * which on one host is mostly before send(2) returns. */
 static __always_inline void look_at_mode(struct enrolled *me, struct sock *sk)
 {
 	if (me->traits & TRAIT_BLOCKS || !trait_of_mode(sk))

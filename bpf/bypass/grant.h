@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: the reader of a lane lets the other end bypass.
+ * The reader of a lane lets the other end bypass: grant() says how much, and when not.
+ * Included by bypass/message.h, bypass/reader.h.
  */
 #ifndef SOCKPROXY_GRANT_H
 #define SOCKPROXY_GRANT_H
 
-#include "abi/bypass.h"
 #include "bypass/blocking.h"
 #include "bypass/lane.h"
 #include "bypass/maps.h"
 #include "bypass/pair.h"
-#include "bypass/state.h"
 #include "bypass/waiters.h"
 #include "common/kernel_psock.h"
 #include "common/kernel_sockets.h"
 #include "common/kernel_tasks.h"
-#include "common/kernel_types.h"
 #include "common/psock.h"
 
 #include <linux/bpf.h>
@@ -27,17 +25,18 @@
 #define MANY_PAGES (1LL << 40)
 #define SK_MEMCG_PTRMASK (~7UL) /* the low bits are flags */
 
-/* Such a reader does not get what the bypass queue holds as TCP would give it. */
+/* A reader with one of these traits does not get what the bypass queue holds as TCP would give it.
+ */
 #define UNFIT_READER                                                                               \
 	(TRAIT_SPLICES | TRAIT_WAITS_FOR_ALL | TRAIT_MAPS | TRAIT_LEFT_ALONE | TRAIT_EDGES |       \
 	 TRAIT_UNSEEN | TRAIT_PEEKS | TRAIT_THROWS | TRAIT_BLOCKS | TRAIT_ASKS)
 
-/* A reader shows itself in so many turns by TCP before anything is granted to it, and in one if
- * its program was seen to read so often. */
+/* So many turns (reads of all that was there) a reader has to show by TCP before it grants, and
+ * only one if its program was seen to take so many as LONG_RECORD. */
 #define TURNS 4
 #define LONG_RECORD 64
 
-/* TCP is short of memory: what is put into a bypass queue could be refused, with an
+/* Whether TCP is short of memory: what is put into a bypass queue could then be refused, with an
  * error that no sender expects. */
 static __always_inline int under_pressure(struct tcp_sock *tp)
 {
@@ -48,9 +47,9 @@ static __always_inline int under_pressure(struct tcp_sock *tp)
 }
 
 /*
- * Pages that the reader's memory cgroups let TCP still have: what is beyond them is refused,
- * by __sk_mem_raise_allocated(). Those of cgroup v1, where TCP has a limit of its own;
- * v2 reclaims other memory first.
+ * Pages that the reader's memory cgroups still let TCP have. __sk_mem_raise_allocated() refuses
+ * what is beyond them in cgroup v1, where TCP has a limit of its own; v2 reclaims other memory
+ * first, and is not looked at.
  */
 static __always_inline __s64 pages_left(struct sock *sk)
 {
@@ -74,7 +73,7 @@ static __always_inline __s64 pages_left(struct sock *sk)
 	return least;
 }
 
-/* Another sockmap with a parser or a verdict takes this socket's bytes. */
+/* Whether another sockmap, with a parser or a verdict, takes this socket's bytes. */
 static __always_inline int is_parsed(struct tcp_sock *tp)
 {
 	struct sk_psock *psock = find_psock(tp);
@@ -82,8 +81,8 @@ static __always_inline int is_parsed(struct tcp_sock *tp)
 	return !psock || BPF_CORE_READ(psock, saved_data_ready);
 }
 
-/* References to the file: one for each descriptor, for each thread of a process with
- * threads that is in a system call on it, and for each that waits in poll or select. */
+/* How many references there are to the file: one for each descriptor, for each thread of a process
+ * with threads that is in a system call on it, and for each that waits in poll or select. */
 static __always_inline __s64 references(struct sock *sk)
 {
 	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
@@ -94,11 +93,13 @@ static __always_inline __s64 references(struct sock *sk)
 }
 
 /*
- * tcp_bpf_recvmsg() goes to tcp_recvmsg() when there are bytes of TCP to read, and who blocks
- * there does not see what is bypassed. A reader that is alone finds those bytes, and
- * nothing is granted while they are unread. Where there are two, one may read them and the
- * other be late: so nobody else may be in a system call on this socket. A thread that is
- * holds a reference to the file, but for the only one of its process (fdget()).
+ * Whether a thread other than the current one may be in a system call on this socket.
+ *
+ * tcp_bpf_recvmsg() turns to tcp_recvmsg() when there are bytes of TCP to read, and a thread that
+ * blocks there does not see what is bypassed. A thread that reads alone finds those bytes, since
+ * nothing is granted while they are unread. Of two threads one may take them before the other gets
+ * there, which then blocks. A thread in a system call holds a reference to the file, except the
+ * only thread of a process (fdget()).
  */
 static __always_inline int is_somebody_inside(struct sock *sk, const struct waiters *waiters)
 {
@@ -106,8 +107,9 @@ static __always_inline int is_somebody_inside(struct sock *sk, const struct wait
 	__s64 ours = 1, all;
 	__u64 barrier = 0;
 
-	/* Who goes in from now on finds nothing of TCP's; who went in before is counted. And the
-	 * pollers were counted before: one that comes between is taken for somebody inside. */
+	/* A thread that enters a call from now on finds no bytes of TCP; one that entered before
+	 * has its reference, and is counted below. `waiters` was read before this: a poller that
+	 * came since is taken for somebody inside, which errs on the safe side. */
 	__sync_fetch_and_add(&barrier, 1);
 	all = references(sk);
 	if (BPF_CORE_READ(task, files, count.counter) > 1)
@@ -116,10 +118,10 @@ static __always_inline int is_somebody_inside(struct sock *sk, const struct wait
 }
 
 /*
- * What may wait to be read, so that the window which TCP has announced still fits beside
- * it: since Linux 6.13 both are charged to the receive buffer (bpf_tcp_ingress()). TCP
- * drops what does not fit, and only the retransmission timer of a sender that has waited
- * for long brings it again; before that it lets the buffer grow, up to tcp_rmem[2]
+ * How many bytes may wait in the bypass queue, so that the window which TCP has announced still
+ * fits beside them: since Linux 6.13 both are charged to the receive buffer (bpf_tcp_ingress()).
+ * TCP drops what does not fit, and only the retransmission timer of a sender that has waited for
+ * long brings it again; before that it lets the buffer grow, up to tcp_rmem[2]
  * (tcp_clamp_window()), unless the program has set its size. TCP's own skbs take
  * somewhat more than their bytes.
  */
@@ -138,8 +140,8 @@ static __always_inline __s64 room_for(struct tcp_sock *tp, __u32 budget)
 }
 
 /* Bytes that all lanes together may be granted. It may all be sent at once, and beyond tcp_mem[2]
- * TCP refuses memory with an error that no sender expects: a quarter of what is left under
- * pressure. */
+ * TCP refuses memory with an error that no sender expects. So it is a quarter of what is left up to
+ * there when TCP comes under pressure, at tcp_mem[1]. */
 static __always_inline __s64 most_lent(struct sock *sk, const struct knobs *now)
 {
 	long *mem = BPF_CORE_READ(sk, __sk_common.skc_prot, sysctl_mem), limits[3];
@@ -151,6 +153,7 @@ static __always_inline __s64 most_lent(struct sock *sk, const struct knobs *now)
 	return (__u64)(limits[2] - limits[1]) / 4 * PAGE_BYTES;
 }
 
+/* Have `bytes` of this lane count in what all lanes are granted; 0 when that would be too much. */
 static __always_inline int lend(struct lane *in, struct sock *sk, __u64 bytes,
 				const struct knobs *now)
 {
@@ -167,11 +170,11 @@ static __always_inline int lend(struct lane *in, struct sock *sk, __u64 bytes,
 }
 
 /*
- * The owner of `tp` sends, so it is a moment to let the other end bypass.
+ * The program of `tp` sends, so it is not reading: let the other end bypass, if all is well.
  *
- * No more at once than its program was seen to read by recvmsg when it came by TCP: a program
- * that turns to splice(2) for what is long, or for what comes later, then shows itself before
- * such bytes are bypassed.
+ * The other end may send no more at once than this program was seen to read by recvmsg when it came
+ * by TCP: a program that turns to splice(2) for what is long, or for what comes later, then shows
+ * itself before such bytes are bypassed.
  */
 static __always_inline void grant(struct enrolled *me, struct lane *in, struct tcp_sock *tp,
 				  const struct knobs *now)
@@ -188,8 +191,8 @@ static __always_inline void grant(struct enrolled *me, struct lane *in, struct t
 	if (!(me->traits & TRAIT_READS) || me->traits & UNFIT_READER || me->turns < TURNS ||
 	    in->closed)
 		return;
-	/* Of a socket that has had its end nothing may be in the queue: bpf_tcp_ingress() looks at
-	 * neither shutdown nor state. */
+	/* Nothing may be put behind the end of the stream: bpf_tcp_ingress() looks at neither
+	 * shutdown nor state. */
 	if (tp->rcv_nxt != tp->copied_seq || sk->sk_rcvlowat > 1 || !is_bypass_queue_empty(tp) ||
 	    sk->sk_shutdown & RCV_SHUTDOWN)
 		return;
@@ -201,7 +204,7 @@ static __always_inline void grant(struct enrolled *me, struct lane *in, struct t
 	if (is_somebody_inside(sk, &waiters) || is_parsed(tp) || under_pressure(tp))
 		return;
 	room = room_for(tp, budget);
-	/* Half of it at most: others take from the same. */
+	/* Take at most half of the pages: other sockets of the cgroup take from the same. */
 	if (room <= 0 || pages_left(sk) * PAGE_BYTES < 2 * room + PAGE_BYTES)
 		return;
 	if (!lend(in, sk, me->proven, now))

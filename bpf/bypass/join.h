@@ -2,11 +2,11 @@
 /*
  * A connection was established, or is about to be: whether its socket enters the sockmap, and who
  * is at the other end. What ends it is in part.h.
+ * Included by bypass/bypass.bpf.c.
  */
 #ifndef SOCKPROXY_ENLIST_H
 #define SOCKPROXY_ENLIST_H
 
-#include "abi/bypass.h"
 #include "bypass/acceptor.h"
 #include "bypass/blocking.h"
 #include "bypass/maps.h"
@@ -15,7 +15,6 @@
 #include "bypass/pairing.h"
 #include "bypass/policy.h"
 #include "bypass/program.h"
-#include "bypass/state.h"
 #include "bypass/worth.h"
 #include "common/ends.h"
 #include "common/kernel_sockets.h"

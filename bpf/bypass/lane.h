@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * One direction of a pair, and who may put messages into it: charge().
+ * Included by bypass/grant.h, bypass/message.h.
  *
  * The reader grants (grant.h). When it sends, and has read all that ever came to it, it writes
  * down how far it has read what came by TCP, and how much may be charged from now on.
@@ -14,7 +15,6 @@
 #ifndef SOCKPROXY_LANE_H
 #define SOCKPROXY_LANE_H
 
-#include "abi/bypass.h"
 #include "bypass/pair.h"
 #include "bypass/state.h"
 #include "bypass/waiters.h"
@@ -61,7 +61,8 @@ static __always_inline int is_seen_waiting(struct enrolled *me, const struct lan
  * that, Nagle's algorithm would hold back what it sends next by TCP, until the timer of delayed
  * acknowledgements. So the answer goes by TCP, unless that end has TCP_NODELAY, or what it
  * sends next will surely be bypassed as well: this end has let it, is seen waiting whenever a
- * message comes, and messages have not grown for long. (Where one end has TCP_NODELAY it begins.)
+ * message comes, and messages have not grown for long. (So messages to an end with TCP_NODELAY are
+ * the first to be bypassed.)
  */
 static __always_inline int may_owe(const struct enrolled *me, const struct lane *out,
 				   const struct lane *in, struct tcp_sock *tp)

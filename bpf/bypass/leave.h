@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: how a socket leaves the sockmap, so that it costs what TCP costs.
+ * How a socket leaves the sockmap, so that it costs what TCP costs.
+ * Included by bypass/bypass.bpf.c.
  *
  * A socket may leave when nothing can be put into its bypass queue any more and nothing is
- * there: its lane is closed, no message is on its way, and the queue is empty.
- * It runs when TCP has measured a round trip of the socket (BPF_SOCK_OPS_RTT_CB),
- * under its lock: of programs that see it so, only sock_ops may take it out.
+ * there: its lane is closed, no message is on its way, and the queue is empty. reconsider() looks
+ * for that when TCP has measured a round trip of the socket (BPF_SOCK_OPS_RTT_CB), under its lock:
+ * of the programs that run so, the kernel lets only sock_ops take a socket out.
  */
 #ifndef SOCKPROXY_LEAVE_H
 #define SOCKPROXY_LEAVE_H
 
-#include "abi/bypass.h"
 #include "bypass/acceptor.h"
 #include "bypass/blocking.h"
 #include "bypass/maps.h"
 #include "bypass/pair.h"
-#include "bypass/state.h"
 #include "common/kernel_sockets.h"
 #include "common/psock.h"
 
@@ -23,6 +22,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
+/* Take the socket out of the sockmap, for good. */
 static __always_inline void leave(struct bpf_sock_ops *ops, struct enrolled *me, __u32 why)
 {
 	__u64 cookie = me->cookie;
@@ -34,9 +34,10 @@ static __always_inline void leave(struct bpf_sock_ops *ops, struct enrolled *me,
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
-/* A socket that was disconnected (AF_UNSPEC), and connects or listens again: it has the same
- * cookie, and what nobody read of the old connection is in its bypass queue still. tcp_disconnect()
- * empties TCP's queue alone. With its psock that goes; it never gets another: see enter_map(). */
+/* A socket that was disconnected (AF_UNSPEC) connects or listens again. It has the same cookie, and
+ * its bypass queue still holds what nobody read of the old connection: tcp_disconnect() empties
+ * TCP's queue alone. Take it out of the sockmap, so that the queue goes with the psock. The socket
+ * never gets another psock: see enter_map(). */
 static __always_inline void begin_anew(struct bpf_sock_ops *ops)
 {
 	struct enrolled *me, blank = {};
@@ -55,7 +56,9 @@ static __always_inline void begin_anew(struct bpf_sock_ops *ops)
 	*me = blank;
 }
 
-/* The other end of a stream may never send, so never get here. */
+/* `me` leaves: take the other end out as well, if nothing was ever bypassed to it. It may be the
+ * reader of a stream, which never sends, measures no round trip, and would never leave by itself.
+ */
 static __always_inline void take_along(struct pair *pair, struct enrolled *me)
 {
 	__u64 other = me->peer;
@@ -67,8 +70,8 @@ static __always_inline void take_along(struct pair *pair, struct enrolled *me)
 			    me->role == ROLE_OPENER ? ROLE_ACCEPTER : ROLE_OPENER);
 }
 
-/* It stays plain because of what it may do, as others at its port. When it has answered it is known
- * whether it waits in reads, and so whether those that come next have to stay plain. */
+/* An accepted socket stays plain because others at its port were in blocking mode. Once its program
+ * has read something its own mode is known, which decides for those that are accepted next. */
 static __always_inline void look_at_accepted(struct bpf_sock_ops *ops, struct enrolled *me,
 					     struct tcp_sock *tp)
 {
@@ -81,6 +84,7 @@ static __always_inline void look_at_accepted(struct bpf_sock_ops *ops, struct en
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
+/* TCP has measured a round trip of the socket: take it out if it has no more business there. */
 static __always_inline void reconsider(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
@@ -102,7 +106,7 @@ static __always_inline void reconsider(struct bpf_sock_ops *ops)
 	if (!me->in_map)
 		return;
 	learn_peer(me);
-	/* A round trip of data: whoever accepted has been established before. */
+	/* This was a round trip of data, so the accepter is established: it is not one of ours. */
 	if (!me->pair) {
 		leave(ops, me, PLAIN_PEER_UNSEEN);
 		return;

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: one record for each enrolled socket. Included by bypass.bpf.c, which has
- * three ways to it, as kernels may refuse programs of a kind:
+ * One record for each enrolled socket, for user space to read.
+ * Included by bypass/bypass.bpf.c.
+ *
+ * bypass.bpf.c has three programs that write it, as kernels may refuse programs of a kind:
  * - an iterator over the socket storage, which sees every network namespace;
- * - an iterator over TCP's sockets, which sees the namespace of who opens it;
- * - a program run by hand, which looks one socket of the sockmap up, in whatever namespace.
+ * - an iterator over TCP's sockets, which sees the namespace of the thread that opens it;
+ * - a program run by BPF_PROG_TEST_RUN, which looks up one socket of the sockmap in any namespace.
  */
 #ifndef SOCKPROXY_LISTING_H
 #define SOCKPROXY_LISTING_H
 
-#include "abi/bypass.h"
 #include "bypass/maps.h"
 #include "bypass/pair.h"
-#include "bypass/state.h"
 #include "common/ends.h"
 #include "common/kernel_iterators.h"
 #include "common/kernel_psock.h"
@@ -24,6 +24,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 
+/* What TCP and the kernel's socket tell. */
 static __always_inline void read_socket(struct connection *line, struct sock *sk)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
@@ -48,7 +49,7 @@ static __always_inline void read_socket(struct connection *line, struct sock *sk
 		line->bytes_received--; /* TCP counts a FIN as a byte */
 }
 
-/* What waits in its bypass queue: bytes where the kernel counts them, else 1 for anything. */
+/* What waits in the bypass queue: bytes where the kernel counts them, else 1 for anything. */
 static __always_inline __u64 queued(struct tcp_sock *tp)
 {
 	struct sk_psock *psock = find_psock(tp);
@@ -60,6 +61,7 @@ static __always_inline __u64 queued(struct tcp_sock *tp)
 	return BPF_CORE_READ(psock, msg_tot_len) ?: 1;
 }
 
+/* What its pair tells of a socket: whether it may bypass, and why it left the sockmap. */
 static __always_inline void read_pair(struct connection *line, const struct enrolled *end,
 				      struct pair *pair)
 {
@@ -73,14 +75,15 @@ static __always_inline void read_pair(struct connection *line, const struct enro
 		line->plain = pair->unfit ? PLAIN_UNFIT : PLAIN_STREAM;
 }
 
-/* Looked at before the queue: what is no longer on its way is there. */
+/* Whether a message is on its way to this socket. Ask before looking at the queue: a message that
+ * is no longer on its way is in the queue, so that one of the two shows it. */
 static __always_inline int is_busy(const struct enrolled *end, struct pair *pair)
 {
 	return __sync_fetch_and_add(&lane_to(pair, end->role)->busy, 0) != 0;
 }
 
-/* Everything about one socket. Its lock need not be held: what is read may be a moment old, but
- * for `unread`, which stays 0 once it is, when nothing more is bypassed. */
+/* Fill in the whole record of one socket, whose lock need not be held. What is read may be a moment
+ * old. `unread` is still reliable once nothing more is bypassed (MODE_DRAIN): 0 stays 0 then. */
 static __always_inline void describe(struct connection *line, const struct enrolled *end,
 				     struct sock *sk)
 {
@@ -118,6 +121,7 @@ static __always_inline void describe(struct connection *line, const struct enrol
 	read_socket(line, sk);
 }
 
+/* Write the record of one socket to whoever reads the iterator. */
 static __always_inline void write_line(struct bpf_iter_meta *meta, const struct enrolled *end,
 				       struct sock *sk)
 {
@@ -127,8 +131,8 @@ static __always_inline void write_line(struct bpf_iter_meta *meta, const struct 
 	bpf_seq_write(meta->seq, &line, sizeof(line));
 }
 
-/* A socket of the reader's namespace, as the iterator over TCP's sockets meets it. Those that are
- * no full sockets (requests, TIME_WAIT) are none for bpf_skc_to_tcp_sock(). */
+/* The iterator over TCP's sockets has come to this one: write its record if it is enrolled. For
+ * requests and TIME_WAIT, which are no full sockets, bpf_skc_to_tcp_sock() gives NULL. */
 static __always_inline void list_if_enrolled(struct bpf_iter_meta *meta, struct sock_common *skc)
 {
 	struct tcp_sock *tp = skc ? (struct tcp_sock *)bpf_skc_to_tcp_sock(skc) : NULL;
@@ -138,8 +142,9 @@ static __always_inline void list_if_enrolled(struct bpf_iter_meta *meta, struct 
 		write_line(meta, end, (struct sock *)tp);
 }
 
-/* The record of the sockmap's socket whose cookie stands in the packet, in its place; 1, or 0 when
- * there is none. The packet is the caller's own, so that callers do not meet. */
+/* Find the socket of the sockmap whose cookie stands in the packet, and put its record in place of
+ * the cookie. Returns 1, or 0 when there is no such socket. Each run has a packet of its own, so
+ * that several processes may look up at once. */
 static __always_inline int look_up(struct __sk_buff *packet)
 {
 	struct connection line = {};

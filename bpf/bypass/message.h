@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: an enrolled socket sends a message. It runs under its lock.
+ * An enrolled socket sends a message: bypass_or_pass(), which runs under the socket's lock.
+ * Included by bypass/bypass.bpf.c.
  */
 #ifndef SOCKPROXY_MESSAGE_H
 #define SOCKPROXY_MESSAGE_H
 
-#include "abi/bypass.h"
 #include "bypass/found_blocking.h"
 #include "bypass/grant.h"
 #include "bypass/lane.h"
 #include "bypass/maps.h"
 #include "bypass/pair.h"
 #include "bypass/policy.h"
-#include "bypass/state.h"
 #include "common/ends.h"
 #include "common/kernel_sockets.h"
 
@@ -20,9 +19,9 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-/* So many bytes by TCP without a word from the other end are a stream. */
+/* So many bytes by TCP, with nothing read in between, are a stream. */
 #define STREAM_BYTES (512 * 1024)
-#define MOST_WHOLE (64 * 1024)
+#define MOST_WHOLE (64 * 1024) /* bytes of a message that keep_whole() copies */
 
 /*
  * tcp_bpf_push() hands what lies in several fragments to TCP one by one, without MSG_MORE: under
@@ -41,6 +40,7 @@ static __always_inline void keep_whole(struct sk_msg_md *msg, struct tcp_sock *t
 	bpf_msg_pull_data(msg, 0, msg->size, 0);
 }
 
+/* Leave the message to TCP, and close the lanes when the socket has become a stream. */
 static __always_inline int pass(struct sk_msg_md *msg, struct enrolled *me, struct pair *pair,
 				struct tcp_sock *tp)
 {
@@ -63,7 +63,7 @@ static __always_inline int pass(struct sk_msg_md *msg, struct enrolled *me, stru
 	return SK_PASS;
 }
 
-/* The rules have changed since it was judged. */
+/* The rules have changed since the socket was judged by them. */
 static __always_inline void judge_again(struct sk_msg_md *msg, struct enrolled *me,
 					struct pair *pair, __u32 version)
 {
@@ -77,7 +77,7 @@ static __always_inline void judge_again(struct sk_msg_md *msg, struct enrolled *
 	me->plain = PLAIN_POLICY;
 }
 
-/* urgent: it has a byte that only TCP can carry. */
+/* urgent: the message ends with an urgent byte (MSG_OOB), which only TCP can carry. */
 static __always_inline int bypass_or_pass(struct sk_msg_md *msg, int urgent)
 {
 	struct knobs *now = current_knobs();
@@ -109,7 +109,8 @@ static __always_inline int bypass_or_pass(struct sk_msg_md *msg, int urgent)
 	if (urgent || !charge(me, out, in, tp, msg->size))
 		return pass(msg, me, pair, tp);
 	other = me->peer;
-	/* SK_DROP is its answer where the other end has gone; TCP has one of its own. */
+	/* Where the other end has gone this answers SK_DROP, which the sender would see as an
+	 * error. Pass the message: TCP has an answer of its own. */
 	if (bpf_msg_redirect_hash(msg, &sockets, &other, BPF_F_INGRESS) != SK_PASS) {
 		give_back(out, msg->size);
 		return pass(msg, me, pair, tp);

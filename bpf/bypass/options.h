@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: setsockopt(2) of what an enrolled socket cannot have.
+ * setsockopt(2) of what an enrolled socket cannot have.
+ * Included by bypass/bypass.bpf.c.
  */
 #ifndef SOCKPROXY_OPTIONS_H
 #define SOCKPROXY_OPTIONS_H
 
-#include "abi/bypass.h"
 #include "bypass/maps.h"
 #include "bypass/pair.h"
-#include "bypass/state.h"
 #include "common/kernel_types.h"
 
 #include <linux/bpf.h>
@@ -23,17 +22,20 @@
 #define SO_TIMESTAMPING_NEW 65
 
 /*
- * Refused, as kernels refuse them that do not know them:
- * - SO_ZEROCOPY: tcp_bpf_sendmsg() copies, and a notification for each send never comes,
- *   or more than one does. Set before the connection is made, it keeps it plain.
- * - TCP_ULP: kTLS would take bytes for plain text that lie in the bypass queue.
+ * Returns 0 to refuse the option. An enrolled socket is refused two, with the error of a kernel
+ * that does not know them:
+ * - SO_ZEROCOPY: tcp_bpf_sendmsg() copies, and sends no notification for a call, or more than one.
+ *   Set before the connection is made, the option is allowed and keeps the connection plain.
+ * - TCP_ULP: kTLS would take bytes that lie in the bypass queue for plain text.
+ * Time stamps (SO_TIMESTAMPING) are allowed, and end the bypass.
  */
 static __always_inline int judge_option(struct bpf_sockopt *option)
 {
 	struct bpf_sock *sk = option->sk;
 	struct enrolled *me;
 
-	/* cgroup hooks see a page at most, and must say so for more. */
+	/* A cgroup hook sees a page of an option at most, and must set optlen to 0 for a longer
+	 * one. */
 	if (option->optlen > PAGE_BYTES)
 		option->optlen = 0;
 	if (!sk || !(option->level == SOL_SOCKET || option->level == SOL_TCP))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Which two sockets are the ends of one connection.
+ * Included by bypass/join.h, bypass/part.h.
  *
  * When a connection is established both ends know where each begins to count its
  * bytes. The end that opened is established first and leaves its numbers; the end
@@ -15,10 +16,8 @@
 #ifndef SOCKPROXY_PAIRING_H
 #define SOCKPROXY_PAIRING_H
 
-#include "abi/bypass.h"
 #include "bypass/maps.h"
 #include "bypass/pair.h"
-#include "bypass/state.h"
 #include "common/ends.h"
 #include "common/kernel_sockets.h"
 

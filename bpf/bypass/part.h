@@ -2,16 +2,15 @@
 /*
  * The connection of an enrolled socket ends: nothing more is bypassed to it, its counters go into
  * the totals, and its pair is given back.
+ * Included by bypass/bypass.bpf.c.
  */
 #ifndef SOCKPROXY_PART_H
 #define SOCKPROXY_PART_H
 
-#include "abi/bypass.h"
 #include "bypass/maps.h"
 #include "bypass/namespaces.h"
 #include "bypass/pair.h"
 #include "bypass/pairing.h"
-#include "bypass/state.h"
 #include "bypass/worth.h"
 #include "common/ends.h"
 #include "common/kernel_sockets.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: which connections a bypass may touch.
+ * Which connections the rules let a bypass touch: --allow and --deny.
+ * Included by bypass/join.h, bypass/message.h.
  */
 #ifndef SOCKPROXY_POLICY_H
 #define SOCKPROXY_POLICY_H
 
-#include "abi/bypass.h"
 #include "bypass/maps.h"
 #include "common/ends.h"
 
@@ -14,7 +14,8 @@
 
 #define RULES (sizeof(((struct settings *)0)->rule) / sizeof(struct rule))
 
-/* 1 for IPv4. Without a branch, as in the loop below: the verifier walks them all. */
+/* 1 for IPv4. Here and in the loop of is_denied() nothing branches on an address: the verifier
+ * would walk both ways of each branch for each rule. */
 static __always_inline __u32 is_mapped(const __u32 *address)
 {
 	__u64 other = address[0] | address[1] | (address[2] ^ MAPPED);
@@ -44,8 +45,8 @@ static __always_inline int matches(const struct rule *rule, const struct two_end
 	       (in_ports(rule, ends->local_port) || in_ports(rule, ends->remote_port));
 }
 
-/* Denied by a rule, or allowed by none where some allow. A function that is verified once for each
- * program, not for each state in which it is called. */
+/* Whether a rule denies the connection, or none allows it where some allow. Not inlined and global,
+ * so that the verifier looks at it once for each program, not for each state it is called in. */
 __attribute__((noinline)) int is_denied(const struct two_ends *ends)
 {
 	struct knobs *now = current_knobs();

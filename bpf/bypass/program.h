@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: which program the current thread runs, what was seen of it before, and
- * whether it is to be left alone: by the name of its process, as `ps -o comm` shows it, by that of
- * its executable, which may be longer, or by its executable itself.
+ * Which program the current thread runs, what was seen of it before, and whether it is left alone:
+ * by the name of its process, as `ps -o comm` shows it, by that of its executable, which may be
+ * longer, or by its executable itself.
+ * Included by bypass/acceptor.h, bypass/fionread.h, bypass/found_blocking.h, bypass/join.h,
+ * bypass/reader.h.
  */
 #ifndef SOCKPROXY_PROGRAM_H
 #define SOCKPROXY_PROGRAM_H
 
-#include "abi/bypass.h"
 #include "bypass/maps.h"
-#include "bypass/state.h"
 #include "common/kernel_tasks.h"
 
 #include <linux/bpf.h>
@@ -18,7 +18,8 @@
 
 #define SECOND 1000000000ULL /* ns */
 
-/* Python is not one program: what one of its scripts does says nothing of the others. */
+/* The program of the current thread. By more than its executable: Python is not one program, and
+ * what one of its scripts does says nothing of the others. */
 static __always_inline void name_runner(struct runner *name)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
@@ -31,6 +32,7 @@ static __always_inline void name_runner(struct runner *name)
 	BPF_CORE_READ_STR_INTO(&name->comm, task, group_leader, comm);
 }
 
+/* Whether what was seen at that time holds no more: see `evidence`. */
 static __always_inline int is_old(__u64 last)
 {
 	struct knobs *now = current_knobs();
@@ -38,8 +40,9 @@ static __always_inline int is_old(__u64 last)
 	return last && now && bpf_ktime_get_ns() - last > now->evidence * SECOND;
 }
 
-/* What does not hold for good, unless it is seen again at this moment: remember() writes when that
- * was, and then what. Proofs are none of a program that has asked. */
+/* Forget traits and modes of a program, which do not hold for good, and the proofs of one that has
+ * asked FIONREAD. Other threads may see the same traits again at this moment: remember() writes the
+ * time first and the traits then, so if the time has changed here, put them back. */
 static __always_inline void forget_old(struct program_record *known, __u64 last)
 {
 	__u32 traits, blocks;
@@ -58,7 +61,7 @@ static __always_inline void forget_old(struct program_record *known, __u64 last)
 	__sync_fetch_and_or(&known->blocks, blocks);
 }
 
-/* What was seen of a program of late; how much it can read at once does not grow old. */
+/* What is remembered of a program, or NULL. How much it can read at once does not grow old. */
 static __always_inline struct program_record *recall(const struct runner *name)
 {
 	struct program_record *known = bpf_map_lookup_elem(&programs, name);
@@ -69,8 +72,8 @@ static __always_inline struct program_record *recall(const struct runner *name)
 	return known;
 }
 
-/* Of the program that runs. Not inlined, as others that hold long keys: all that is shares 512
- * bytes of stack. */
+/* What is remembered of the current program. Not inlined, like all that hold long keys: what is
+ * inlined into one function shares 512 bytes of stack. */
 static __noinline struct program_record *recall_current(void)
 {
 	struct runner name = {};
@@ -79,6 +82,7 @@ static __noinline struct program_record *recall_current(void)
 	return recall(&name);
 }
 
+/* Add what was seen to what is `known` of the program, as recall() gave it. */
 static __always_inline void remember(const struct runner *name, struct program_record *known,
 				     const struct program_record *seen)
 {
@@ -96,7 +100,8 @@ static __always_inline void remember(const struct runner *name, struct program_r
 		known->proven = seen->proven;
 }
 
-/* Nothing of its program's stands in the way of FIONREAD's wrong answers: see proof.h. */
+/* Whether sockets of a program with so many proofs have to stay plain, because it may ask FIONREAD,
+ * or is known to, where the kernel answers that wrongly: see fionread.h. */
 static __always_inline int is_unproven(__u32 proofs, int asks)
 {
 	struct knobs *now = current_knobs();
@@ -104,6 +109,7 @@ static __always_inline int is_unproven(__u32 proofs, int asks)
 	return now && now->mode == MODE_BYPASS && now->proof && (asks || proofs < PROOFS);
 }
 
+/* Whether the current program is left alone. */
 static __noinline int is_left_alone(void)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();

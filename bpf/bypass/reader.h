@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: how enrolled sockets are read, seen from tracepoints. What a bypass
- * queue holds is found by recvmsg alone: a reader that was seen to need more is granted
- * nothing any more, and neither is any other socket that the same executable reads.
+ * How enrolled sockets are read, and when a message has arrived: seen from tracepoints.
+ * Included by bypass/bypass.bpf.c.
  *
- * Every flow begins by TCP, so that its reader shows itself before anything is granted.
+ * Only recvmsg finds what a bypass queue holds. A reader that was seen to need more is granted
+ * nothing any more, and neither is any other socket that the same program reads. Every flow begins
+ * by TCP, so that its reader shows itself before anything is granted.
  */
 #ifndef SOCKPROXY_WATCH_H
 #define SOCKPROXY_WATCH_H
 
-#include "abi/bypass.h"
 #include "bypass/acceptor.h"
 #include "bypass/blocking.h"
 #include "bypass/executable.h"
 #include "bypass/found_blocking.h"
 #include "bypass/grant.h"
-#include "bypass/lane.h"
 #include "bypass/maps.h"
 #include "bypass/pair.h"
 #include "bypass/program.h"
-#include "bypass/state.h"
 #include "bypass/syscall.h"
 #include "common/kernel_sockets.h"
 #include "common/psock.h"
@@ -27,7 +25,8 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-/* All sockets of the machine come here: those without a psock are none of ours. */
+/* The entry of a socket that is in the sockmap, or NULL. The tracepoints run for all sockets of the
+ * machine: one without a psock is in no sockmap, and is told apart first. */
 static __always_inline struct enrolled *enrolled_in_map(struct sock *sk)
 {
 	struct enrolled *me;
@@ -38,7 +37,8 @@ static __always_inline struct enrolled *enrolled_in_map(struct sock *sk)
 	return me && me->in_map ? me : NULL;
 }
 
-/* Bytes that were there at once when the reader began on them, when it has read them all. */
+/* How many bytes the reader has read that were all there at once when it began on them; 0 while it
+ * has not read them all. */
 static __always_inline __u32 prove(struct enrolled *me, struct tcp_sock *tp)
 {
 	__u32 copied = tp->copied_seq, proven;
@@ -52,7 +52,8 @@ static __always_inline __u32 prove(struct enrolled *me, struct tcp_sock *tp)
 	return proven;
 }
 
-/* How its program reads, for as long as this thread does. */
+/* The current thread reads this socket: remember of its program how it reads, and take over for the
+ * socket what was remembered before. `proven` as prove() gave it. */
 static __always_inline void meet_reader(struct enrolled *me, struct sock *sk, __u32 trait,
 					__u32 proven)
 {
@@ -79,7 +80,7 @@ static __always_inline void meet_reader(struct enrolled *me, struct sock *sk, __
 	else
 		__sync_fetch_and_and(&me->traits, ~TRAIT_DRAINS);
 	if (!me->reader && is_left_alone()) {
-		/* It listened before this bypass was attached, or was given the socket. */
+		/* The program has listened since before this bypass, or was given the socket. */
 		trait |= TRAIT_LEFT_ALONE;
 		if (me->role == ROLE_ACCEPTER)
 			note_accepted(sk, PLAIN_PROGRAM);
@@ -93,7 +94,7 @@ static __always_inline void meet_reader(struct enrolled *me, struct sock *sk, __
 		__sync_fetch_and_or(&me->traits, trait);
 }
 
-/* A thread has read what came by TCP: tcp_rcv_space_adjust(). */
+/* The current thread has read what came by TCP: tcp_rcv_space_adjust(). */
 static __always_inline void see_reader(struct sock *sk)
 {
 	struct enrolled *me = enrolled_in_map(sk);
@@ -106,7 +107,7 @@ static __always_inline void see_reader(struct sock *sk)
 	if (!tp)
 		return;
 	trait = trait_of_call() | trait_of_mode(sk);
-	/* Many look at the first message, to tell protocols apart, before they read. */
+	/* Many programs peek at the first message to tell protocols apart. That says nothing. */
 	if (trait & TRAIT_PEEKS && !me->turns)
 		return;
 	proven = prove(me, tp);
@@ -119,18 +120,19 @@ static __always_inline void see_reader(struct sock *sk)
 	meet_reader(me, sk, trait, proven);
 }
 
+/* The current thread's message to this socket is in its queue. */
 static __always_inline void note_arrival(struct enrolled *me)
 {
-	/* It has granted, so it knows its pair; to learn of it here, without the lock, could
-	 * bring back the number of a pair that has parted. */
+	/* No learn_peer() here, where the lock may not be held: it could bring back the number of a
+	 * pair that has parted. And a socket that has granted knows its pair. */
 	struct pair *pair = pair_of(me);
 
 	if (pair)
 		is_through(lane_to(pair, me->role));
 }
 
-/* `sk` was told that there is something to read: sock_def_readable(). Is it what the current
- * thread was putting into its bypass queue? */
+/* `sk` was told that there is something to read: sock_def_readable(). If that is what the current
+ * thread was putting into the bypass queue, the lane is not busy any more. */
 static __always_inline void see_arrival(struct sock *sk)
 {
 	struct enrolled *me = enrolled_in_map(sk);

@@ -2,6 +2,7 @@
 /*
  * What the programs of a bypass keep of sockets, pairs, services and programs. User space sets the
  * sizes of these maps and looks into none of them: what it reads is in abi/bypass.h.
+ * Included by bypass/bypass.bpf.c, bypass/found_blocking.h, bypass/lane.h, bypass/maps.h.
  */
 #ifndef SOCKPROXY_STATE_H
 #define SOCKPROXY_STATE_H

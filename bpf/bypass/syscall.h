@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: in which system call the current thread reads a socket, or writes to it.
- * Calls of 32-bit programs have other numbers, and are taken for the worst.
+ * In which system call the current thread reads a socket, or writes to it.
+ * Included by bypass/bypass.bpf.c, bypass/fionread.h, bypass/reader.h.
+ *
+ * Calls of 32-bit programs have other numbers: they are taken for the call that a bypass suits
+ * least.
  */
 #ifndef SOCKPROXY_SYSCALL_H
 #define SOCKPROXY_SYSCALL_H
@@ -18,10 +21,10 @@
 #define MSG_TRUNC 0x20
 #define MSG_WAITALL 0x100
 
-#define TS_COMPAT 2	    /* x86: this call has the numbers of i386, whoever makes it */
-#define X32_BIT 0x40000000  /* x86: it has those of x32 */
-#define PSR_MODE32_BIT 0x10 /* arm64: whoever makes it is a program of 32 bits */
-#define FOREIGN (-2) /* no number: that of a call is known to be of another table, or of none */
+#define TS_COMPAT 2	    /* x86, thread_info.status: the call has a number of i386 */
+#define X32_BIT 0x40000000  /* x86, in the number: it is one of x32 */
+#define PSR_MODE32_BIT 0x10 /* arm64, pstate: the program that calls has 32 bits */
+#define FOREIGN (-2)	    /* in place of a number that is in neither of the tables below */
 
 /* <asm/unistd.h> of x86-64 and of arm64; the objects are the same for both. */
 struct call_numbers {
@@ -37,12 +40,13 @@ struct call_numbers {
 		76, 209, 207, 212, 243, 206, 211, 269, 63                                          \
 	}
 
-/* A system call as far as it matters here: its number, and two of its arguments. */
+/* A system call: its number, two of its arguments, and the numbers of the machine's table. */
 struct call {
 	long number, third, fourth;
 	struct call_numbers is;
 };
 
+/* Whether the call's number is of i386 or of x32. */
 static __always_inline int is_foreign_x86(struct task_struct *task, const struct pt_regs *regs)
 {
 	if (regs->orig_ax >> 30 == X32_BIT >> 30)
@@ -51,7 +55,7 @@ static __always_inline int is_foreign_x86(struct task_struct *task, const struct
 	       task->thread_info.status & TS_COMPAT;
 }
 
-/* Its number is FOREIGN where no table here tells what it would mean. */
+/* The current thread's system call. Its number is FOREIGN where no table here has it. */
 static __always_inline void read_call(struct call *call)
 {
 	const struct call_numbers x86 = X86_CALLS, arm64 = ARM64_CALLS;
@@ -76,8 +80,9 @@ static __always_inline void read_call(struct call *call)
 	}
 }
 
-/* Of recv and its kin. MSG_PEEK until so many bytes are there never ends when they lie in both
- * queues; __sk_msg_recvmsg() does not know MSG_TRUNC, which needs no buffer. */
+/* enum end_trait of recv and its kin, by their flags. A program that peeks until so many bytes are
+ * there would do so for ever when some lie in each queue. MSG_TRUNC needs no buffer, which
+ * __sk_msg_recvmsg() does not know. */
 static __always_inline __u32 trait_of_flags(long flags)
 {
 	if (flags & MSG_PEEK)
@@ -86,7 +91,7 @@ static __always_inline __u32 trait_of_flags(long flags)
 	       (flags & MSG_TRUNC ? TRAIT_THROWS : 0);
 }
 
-/* How many bytes this system call has room for; 0 where only a vector in user memory tells. */
+/* How many bytes the current read has room for; 0 where only a vector in user memory tells. */
 static __always_inline long room_of_call(void)
 {
 	struct call call = {};
@@ -95,7 +100,7 @@ static __always_inline long room_of_call(void)
 	return call.number == call.is.recvfrom || call.number == call.is.read ? call.third : 0;
 }
 
-/* enum end_trait of whoever reads in this system call. A foreign one may be splice(2). */
+/* enum end_trait of the reader in this system call. A foreign call may be splice(2). */
 static __always_inline __u32 trait_of_call(void)
 {
 	struct call call = {};
@@ -114,7 +119,8 @@ static __always_inline __u32 trait_of_call(void)
 	return TRAIT_READS;
 }
 
-/* The last byte of what is sent is urgent, and as such no part of the stream; or may be. */
+/* Whether the last byte of what is sent is urgent, and so no part of the stream. A foreign call is
+ * taken to send one. */
 static __always_inline int is_urgent(void)
 {
 	struct call call = {};

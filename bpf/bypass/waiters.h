@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: how those wait who are told when a socket has something to read.
+ * How those wait that are told when a socket has something to read: by level or by edges.
+ * Included by bypass/fionread.h, bypass/grant.h, bypass/lane.h.
  *
  * tcp_bpf_recvmsg() returns what the bypass queue holds and never appends what came by TCP behind
  * it. Both may have arrived before the reader was told, and it is told once: a reader that was
@@ -14,7 +15,6 @@
 #ifndef SOCKPROXY_WAITERS_H
 #define SOCKPROXY_WAITERS_H
 
-#include "abi/bypass.h"
 #include "bypass/blocking.h"
 #include "bypass/maps.h"
 #include "bypass/wait_queue.h"
@@ -40,8 +40,8 @@ struct waiters {
 	__s64 polls;	   /* that wait in poll or select, each with a reference to the file */
 };
 
-/* An epoll set that another set watches is told like a socket, and may be told by edges: nobody
- * but poll and epoll_wait(2) may wait for it. */
+/* Whether another epoll set watches this one. It may watch by edges, so only a set for which poll
+ * and epoll_wait(2) alone wait is known to be told by level. */
 static __always_inline int is_watched(struct eventpoll *set, const struct wakers *known)
 {
 	struct list_head *head = &set->poll_wait.head;
@@ -56,6 +56,7 @@ static __always_inline int is_watched(struct eventpoll *set, const struct wakers
 	return entry != head;
 }
 
+/* How the epoll set waits that this waiter of the socket of `file` belongs to. */
 static __always_inline enum waiting judge_item(struct wait_queue_entry *waiter, struct file *file,
 					       const struct wakers *known)
 {
@@ -65,7 +66,7 @@ static __always_inline enum waiting judge_item(struct wait_queue_entry *waiter, 
 	__u32 events = BPF_CORE_READ(item, event.events);
 	int watched = is_watched(BPF_CORE_READ(item, ep), known);
 
-	/* Freed meanwhile, it may be anything now. */
+	/* If the entry was freed meanwhile, what was read may be anything. */
 	if ((__u64)BPF_CORE_READ(waiter, func) != known->epoll ||
 	    BPF_CORE_READ(entry, base) != item || BPF_CORE_READ(item, ffd.file) != file)
 		return WAITING_UNKNOWN;
@@ -74,8 +75,9 @@ static __always_inline enum waiting judge_item(struct wait_queue_entry *waiter, 
 	return watched ? WAITING_UNKNOWN : WAITING_LEVEL;
 }
 
-/* Who waits at the socket that lies there, whose lock need not be held: the worst of them, and
- * above the lowest byte how many poll. A function of its own, which the verifier looks at once. */
+/* Who waits at the socket that lies at `address`, whose lock need not be held: in the lowest byte
+ * the worst of them (enum waiting), above it how many poll. Not inlined and global, so that the
+ * verifier looks at it once. */
 __attribute__((noinline)) __u32 walk_waiters(__u64 address)
 {
 	struct sock *sk = (struct sock *)address;
@@ -109,8 +111,8 @@ __attribute__((noinline)) __u32 walk_waiters(__u64 address)
 
 static __always_inline void read_waiters(struct waiters *found, struct sock *sk)
 {
-	/* Its own address again, read so that the verifier takes it for a number, as it wants here.
-	 */
+	/* The address of `sk` itself, by a detour: the verifier wants a number here, and takes what
+	 * was read from memory for one. */
 	__u32 seen = walk_waiters((__u64)BPF_CORE_READ(sk, sk_socket, sk));
 
 	found->kind = seen & 0xff;
@@ -118,9 +120,9 @@ static __always_inline void read_waiters(struct waiters *found, struct sock *sk)
 }
 
 /*
- * Whoever reads `sk` will look again when a read has given less than it had room for. Asked
- * by the sender at the other end, in the moment of a message: nothing keeps `sk` where it
- * is, but it stays a socket (SLAB_TYPESAFE_BY_RCU), and no two have the same cookie.
+ * Whether the reader of `sk` will look again when a read has given less than it had room for. The
+ * sender at the other end asks that when it sends. Nothing keeps `sk` alive then, but what lies
+ * there is some socket always (SLAB_TYPESAFE_BY_RCU), and its cookie tells whether it is the same.
  */
 static __always_inline int will_look_again(struct sock *sk, __u64 cookie)
 {

@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: which services are worth enrolling for. To enter and to leave a
- * sockmap costs a connection some microseconds, which one with a single request, or
- * one to another host, never gets back. While many such connections come in a row both ends
- * leave them out: the opener those to the service, the accepter those to its own address.
+ * Which services are worth enrolling for.
+ * Included by bypass/join.h, bypass/part.h.
+ *
+ * To enter and to leave a sockmap costs a connection some microseconds, which one with a single
+ * request, or one to another host, never gets back. While many such connections come in a row both
+ * ends leave them out: the opener those to the service, the accepter those to its own address.
  * A second later they try again.
  */
 #ifndef SOCKPROXY_SERVICE_H
 #define SOCKPROXY_SERVICE_H
 
-#include "abi/bypass.h"
 #include "bypass/maps.h"
-#include "bypass/state.h"
 #include "common/ends.h"
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-#define LOSSES 8
+#define LOSSES 8	     /* in a row, from which on connections are left out */
 #define MEMORY 1000000000ULL /* ns that a loss counts */
 
+/* The service that a connection is to, as its end of this role sees it. */
 static __always_inline void name_service(struct service *name, const struct two_ends *ends,
 					 __u32 role)
 {
@@ -30,6 +31,7 @@ static __always_inline void name_service(struct service *name, const struct two_
 	name->role = role;
 }
 
+/* Whether a new connection to its service is worth enrolling. */
 static __always_inline int is_worth_enrolling(const struct two_ends *ends, __u32 role)
 {
 	struct service_record *record;
@@ -40,6 +42,7 @@ static __always_inline int is_worth_enrolling(const struct two_ends *ends, __u32
 	return !record || record->losses < LOSSES || bpf_ktime_get_ns() - record->last > MEMORY;
 }
 
+/* A connection to its service has ended; gained: something was bypassed. */
 static __always_inline void remember_service(const struct two_ends *ends, __u32 role, int gained)
 {
 	__u64 now = bpf_ktime_get_ns();

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: what one socket tells of a connection's two ends.
+ * What one socket tells of both ends of its connection: addresses, ports, cgroup, bytes sent.
+ * Included by bypass/join.h, bypass/listing.h, bypass/message.h, bypass/pairing.h, bypass/part.h,
+ * bypass/policy.h, bypass/worth.h.
  */
 #ifndef SOCKPROXY_ENDS_H
 #define SOCKPROXY_ENDS_H
@@ -23,8 +25,8 @@ struct two_ends {
 	__u32 remote_port;
 };
 
-/* The verifier takes no computed address in the context, as the compiler would make
- * of fields that are read in both branches. */
+/* Keeps the compiler from merging the reads of two branches into one read at a computed address,
+ * which the verifier does not take of a context. */
 #define APART() asm volatile("" ::: "memory")
 
 /* From a context of sock_ops or sk_msg: both name these fields alike. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Kernel structures of files: struct file and what it leads to.
+ * Included by common/kernel_sockets.h, common/kernel_tasks.h, common/kernel_waiters.h.
  */
 #ifndef SOCKPROXY_KERNEL_FILES_H
 #define SOCKPROXY_KERNEL_FILES_H

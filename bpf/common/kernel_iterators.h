@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the kernel hands to BPF iterators over socket storages and over TCP's sockets.
+ * Included by bypass/bypass.bpf.c, bypass/listing.h.
  */
 #ifndef SOCKPROXY_KERNEL_ITERATORS_H
 #define SOCKPROXY_KERNEL_ITERATORS_H

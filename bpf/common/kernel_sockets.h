@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Kernel structures of a socket: from its network namespace and its file to struct tcp_sock.
+ * Included by bypass/acceptor.h, bypass/blocking.h, bypass/bypass.bpf.c, bypass/fionread.h,
+ * bypass/found_blocking.h, bypass/grant.h, bypass/join.h, bypass/lane.h, bypass/leave.h,
+ * bypass/listing.h, bypass/message.h, bypass/namespaces.h, bypass/pairing.h, bypass/part.h,
+ * bypass/reader.h, bypass/waiters.h, bypass/wakers.bpf.c, common/ends.h, common/kernel_iterators.h,
+ * common/kernel_psock.h, common/multipath.h, common/psock.h, splice/direction.h, splice/inspect.h.
  */
 #ifndef SOCKPROXY_KERNEL_SOCKETS_H
 #define SOCKPROXY_KERNEL_SOCKETS_H

@@ -3,6 +3,8 @@
  * Kernel structures that several others hold: lists, counters, cgroups. As in all kernel_*.h only
  * the fields that are read are declared; CO-RE relocates each access to where the running kernel
  * has the field.
+ * Included by bypass/options.h, common/kernel_files.h, common/kernel_psock.h,
+ * common/kernel_sockets.h, common/kernel_tasks.h, common/kernel_waiters.h.
  */
 #ifndef SOCKPROXY_KERNEL_TYPES_H
 #define SOCKPROXY_KERNEL_TYPES_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Kernel structures of those who wait at a socket: wait queues and epoll's entries in them.
+ * Included by bypass/wait_queue.h, bypass/waiters.h, bypass/wakers.bpf.c.
  */
 #ifndef SOCKPROXY_KERNEL_WAITERS_H
 #define SOCKPROXY_KERNEL_WAITERS_H

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: from a socket to the psock that a sockmap gave it.
+ * From a socket to the psock that a sockmap gave it, and whether the bypass queue there is empty.
+ * Included by bypass/grant.h, bypass/leave.h, bypass/listing.h, bypass/reader.h,
+ * splice/direction.h, splice/inspect.h.
  */
 #ifndef SOCKPROXY_PSOCK_H
 #define SOCKPROXY_PSOCK_H
@@ -15,6 +17,7 @@
 /* The low bits of sk_user_data are flags: SK_USER_DATA_NOCOPY and others. */
 #define SK_USER_DATA_PTRMASK (~7UL)
 
+/* The psock of the socket, or NULL. */
 static __always_inline struct sk_psock *find_psock(struct tcp_sock *tp)
 {
 	struct sock *sk = (struct sock *)tp;
@@ -22,7 +25,7 @@ static __always_inline struct sk_psock *find_psock(struct tcp_sock *tp)
 	return (void *)((unsigned long)BPF_CORE_READ(sk, sk_user_data) & SK_USER_DATA_PTRMASK);
 }
 
-/* Of what an sk_msg program has put there, nothing is left to be read. */
+/* Whether nothing is left to be read of what an sk_msg program has redirected to this socket. */
 static __always_inline int is_bypass_queue_empty(struct tcp_sock *tp)
 {
 	struct sk_psock *psock = find_psock(tp);

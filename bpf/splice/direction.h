@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: what the parser and the verdict do with one skb.
+ * What the parser and the verdict do with one skb: take_or_hold() and move().
+ * Included by splice/splice.bpf.c.
  */
 #ifndef SOCKPROXY_DIRECTION_H
 #define SOCKPROXY_DIRECTION_H
 
-#include "abi/splice.h"
 #include "common/kernel_psock.h"
 #include "common/kernel_sockets.h"
 #include "common/psock.h"
@@ -18,7 +18,7 @@
 #define EAGAIN 11
 
 /* Where in the skb the strparser's message begins. It is not zero when part of the
- * skb was read before: by the controller, or as an overlapping retransmission.
+ * skb was read before: by user space, or as an overlapping retransmission.
  * struct sk_skb_cb came with 5.15; before it the message lay in qdisc_skb_cb.data. */
 static __always_inline __u32 message_offset(struct __sk_buff *ctx)
 {
@@ -34,6 +34,7 @@ static __always_inline __u32 message_offset(struct __sk_buff *ctx)
 	return offset;
 }
 
+/* The direction that this skb belongs to, and its slot; NULL when its socket has none. */
 static __always_inline struct direction *find_direction(struct __sk_buff *skb, __u32 *slot)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
@@ -75,8 +76,8 @@ struct backlog {
 	__u32 skbs;
 };
 
-/* Bytes: the target's write_seq moves only by what is redirected, because user space
- * does not write to a target while it is redirected to. False: there is no target. */
+/* Bytes are counted by the target's write_seq, which moves only by what is redirected: user space
+ * does not write to a target while it is redirected to. Returns 0 when there is no target. */
 static __always_inline int read_backlog(struct direction *dir, struct backlog *backlog)
 {
 	__u32 slot = dir->target, write_seq = 0, skbs = 0;
@@ -120,6 +121,7 @@ static __always_inline __u32 backlog_memory(struct direction *dir, struct backlo
 	return memory;
 }
 
+/* Raise the direction's overhead to that of this skb: its memory beyond its bytes. */
 static __always_inline void note_overhead(struct direction *dir, struct __sk_buff *ctx)
 {
 	__u32 truesize = 0;
@@ -130,9 +132,9 @@ static __always_inline void note_overhead(struct direction *dir, struct __sk_buf
 		dir->overhead = truesize - ctx->len;
 }
 
-/* Before 7303524e04af (5.16, 5.15.3) sk_psock_backlog() sent an skb from its first byte,
- * wherever the message in it began. That mends with _sk_redir, of 5.13, and came together
- * with struct sk_skb_cb, which 5.10.80 has too. */
+/* Before 7303524e04af (5.16, 5.15.3) sk_psock_backlog() sent an skb from its first byte, wherever
+ * the message in it began. A kernel has the mend if it has both _sk_redir (5.13) and struct
+ * sk_skb_cb, which came with the mend; 5.10.80 has the second alone. */
 static __always_inline int is_offset_lost(__u32 offset)
 {
 	return offset && !(bpf_core_type_exists(struct sk_skb_cb) &&
@@ -202,8 +204,8 @@ static __always_inline int move(struct __sk_buff *skb, __u32 len)
 		dir->dropped_skbs++;
 		return SK_DROP;
 	}
-	/* HOLD too: what the parser took just before the controller asked must still
-	 * go its way; the controller waits for it behind the socket's lock. */
+	/* ACTION_HOLD too: what the parser took just before user space asked it to hold must still
+	 * go its way. User space takes the socket's lock to wait for that: Direction.pause(). */
 	if (bpf_sk_redirect_map(skb, &targets, dir->target, 0) != SK_PASS) {
 		dir->lost_bytes += len;
 		return SK_DROP;

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: a newly established socket gets a slot and enters TARGETS; one
- * that has closed gives the slot back. So short connections cost the controller nothing.
+ * A newly established socket gets a slot and enters TARGETS; one that has closed gives the slot
+ * back. So a short connection costs user space no system call on a map.
+ * Included by splice/splice.bpf.c.
  */
 #ifndef SOCKPROXY_ENROL_H
 #define SOCKPROXY_ENROL_H
 
-#include "abi/splice.h"
 #include "common/multipath.h"
 #include "splice/maps.h"
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+/* A connection was established: put its socket into TARGETS at a free slot. */
 static __always_inline void enrol(struct bpf_sock_ops *ops)
 {
 	__u64 cookie = bpf_get_socket_cookie(ops);
@@ -46,9 +47,9 @@ give_back:
 	bpf_map_push_elem(&free_slots, &slot, 0);
 }
 
-/* The socket has closed; after a reset user space may still hold it open. A slot that
- * the controller owns is the controller's to free. It becomes the owner behind the
- * socket's lock, under which this runs: SockmapKernel.enrol(). */
+/* The socket has closed: free its slot, unless user space owns it. A worker becomes the owner when
+ * it first redirects, and then frees the slot itself, since after a reset it may still hold the
+ * socket open. It waits behind the socket's lock, under which this runs: SockmapKernel.enrol(). */
 static __always_inline void retire(struct bpf_sock_ops *ops)
 {
 	__u64 cookie = bpf_get_socket_cookie(ops);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: the state of one socket, read for the controller. It runs
- * by BPF_PROG_TEST_RUN: a tc program may look up a sockmap and is run by a syscall.
+ * The state of one socket, read for user space.
+ * Included by splice/splice.bpf.c.
+ *
+ * It runs by BPF_PROG_TEST_RUN: a tc program may look up a sockmap, and a system call can run it.
  */
 #ifndef SOCKPROXY_INSPECT_H
 #define SOCKPROXY_INSPECT_H
 
-#include "abi/splice.h"
 #include "common/kernel_psock.h"
 #include "common/kernel_sockets.h"
 #include "common/psock.h"
@@ -18,6 +19,7 @@
 
 #define WORK_STRUCT_PENDING 1
 
+/* The strparser in a psock, wherever this kernel has it. */
 static __always_inline struct strparser *find_strparser(struct sk_psock *psock)
 {
 	struct sk_psock___with_parser *older = (void *)psock;
@@ -43,6 +45,7 @@ static __always_inline void inspect_psock(struct inspection *seen, struct tcp_so
 	seen->parser_working = BPF_CORE_READ(strp, work.data.counter) & WORK_STRUCT_PENDING;
 }
 
+/* Describe the socket whose slot user space has written into `inspections`. */
 static __always_inline void inspect(void)
 {
 	struct inspection *seen;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For BPF programs only: the maps of the splice proxy. Every socket has a slot,
- * the same in all of them. Sizes are set before load (max_entries).
+ * The maps of the splice programs. Every socket has a slot, which is its number in all of them.
+ * User space sets their sizes before it loads them (max_entries).
+ * Included by splice/direction.h, splice/enrol.h, splice/inspect.h.
  *
  * A socket is in two sockmaps. TARGETS carries no program: being in it gives the
  * socket a psock, which keeps what was redirected to it until it is sent. SOURCES
@@ -30,7 +31,7 @@ struct {
 	__type(value, __u64);
 } sources SEC(".maps");
 
-/* Mapped into the controller's memory, which reads counters without a call. */
+/* Mapped into the memory of the process, which so reads counters without a system call. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -47,7 +48,8 @@ struct {
 	__type(value, __u32);
 } slots SEC(".maps");
 
-/* Slots that no socket has; sock_ops takes from here, and so does the controller. */
+/* Slots that no socket has. sock_ops takes from here, and so does user space for a socket that
+ * sock_ops did not enrol. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 2);

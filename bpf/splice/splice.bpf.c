@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The data path of the splice proxy. The stream parser takes an skb or holds the
- * direction; the stream verdict redirects what was taken. See docs/ARCHITECTURE.md.
+ * The programs of a splice: each is a SEC() function over a body in a header. The stream parser
+ * takes an skb or holds the direction; the stream verdict redirects what was taken. See README.md,
+ * and docs/ARCHITECTURE.md.
  */
 #include "splice/direction.h"
 #include "splice/enrol.h"
@@ -38,8 +39,8 @@ int splice_verdict(struct __sk_buff *skb)
 	return move(skb, skb->len - message_offset(skb));
 }
 
-/* The same for a map without a parser, where an skb comes as it is. For
- * measurements only: see docs/decisions/ on why it is not exact. */
+/* The verdict for a sockmap without a parser, where an skb comes whole. For measurements only: it
+ * is not exact, see docs/decisions/0002-parser-path.md. */
 SEC("sk_skb")
 int splice_verdict_only(struct __sk_buff *skb)
 {
