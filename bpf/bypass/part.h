@@ -63,6 +63,7 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 	struct enrolled *end;
 	struct two_ends both;
 	struct tcp_sock *tp;
+	int of_program;
 
 	if (!sum || !sk)
 		return;
@@ -78,9 +79,10 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 	add_up(&sum->sent, &end->sent);
 	wait_no_longer(end);
 	learn_peer(end);
-	if (end->enlisted == ENLISTED_NOW || end->plain == PLAIN_PEER_UNSEEN) {
+	of_program = is_of_program(end->plain);
+	if (end->enlisted == ENLISTED_NOW || end->plain == PLAIN_PEER_UNSEEN || of_program) {
 		READ_ENDS(ops, &both);
-		remember_service(&both, end->role, end->sent.bypassed_bytes > 0);
+		remember_service(&both, end->role, of_program, end->sent.bypassed_bytes > 0);
 	}
 	end->pair = 0;
 	if (forget_peer(end->cookie))
