@@ -52,9 +52,9 @@ static __always_inline void close_pair(struct pair *pair)
 	__sync_lock_test_and_set(&pair->lane[1].closed, 1);
 }
 
-/* This end is read or written in a way that needs TCP, as `trait` says. Closes both lanes at once,
- * for what was granted before: with one lane alone the connection would pay for being enrolled
- * and gain half. */
+/* This end is read or written in a way that needs TCP, as `trait` says. Close the lanes, so that
+ * what was granted before is void at once. Both lanes: with one alone the connection would pay for
+ * being enrolled and gain half. */
 static __always_inline void is_unfit(struct enrolled *me, __u32 trait)
 {
 	struct pair *pair = pair_of(me);

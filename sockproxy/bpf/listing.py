@@ -19,7 +19,7 @@ from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.net.find_namespace import find_namespaces
 from sockproxy.net.namespace import current_inode, entered
 
-__all__ = ["Connection", "Listed", "Listing"]
+__all__ = ["Connection", "Listed", "Listing", "read_connection"]
 
 RECORD: int = ffi.sizeof("struct connection")
 AT: int = ffi.integer_const("LOOKED_UP_AT")
@@ -155,7 +155,7 @@ class Listing:
         except OSError as error:
             raise SockproxyError(f"list {self._name}", errno=error.errno) from None
         lines = ffi.from_buffer(f"struct connection[{len(data) // RECORD}]", data)
-        found = (_read_connection(lines[number]) for number in range(len(data) // RECORD))
+        found = (read_connection(lines[number]) for number in range(len(data) // RECORD))
         return {each.cookie: each for each in found}
 
     def _look_up(self, cookies: Collection[int]) -> _Found:
@@ -168,11 +168,11 @@ class Listing:
             into[:] = cookie.to_bytes(8, sys.byteorder).ljust(RECORD, b"\0")
             if run():
                 raw = ffi.from_buffer("struct connection *", bytes(into))
-                found[cookie] = _read_connection(raw)
+                found[cookie] = read_connection(raw)
         return found
 
 
-# Of what a Connection says otherwise than struct connection does.
+# How a Connection has fields of struct connection; those not here are integers in both.
 _READ: dict[str, Callable[[Any], Any]] = {
     "peer": lambda cookie: int(cookie) or None,
     "since": lambda nanoseconds: nanoseconds / 1e9,
@@ -185,12 +185,11 @@ _READ: dict[str, Callable[[Any], Any]] = {
 }
 _ADDRESSES = ("local", "remote")
 _SENT = field_names("traffic")
-_OTHERS = [
-    each.name for each in fields(Connection) if each.name not in (*_ADDRESSES, *_SENT)
-]  # named as in struct connection
+_OTHERS = [each.name for each in fields(Connection) if each.name not in (*_ADDRESSES, *_SENT)]
 
 
-def _read_connection(raw: Any) -> Connection:
+def read_connection(raw: Any) -> Connection:
+    """The socket that a struct connection tells of. raw: cdata of it, or a pointer to it."""
     found = {name: _READ.get(name, int)(getattr(raw, name)) for name in _OTHERS}
     for end in _ADDRESSES:
         found[end] = (_host(getattr(raw, end)), int(getattr(raw, f"{end}_port")))
