@@ -32,7 +32,7 @@ def test_what_differs():
 
 
 @pytest.mark.parametrize(
-    ("plain", "other", "verdict"),
+    ("plain", "other", "judgement"),
     [
         ([P], [F], DIFFERS),  # nothing was run again
         ([P, P, P], [F, P, F], DIFFERS),
@@ -45,8 +45,8 @@ def test_what_differs():
         ([P, F, F], [F, F, F], UNSTEADY),
     ],
 )
-def test_what_to_think_of_it(plain, other, verdict):
-    assert judge(plain, other) == verdict
+def test_what_to_think_of_it(plain, other, judgement):
+    assert judge(plain, other) == judgement
 
 
 class Scripted:
