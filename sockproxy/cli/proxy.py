@@ -136,7 +136,7 @@ def proxy(
         grace=grace,
         mark=mark,
     )
-    _serve(Proxy(options, _log, _log if verbose else _silent))
+    _serve(Proxy(options, _log, _log if verbose else None))
     return 0
 
 
@@ -147,9 +147,9 @@ def _serve(served: Proxy) -> None:
     control = Control(served)
     try:
         served.open(control.open)  # who can connect to it can ask it as well
-        path = "accelerated" if served.engine.kernel is not None else "relaying in user space"
+        path = "accelerated" if served.worker.kernel is not None else "relaying in user space"
         if served.may_accelerate:
-            path += f" for now: {served.engine.why_not}"
+            path += f" for now: {served.worker.why_not}"
         for address in served.listening:
             _log(f"{served.options.name}: listening on {address}, {path}")
         served.run()
@@ -173,7 +173,3 @@ def _log(line: str) -> None:
 
 def _stamped(line: str) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {line}\n"
-
-
-def _silent(_line: str) -> None:
-    pass

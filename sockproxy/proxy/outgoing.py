@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from sockproxy.net.address import Address, Host, original_destination
@@ -25,7 +25,7 @@ class Outgoing(Attempts):
     hosts: taken in turn; none for the original destination of a REDIRECT.
     timeout: seconds for each attempt. mark: the SO_MARK of the sockets.
     prepare: sets the options that the proxy gives to all its sockets.
-    connectors: those under way. log: receives one line for each noteworthy event.
+    log: receives one line for each noteworthy event.
 
     Raises PermissionDenied when sockets may not be marked.
     """
@@ -37,10 +37,11 @@ class Outgoing(Attempts):
         *,
         mark: int | None,
         prepare: Callable[[socket.socket], None],
-        connectors: Callable[[], Iterable[Connector]],
         log: Callable[[str], None],
     ) -> None:
-        self._mark, self._prepare, self._connectors = mark, prepare, connectors
+        self._mark, self._prepare = mark, prepare
+        self.connecting: dict[socket.socket, Connector] = {}
+        """The attempts that clients wait for, by the client."""
         self._log = log
         self._own = OwnConnections()
         self._upstreams = Upstreams(hosts, timeout, self, log) if hosts else None
@@ -101,16 +102,20 @@ class Outgoing(Attempts):
 
     def failed(self, address: Address, number: int) -> None:
         if self._upstreams is not None and self._upstreams.failed(address, number):
-            for connector in list(self._connectors()):
+            for connector in list(self.connecting.values()):
                 connector.pass_over(address)
 
     def discard(self, sock: socket.socket) -> None:
         self._own.drop(sock.fileno())
         close_with_reset(sock)
 
-    def ended(self, fd: int) -> None:
-        """The pair of the socket with this descriptor has ended."""
-        self._own.drop(fd)
+    def paired(self, fd: int, number: int) -> None:
+        """The connection with this descriptor is the worker's now, by this number."""
+        self._own.paired(fd, number)
+
+    def ended(self, number: int) -> None:
+        """The worker's connection of this number has ended."""
+        self._own.ended(number)
 
 
 def _once(address: Address, tried: Collection[Address]) -> Address | None:

@@ -1,4 +1,4 @@
-"""An engine's kernel: there from the start, later, or never."""
+"""A worker's kernel: there from the start, later, or never."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sockproxy.errors import SockproxyError, is_passing
 from sockproxy.proof.mechanisms import SPLICE, VERDICT_ONLY
 from sockproxy.proof.record import Verdict, kept, why_off
 from sockproxy.splicer.inquiry import Backoff, Inquiry
-from sockproxy.worker.engine import Engine
+from sockproxy.worker.door import Worker
 from sockproxy.worker.loop import Timer
 
 __all__ = ["Acceleration"]
@@ -25,22 +25,22 @@ def _ignore(_: object) -> None:
 
 
 class Acceleration:
-    """Gives an engine a kernel as soon as doctor allows it; the engine's `why_not` says why it
+    """Gives a worker a kernel as soon as doctor allows it; the worker's `why_not` says why it
     has none until then.
 
     All methods belong to the loop's thread, or come before it runs.
 
     pairs: how many at once. parser: False for the verdict without one. force: take a kernel
     even where doctor found that it is not exact.
-    came: receives the kernel, before the engine has it.
-    tried: called each time when there is no more to be done for now: the engine has a kernel,
+    came: receives the kernel, before the worker has it.
+    tried: called each time when there is no more to be done for now: the worker has a kernel,
     or never will, or it is tried again later.
     log: receives a line when that changes.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        worker: Worker,
         pairs: int,
         *,
         parser: bool = True,
@@ -49,12 +49,12 @@ class Acceleration:
         tried: Callable[[], None] = lambda: None,
         log: Callable[[str], None] = _ignore,
     ) -> None:
-        self._engine, self._pairs, self._parser, self._force = engine, pairs, parser, force
+        self._worker, self._pairs, self._parser, self._force = worker, pairs, parser, force
         self._came, self._tried, self._log = came, tried, log
         self._mechanism = SPLICE if parser else VERDICT_ONLY
         known = None if force else kept(self._mechanism)
         self.may_come = known is None or known.on or not known.known
-        """Whether the engine, if it has no kernel, may have one later."""
+        """Whether the worker, if it has no kernel, may have one later."""
         self._began = False
         self._last_trouble = ""
         self._opener: threading.Thread | None = None
@@ -62,14 +62,14 @@ class Acceleration:
         self._backoff = Backoff()
         self._timer: Timer | None = None
         self._inquiry = Inquiry(
-            engine.loop, self._mechanism,
+            worker.loop, self._mechanism,
             found=self._on_found, undecided=self._on_undecided, told=self._on_told,
         )  # fmt: skip
 
     def begin(self) -> None:
         """Take a kernel if that is known to be allowed; else do what there is to do when the
-        engine's loop runs."""
-        self._engine.why_not = EXAMINING
+        worker's loop runs."""
+        self._worker.why_not = EXAMINING
         if self._force:
             self._open()
         else:
@@ -83,13 +83,13 @@ class Acceleration:
             self._have_none(why_off(self._mechanism))
 
     def _on_told(self, line: str) -> None:
-        self._engine.why_not = f"{EXAMINING}: {line}"
+        self._worker.why_not = f"{EXAMINING}: {line}"
         if not self._last_trouble:  # a doctor that is asked again has much the same to tell
             self._log(line)
 
     def _on_undecided(self, why: str, seconds: float) -> None:
-        self._engine.why_not = f"could not find out whether {self._mechanism} is safe here: {why}"
-        self._trouble(self._engine.why_not, seconds)
+        self._worker.why_not = f"could not find out whether {self._mechanism} is safe here: {why}"
+        self._trouble(self._worker.why_not, seconds)
         self._tried()
 
     def _trouble(self, why: str, seconds: float) -> None:
@@ -114,7 +114,7 @@ class Acceleration:
 
     def _open_aside(self) -> None:
         self._made = self._make()
-        self._engine.loop.call(self._take_made)
+        self._worker.loop.call(self._take_made)
 
     def _make(self) -> SpliceKernel | SockproxyError:
         try:
@@ -132,13 +132,13 @@ class Acceleration:
     def _on_made(self, made: SpliceKernel | SockproxyError) -> None:
         if not isinstance(made, SockproxyError):
             self._came(made)
-            self._engine.use(made)
+            self._worker.use(made)
             if self._began:
                 self._log("accelerated from now on; connections from before stay in user space")
         elif is_passing(made.errno):
             seconds = self._backoff.next()
-            self._timer = self._engine.loop.later(seconds, self._open)
-            self._engine.why_not = str(made)
+            self._timer = self._worker.loop.later(seconds, self._open)
+            self._worker.why_not = str(made)
             self._trouble(str(made), seconds)
         else:
             self._have_none(str(made))
@@ -147,7 +147,7 @@ class Acceleration:
 
     def _have_none(self, why: str) -> None:
         self.may_come = False
-        self._engine.why_not = why
+        self._worker.why_not = why
         self._log(f"relaying in user space: {why}")
         self._tried()
 

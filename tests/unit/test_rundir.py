@@ -157,7 +157,7 @@ def test_what_a_proxy_reports_has_the_shape():
     proxy.open()
     try:
         ends = [tcp_pair() for _ in range(2)]
-        proxy.engine.add(ends[0][1], ends[1][1], lambda _pair: None)
+        proxy.worker.add(ends[0][1], ends[1][1])
         for question, report in QUESTIONS.items():
             document = report(proxy)
             told = json.loads(json.dumps(document))

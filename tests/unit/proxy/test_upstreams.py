@@ -298,7 +298,9 @@ def test_a_proxy_that_is_its_own_upstream_refuses_itself(name):
                 client.recv(1)
         assert len(run.told("came back to it")) == 1
         # The connection that came back, and the client where that was quicker than pairing.
-        assert 20 <= run.proxy.refused <= 40
-        eventually(lambda: not run.proxy.engine.pairs)
-        assert not run.proxy._outgoing._own._ends
-        assert not run.proxy._outgoing._own._remotes
+        assert 20 <= run.proxy.clients.refused <= 40
+        eventually(lambda: not run.proxy.worker.live)
+        own = run.proxy._outgoing._own
+        assert not own._ends
+        assert not own._paired
+        assert not own._remotes

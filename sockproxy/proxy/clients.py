@@ -1,0 +1,118 @@
+"""The proxy's clients, from their accept to the end of their connection."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from functools import partial
+
+from sockproxy.net.address import format_address
+from sockproxy.net.tcp import close_with_reset
+from sockproxy.proxy.outgoing import Outgoing
+from sockproxy.worker.connect import Connector
+from sockproxy.worker.door import Ended, Worker
+from sockproxy.worker.stats import PairStats
+
+__all__ = ["Clients"]
+
+
+class Clients:
+    """Connects the upstream of each client, and gives the two to the worker.
+
+    timeout: seconds for each attempt to connect. prepare: sets the options of a client's socket.
+    one_less: called when a client has been refused, or its connection has ended.
+    trace: receives one line for each of those; None for nobody.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        outgoing: Outgoing,
+        timeout: float,
+        *,
+        prepare: Callable[[socket.socket], None],
+        one_less: Callable[[], None],
+        trace: Callable[[str], None] | None,
+    ) -> None:
+        self._worker, self._outgoing, self._timeout = worker, outgoing, timeout
+        self._prepare, self._one_less, self._trace = prepare, one_less, trace
+        self._connecting = outgoing.connecting
+        self.refused = 0
+        """Clients reset because no upstream took them."""
+
+    @property
+    def count(self) -> int:
+        """Those that live: their upstream is being connected, or they have one."""
+        return self._worker.live + len(self._connecting)
+
+    def serve(self, client: socket.socket, peer: tuple[str, int]) -> None:
+        """Connect the upstream of a client that comes from `peer`, and pair them."""
+        self._prepare(client)
+        if self._outgoing.comes_back(client, peer):
+            self._fail(client, "it is this proxy's own connection")
+            return
+        candidates = self._outgoing.candidates(client)
+        if candidates is None:
+            self._fail(client, "no original destination: the connection was not redirected")
+            return
+        connector = Connector(
+            self._worker.loop,
+            candidates,
+            self._timeout,
+            connected=partial(self._pair, client),
+            failed=partial(self._fail, client),
+            attempts=self._outgoing,
+        )
+        self._connecting[client] = connector
+        connector.start()
+
+    def _pair(self, client: socket.socket, upstream: socket.socket) -> None:
+        self._connecting.pop(client, None)
+        fd = upstream.fileno()
+        try:
+            number = self._worker.add(client, upstream)
+        except OSError as error:  # one of them was reset before they were paired
+            self._outgoing.discard(upstream)
+            self._fail(client, (error.strerror or "not connected").lower())
+        else:
+            self._outgoing.paired(fd, number)
+
+    def _fail(self, client: socket.socket, why: str) -> None:
+        """The client is told as TCP would tell it: by a reset."""
+        self._connecting.pop(client, None)
+        self.refused += 1
+        if self._trace is not None:
+            self._trace(f"{_peer(client)} refused: {why}")
+        close_with_reset(client)
+        self._one_less()
+
+    def ended(self, event: Ended) -> None:
+        """The worker has told the end of a connection."""
+        self._outgoing.ended(event.stats.number)
+        if self._trace is not None:
+            self._trace(_line(event.stats))
+        self._one_less()
+
+    def close(self) -> None:
+        """Reset those that have no upstream yet."""
+        for client, connector in list(self._connecting.items()):
+            connector.cancel()
+            close_with_reset(client)
+        self._connecting.clear()
+
+
+def _line(stats: PairStats) -> str:
+    ways = []
+    for arrow, way in (("->", stats.forward), ("<-", stats.backward)):
+        ways.append(f"{arrow} {way.redirected + way.pumped} B ({way.redirected} in the kernel)")
+    return (
+        f"#{stats.number} {format_address(stats.client)} to {format_address(stats.upstream)} "
+        f"{stats.outcome} after {stats.age:.3f} s: {', '.join(ways)}"
+    )
+
+
+def _peer(sock: socket.socket) -> str:
+    try:
+        return format_address(sock.getpeername()[:2])
+    except OSError:
+        return "a client that had gone"
