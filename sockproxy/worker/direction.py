@@ -31,10 +31,9 @@ from sockproxy.errors import SockproxyError
 from sockproxy.net.tcp import TCP_CLOSE, fence, has_space, take_error
 from sockproxy.worker.end import End
 from sockproxy.worker.loop import Timer
-from sockproxy.worker.parser import Parser
 from sockproxy.worker.pump import Pump
-from sockproxy.worker.redirect import Errors, Redirect
-from sockproxy.worker.table import DirectionRow, State
+from sockproxy.worker.redirect import Errors, Parser, Redirect
+from sockproxy.worker.table import AT_END, DirectionRow, Phase, State
 from sockproxy.worker.traffic import SMALL, Traffic
 from sockproxy.worker.turns import ROUNDS, Turns
 from sockproxy.worker.waits import Waits
@@ -103,24 +102,24 @@ class Direction:
     def refuse(self, why: str) -> None:
         """The kernel is not to be asked again for this direction."""
         self._refused = True
-        self.row.become(self.row.state, why)
+        self.row.phase = Phase(self.row.phase.state, why)
 
     def drop(self) -> None:
         """From now on throw the bytes away; the end of the stream still passes on."""
         self._dropped = True
         self.pump.discard_from_now()
-        if self.row.state is State.REDIRECT:
+        if self.row.phase.state is State.REDIRECT:
             self.drop_in_kernel()
             return
         # Nothing will be written behind the backlog, so nothing waits for it.
-        if self.row.state is State.DRAIN:
-            self.row.become(State.PUMP)
+        if self.row.phase.state is State.DRAIN:
+            self.row.phase = Phase(State.PUMP, self.row.phase.why)
             self.pump.urgent_waits = True
         self._connection.later(0, self.run_pump)
 
     def drop_in_kernel(self) -> None:
         """Have the kernel throw away what its parser is still asked about, if it is."""
-        if self.row.state is State.REDIRECT and self.redirect is not None:
+        if self.row.phase.state is State.REDIRECT and self.redirect is not None:
             self.redirect.parser.drop()
 
     def moved(self) -> int:
@@ -132,8 +131,8 @@ class Direction:
         return moved
 
     def close(self) -> None:
-        """The connection has ended, and its row too: whatever is still called does nothing."""
-        self.row.become(State.FINISHED)
+        """The connection has ended, its row is written: whatever is still called does nothing."""
+        self.row.phase = AT_END
         self.redirect = None  # the slot may be another's next
         self._waits.close()
         self.pump.close()
@@ -150,7 +149,7 @@ class Direction:
     def _run_pump(self) -> None:
         """For part of a turn; then wait for more, finish, or hand over to the kernel."""
         pump, row = self.pump, self.row
-        if row.state is not State.PUMP:
+        if row.phase.state is not State.PUMP:
             return
         before = row.pumped
         try:
@@ -208,13 +207,13 @@ class Direction:
             # if the FIN came first.
             source.had_fin |= take_error(source.sock, sending=False) == errno.EPIPE
             self._connection.note_failure(source, "reset by peer")
-        if self.row.state is not State.PUMP:
+        if self.row.phase.state is not State.PUMP:
             return  # both ends have failed
         if not target.failed and self.redirect is not None and self.redirect.parser.sending():
             # Of a dropped direction, from before the drop.
             self._waits.behind_backlog(self.run_pump)
             return
-        self.row.become(State.FINISHED, "end of stream")
+        self.row.phase = AT_END
         self._waits.cancel()
         if not target.failed and (source.had_fin or not source.failed):
             target.send_fin()
@@ -260,7 +259,7 @@ class Direction:
     def _is_quiet(self) -> bool:
         """Whether nothing is redirected to the source: the opposite direction is paused then."""
         opposite = self.opposite
-        if opposite.row.state is State.DRAIN:
+        if opposite.row.phase.state is State.DRAIN:
             return False
         return opposite.redirect is None or opposite.redirect.pause()
 

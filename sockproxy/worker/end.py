@@ -112,7 +112,8 @@ class End:
         self.fin_sent = True
 
     def close(self, *, reset: bool) -> None:
-        """Close the socket: with a RST, or after what was sent has arrived."""
+        """Leave, and close the socket: with a RST, or after what was sent has arrived."""
+        self.leave()
         if reset:
             close_with_reset(self.sock)
         else:

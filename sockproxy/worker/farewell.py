@@ -50,7 +50,7 @@ class Farewell:
         seen = (self._last.moved(), left)
         if seen != self._seen:
             self._seen, self._deadline = seen, now + PATIENCE
-        if (self._last.row.state is State.FINISHED and not left) or now >= self._deadline:
+        if (self._last.row.phase.state is State.FINISHED and not left) or now >= self._deadline:
             self._done()
         elif not self._waiting:
             self._waiting = True

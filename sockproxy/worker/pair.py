@@ -200,7 +200,7 @@ class Pair:
         """A direction has passed its end on; with both, the pair is done."""
         if self._farewell is not None:
             self._farewell.look()
-        elif self.forward.row.state is self.backward.row.state is State.FINISHED:
+        elif self.forward.row.phase.state is self.backward.row.phase.state is State.FINISHED:
             self._close("finished", reset=False)
 
     def fail(self, end: End, why: str) -> None:
@@ -246,7 +246,6 @@ class Pair:
         self.backward.close()
         self._unwatch()
         for end in (self.a, self.b):
-            end.leave()
             end.close(reset=reset)
         self._on_end(self, stats)
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import enum
 import threading
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from sockproxy.worker.stats import DirectionStats, PairStats, Reading, Totals
 
-__all__ = ["DirectionRow", "Row", "State", "Table"]
+__all__ = ["AT_END", "DirectionRow", "Phase", "Row", "State", "Table"]
 
 Place = tuple[str, int]
 
@@ -28,14 +28,27 @@ class State(enum.Enum):
     FINISHED = "finished"
 
 
+class Phase(NamedTuple):
+    """Who moves the bytes of a direction, and why not the kernel; "" where it does.
+
+    One value, replaced as a whole, so that who reads it in another thread has two that fit.
+    """
+
+    state: State
+    why: str
+
+
+AT_FIRST = Phase(State.PUMP, "no conversation so far")
+AT_END = Phase(State.FINISHED, "end of stream")
+
+
 class DirectionRow:
     """One direction, written where its bytes are moved."""
 
-    __slots__ = ("_told", "discarded", "pumped", "shared", "state")
+    __slots__ = ("discarded", "phase", "pumped", "shared")
 
     def __init__(self) -> None:
-        self.state = State.PUMP
-        self._told = (State.PUMP, "no conversation so far")
+        self.phase = AT_FIRST
         self.pumped = 0
         """Bytes that user space wrote to the target."""
         self.discarded = 0
@@ -43,15 +56,9 @@ class DirectionRow:
         self.shared: Any = None
         """The struct direction in the kernel's map, of a direction whose sockets are enrolled."""
 
-    def become(self, state: State, why: str | None = None) -> None:
-        """Be moved by another. why: not by the kernel; None where the reason stays as it was."""
-        self.state = state
-        # One value, so that who reads it has two that belong together.
-        self._told = (state, self._told[1] if why is None else why)
-
     def stats(self) -> DirectionStats:
         """All of it: user space's counters and the kernel's."""
-        state, why = self._told
+        state, why = self.phase
         kernel = self.shared
         if kernel is None:
             return DirectionStats(
@@ -103,9 +110,9 @@ class Row:
 
     def end(self, outcome: str) -> PairStats:
         """The last counters, after which the kernel's are not looked at."""
-        self._last = self.stats(outcome)
+        last = self._last = self.stats(outcome)
         self.forward.shared = self.backward.shared = None
-        return self._last
+        return last
 
 
 class Table:
@@ -113,7 +120,8 @@ class Table:
 
     def __init__(self) -> None:
         self._rows: dict[int, Row] = {}
-        self._ended = Totals()
+        self._pairs = self._reset = 0  # these and the next are of those that have ended
+        self._redirected = self._pumped = self._dropped = self._holds = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -133,8 +141,17 @@ class Table:
         with self._lock:
             stats = row.end(outcome)
             if self._rows.pop(row.number, None) is not None:
-                self._ended = _with(self._ended, stats)
+                self._count(stats)
         return stats
+
+    def _count(self, stats: PairStats) -> None:
+        forward, backward = stats.forward, stats.backward
+        self._pairs += 1
+        self._reset += stats.outcome != "finished"
+        self._redirected += forward.redirected + backward.redirected
+        self._pumped += forward.pumped + backward.pumped
+        self._dropped += forward.dropped + backward.dropped
+        self._holds += forward.holds + backward.holds
 
     def stats(self, number: int) -> PairStats | None:
         """One connection that lives. By the loop's thread."""
@@ -144,7 +161,15 @@ class Table:
     def read(self) -> Reading:
         """All of it. By any thread; the loop goes on meanwhile."""
         with self._lock:
-            ended, rows = self._ended, list(self._rows.values())
+            rows = list(self._rows.values())
+            ended = Totals(
+                self._pairs,
+                self._reset,
+                self._redirected,
+                self._pumped,
+                self._dropped,
+                self._holds,
+            )
         live = []
         for row in rows:
             with self._lock:
@@ -154,15 +179,3 @@ class Table:
     def abandon(self) -> None:
         """In a forked child, where a thread that is not there may hold the lock."""
         self._lock = threading.Lock()
-
-
-def _with(totals: Totals, stats: PairStats) -> Totals:
-    ways = (stats.forward, stats.backward)
-    return Totals(
-        totals.pairs + 1,
-        totals.reset + (stats.outcome != "finished"),
-        totals.redirected + sum(way.redirected for way in ways),
-        totals.pumped + sum(way.pumped for way in ways),
-        totals.dropped + sum(way.dropped for way in ways),
-        totals.holds + sum(way.holds for way in ways),
-    )

@@ -11,7 +11,7 @@ import pytest
 
 import sockproxy
 from sockproxy.worker.direction import Direction
-from sockproxy.worker.parser import Parser
+from sockproxy.worker.redirect import Parser
 from tests.support.pattern import Checker, Pattern
 from tests.support.scale import patience, scaled
 from tests.support.sockets import eventually, receive, spliced, tcp_pair
