@@ -8,7 +8,7 @@ from functools import partial
 
 from sockproxy.net.address import format_address
 from sockproxy.net.tcp import close_with_reset
-from sockproxy.proxy.outgoing import Outgoing
+from sockproxy.proxy.outgoing import Outgoing, Refused
 from sockproxy.worker.connect import Connector
 from sockproxy.worker.door import Ended, Worker
 from sockproxy.worker.stats import PairStats
@@ -19,43 +19,48 @@ __all__ = ["Clients"]
 class Clients:
     """Connects the upstream of each client, and gives the two to the worker.
 
-    timeout: seconds for each attempt to connect. prepare: sets the options of a client's socket.
+    timeout: seconds for each attempt to connect. most: clients at once.
     one_less: called when a client has been refused, or its connection has ended.
     trace: receives one line for each of those; None for nobody.
     """
 
     def __init__(
         self,
-        worker: Worker,
         outgoing: Outgoing,
         timeout: float,
+        most: int,
         *,
-        prepare: Callable[[socket.socket], None],
         one_less: Callable[[], None],
         trace: Callable[[str], None] | None,
     ) -> None:
-        self._worker, self._outgoing, self._timeout = worker, outgoing, timeout
-        self._prepare, self._one_less, self._trace = prepare, one_less, trace
+        self._outgoing, self._timeout, self._most = outgoing, timeout, most
+        self._one_less, self._trace = one_less, trace
         self._connecting = outgoing.connecting
+        self._worker: Worker
         self.refused = 0
         """Clients reset because no upstream took them."""
+
+    def open(self, worker: Worker) -> None:
+        """Clients are this worker's from now on, and ended() is told its events."""
+        self._worker = worker
 
     @property
     def count(self) -> int:
         """Those that live: their upstream is being connected, or they have one."""
         return self._worker.live + len(self._connecting)
 
+    def have_room(self) -> bool:
+        """Whether there may be one more."""
+        return self._worker.live + len(self._connecting) < self._most
+
     def serve(self, client: socket.socket, peer: tuple[str, int]) -> None:
         """Connect the upstream of a client that comes from `peer`, and pair them."""
-        self._prepare(client)
-        if self._outgoing.comes_back(client, peer):
-            self._fail(client, "it is this proxy's own connection")
+        try:
+            candidates = self._outgoing.candidates(client, peer)
+        except Refused as refused:
+            self._fail(client, str(refused))
             return
-        candidates = self._outgoing.candidates(client)
-        if candidates is None:
-            self._fail(client, "no original destination: the connection was not redirected")
-            return
-        connector = Connector(
+        connector = self._connecting[client] = Connector(
             self._worker.loop,
             candidates,
             self._timeout,
@@ -63,7 +68,6 @@ class Clients:
             failed=partial(self._fail, client),
             attempts=self._outgoing,
         )
-        self._connecting[client] = connector
         connector.start()
 
     def _pair(self, client: socket.socket, upstream: socket.socket) -> None:

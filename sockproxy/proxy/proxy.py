@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sockproxy.net.address import Address, Host
-from sockproxy.net.tcp import set_keepalive
 from sockproxy.proxy.clients import Clients
 from sockproxy.proxy.enrolment import Enrolment
 from sockproxy.proxy.listeners import BACKLOG, Listeners
@@ -78,7 +76,8 @@ class Proxy:
             options.upstreams,
             options.connect_timeout,
             mark=options.mark,
-            prepare=self._prepare,
+            nodelay=options.nodelay,
+            keepalive=options.keepalive,
             log=log,
         )
         self._listeners: Listeners | None = None
@@ -99,19 +98,19 @@ class Proxy:
         options = self.options
         try:
             limits = Limits(options.budget, options.eager, options.idle_timeout, self._allow())
-            self.worker = Engine(limits, lambda event: self.clients.ended(event))
-            self._opened = True
             self.clients = Clients(
-                self.worker,
                 self._outgoing,
                 options.connect_timeout,
-                prepare=self._prepare,
+                self.max_connections,
                 one_less=self._one_less,
                 trace=self._trace,
             )
+            self.worker = Engine(limits, self.clients.ended)
+            self._opened = True
+            self.clients.open(self.worker)
             self._listeners = Listeners(
                 self.worker.loop,
-                has_room=lambda: self.clients.count < self.max_connections,
+                has_room=self.clients.have_room,
                 accepted=self.clients.serve,
                 log=self._log,
             )
@@ -218,11 +217,6 @@ class Proxy:
         if self.worker.live:
             self._log(f"stopped: {self.worker.live} connections were reset")
         self.worker.loop.stop()
-
-    def _prepare(self, sock: socket.socket) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, self.options.nodelay)
-        if self.options.keepalive is not None:
-            set_keepalive(sock, self.options.keepalive)
 
     def _one_less(self) -> None:
         """A client has gone."""

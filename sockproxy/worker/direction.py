@@ -89,14 +89,14 @@ class Direction:
         self._refused = False
         self._dropped = False
         self._bulk = False  # the last run moved much
-        self._waits = Waits(connection.later, target)
-        self._turns = Turns(connection.in_turn, self._run_pump)
+        self.waits = Waits(connection.later, target)
+        self._turns: Turns | None = None  # of a direction that has moved much
 
     def begin(self) -> None:
         """Start; what is there to be moved, the loop reports."""
         if self.pump.has_more:
             self.run_pump()
-        elif not self._refused and self._traffic.suits_redirect():
+        elif not self._refused and self._traffic.eager:
             self._hand_over()
 
     def refuse(self, why: str) -> None:
@@ -134,16 +134,19 @@ class Direction:
         """The connection has ended, its row is written: whatever is still called does nothing."""
         self.row.phase = AT_END
         self.redirect = None  # the slot may be another's next
-        self._waits.close()
+        self.waits.close()
         self.pump.close()
 
     # -- PUMP ---------------------------------------------------------------------------
 
     def run_pump(self) -> None:
         """Move what can be moved, at once if it was little the last time: bulk waits its turn."""
-        if self._bulk:
-            self._turns.ask()
-        elif not self._turns.asked:
+        turns = self._turns
+        if turns is None:
+            self._run_pump()
+        elif self._bulk:
+            turns.ask()
+        elif not turns.asked:
             self._run_pump()
 
     def _run_pump(self) -> None:
@@ -160,7 +163,9 @@ class Direction:
         moved = row.pumped - before
         self._burst += moved
         self._bulk = moved > SMALL
-        if more:
+        if (more or self._bulk) and self._turns is None:
+            self._turns = Turns(self._connection.in_turn, self._run_pump)
+        if more and self._turns is not None:
             self._turns.go_on()
         elif pump.held:
             pass  # the target is full
@@ -181,14 +186,14 @@ class Direction:
 
     def on_space(self) -> None:
         """The target has space."""
-        if self._waits.for_space:
-            self._waits.have_space()
+        if self.waits.for_space:
+            self.waits.have_space()
         if self.pump.held:
             self.run_pump()
 
     def call_on_space(self, call: Callable[[], None]) -> None:
         """Call once, when the target has space again. Asking for the same twice is allowed."""
-        self._waits.call_on_space(call)
+        self.waits.call_on_space(call)
 
     def _taken_back(self) -> None:
         """The kernel has given the direction back."""
@@ -211,10 +216,11 @@ class Direction:
             return  # both ends have failed
         if not target.failed and self.redirect is not None and self.redirect.parser.sending():
             # Of a dropped direction, from before the drop.
-            self._waits.behind_backlog(self.run_pump)
+            self.waits.behind_backlog(self.run_pump)
             return
         self.row.phase = AT_END
-        self._waits.cancel()
+        if self.waits.timer is not None:
+            self.waits.cancel()
         if not target.failed and (source.had_fin or not source.failed):
             target.send_fin()
         self._connection.on_finished()
@@ -225,7 +231,7 @@ class Direction:
         """To REDIRECT, with nothing in the pump; or look again later."""
         rest = self._traffic.rest()
         if rest > 0:
-            self._waits.later(rest, self.run_pump)
+            self.waits.later(rest, self.run_pump)
             return
         redirect = self.redirect
         if redirect is None:
@@ -248,7 +254,7 @@ class Direction:
             Parser(self.source, self.target, shared, self._budget),
             self._traffic,
             self.row,
-            self._waits,
+            self.waits,
             self._taken_back,
         )
 
@@ -282,6 +288,6 @@ class Direction:
     def _try_later(self) -> None:
         """Hand over when it may be quiet: not while the opposite direction's reader is stalled."""
         if has_space(self.source.sock):
-            self._waits.later(self._traffic.retry_after(), self.run_pump)
+            self.waits.later(self._traffic.retry_after(), self.run_pump)
         else:
             self.opposite.call_on_space(self.run_pump)

@@ -185,13 +185,15 @@ class Pair:
         if events & select.EPOLLERR and self.check_error(end):
             return
         out.pump.urgent_waits = bool(events & select.EPOLLPRI)
-        if out.redirect is not None:
-            out.redirect.on_hold()
-            if events & ENDED and self.outcome is None and out.redirect is not None:
-                out.redirect.on_end_of_source()
+        redirect = out.redirect
+        if redirect is not None and out.row.phase.state is State.REDIRECT:
+            redirect.on_hold()
+            if events & ENDED and self.outcome is None:
+                redirect.on_end_of_source()
         if events & (select.EPOLLIN | ENDED) and self.outcome is None:
             out.run_pump()
-        if events & (select.EPOLLOUT | ENDED) and self.outcome is None:
+        waits_for_space = into.pump.held or into.waits.for_space
+        if events & (select.EPOLLOUT | ENDED) and waits_for_space and self.outcome is None:
             into.on_space()
 
     # -- the end ----------------------------------------------------------------------------

@@ -23,10 +23,10 @@ class Traffic:
     eager: True to redirect whatever comes, for measurements and tests.
     """
 
-    __slots__ = ("_answers", "_eager", "_needed", "_rest", "_rested_at", "_seen", "_started_at")
+    __slots__ = ("_answers", "_needed", "_rest", "_rested_at", "_seen", "_started_at", "eager")
 
     def __init__(self, *, eager: bool) -> None:
-        self._eager = eager
+        self.eager = eager
         self._needed = FEW
         self._seen = 0
         self._answers = -1
@@ -61,7 +61,7 @@ class Traffic:
 
     def suits_redirect(self) -> bool:
         """Whether the kernel should move what comes next."""
-        return self._eager or self._seen >= self._needed
+        return self.eager or self._seen >= self._needed
 
     def rest(self) -> float:
         """Seconds until the rest after a hold is over; zero or less when it is."""

@@ -21,25 +21,25 @@ class Waits:
     later: the timer is had from it. target: where there is to be space.
     """
 
-    __slots__ = ("_later", "_target", "_timer", "_wait", "_yields", "for_space")
+    __slots__ = ("_later", "_target", "_wait", "_yields", "for_space", "timer")
 
     def __init__(self, later: Callable[[float, Callable[[], None]], Timer], target: End) -> None:
         self._later, self._target = later, target
         self._wait, self._yields = FIRST_WAIT, YIELDS
         self.for_space: list[Callable[[], None]] = []
         """To be called once, when the target has space."""
-        self._timer: Timer | None = None
+        self.timer: Timer | None = None
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         """Call after so many seconds, and what was to be called before that not at all."""
         self.cancel()
-        self._timer = self._later(seconds, call)
+        self.timer = self._later(seconds, call)
 
     def cancel(self) -> None:
         """Forget the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def start_anew(self) -> None:
         """What is waited for next has not been looked at yet."""
