@@ -28,8 +28,8 @@ from sockproxy.bypass.left_alone import (
 from sockproxy.cgroup import Cgroup, find_by_id, find_mount
 from sockproxy.errors import PermissionDenied, SockproxyError, Undecided, Unsupported, UsageError
 from sockproxy.net.rules import Rule
+from sockproxy.proof.ask import find_out, proof_of, silent, why_not_proved
 from sockproxy.proof.mechanisms import BYPASS, OBSERVE
-from sockproxy.proof.record import find_out, silent, verdict, why_off
 from sockproxy.text import shortened
 
 __all__ = ["Attached", "BypassOptions", "Detached", "attach", "detach", "find_elsewhere",
@@ -246,15 +246,15 @@ def _allowed_mode(options: BypassOptions, tell: Callable[[str], None]) -> tuple[
         find_out((BYPASS, OBSERVE), tell)
     asked = OBSERVE if options.observe else BYPASS
     mode = Mode.OBSERVE if options.observe else Mode.BYPASS
-    if options.force or not (why_not := why_off(asked)):
+    if options.force or not (why_not := why_not_proved(asked)):
         return mode, ""
-    found, doing = verdict(asked), f"attach a bypass: {why_not}"
+    found, doing = proof_of(asked), f"attach a bypass: {why_not}"
     # Where nobody knows it must not observe: it would for ever, as there is none to ask again.
     if found.known and asked is BYPASS:
-        if not (why_none := why_off(OBSERVE)):
+        if not (why_none := why_not_proved(OBSERVE)):
             return Mode.OBSERVE, why_not
-        if not verdict(OBSERVE).known:
-            found, doing = verdict(OBSERVE), f"{doing}; {why_none}"
+        if not proof_of(OBSERVE).known:
+            found, doing = proof_of(OBSERVE), f"{doing}; {why_none}"
     if not found.known:
         raise Undecided(doing, hint=TRY_AGAIN)
     if found.lacks_rights:

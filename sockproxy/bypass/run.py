@@ -28,7 +28,7 @@ from sockproxy.errors import (
     Unsupported,
     UsageError,
 )
-from sockproxy.proof.record import silent
+from sockproxy.proof.ask import silent
 
 __all__ = ["CANNOT_RUN", "NOT_FOUND", "Ran", "run"]
 

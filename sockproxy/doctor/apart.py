@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sockproxy.doctor.machine import Load
+from sockproxy.doctor.load import Load
 
 __all__ = ["apart"]
 
