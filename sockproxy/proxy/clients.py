@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -15,13 +16,15 @@ from sockproxy.worker.stats import PairStats
 
 __all__ = ["Clients"]
 
+log = logging.getLogger("sockproxy.proxy")
+
 
 class Clients:
     """Connects the upstream of each client, and gives the two to the worker.
 
     timeout: seconds for each attempt to connect. most: clients at once.
     one_less: called when a client has been refused, or its connection has ended.
-    trace: receives one line for each of those; None for nobody.
+    Each of those is a line of the log, at the level DEBUG.
     """
 
     def __init__(
@@ -31,10 +34,9 @@ class Clients:
         most: int,
         *,
         one_less: Callable[[], None],
-        trace: Callable[[str], None] | None,
     ) -> None:
         self._outgoing, self._timeout, self._most = outgoing, timeout, most
-        self._one_less, self._trace = one_less, trace
+        self._one_less = one_less
         self._connecting = outgoing.connecting
         self._worker: Worker
         self.refused = 0
@@ -85,16 +87,16 @@ class Clients:
         """The client is told as TCP would tell it: by a reset."""
         self._connecting.pop(client, None)
         self.refused += 1
-        if self._trace is not None:
-            self._trace(f"{_peer(client)} refused: {why}")
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(f"{_peer(client)} refused: {why}")
         close_with_reset(client)
         self._one_less()
 
     def ended(self, event: Ended) -> None:
         """The worker has told the end of a connection."""
         self._outgoing.ended(event.stats.number)
-        if self._trace is not None:
-            self._trace(_line(event.stats))
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(_line(event.stats))
         self._one_less()
 
     def close(self) -> None:

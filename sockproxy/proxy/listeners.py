@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import socket
@@ -17,6 +18,8 @@ from sockproxy.worker.loop import EventLoop
 
 __all__ = ["BACKLOG", "Listeners"]
 
+log = logging.getLogger("sockproxy.proxy")
+
 BACKLOG = 1024  # clients of one socket that may wait to be accepted
 ACCEPTS = 64  # before other events have their turn
 SHORTAGE_TOLD = 60.0  # seconds between two lines about a shortage
@@ -26,7 +29,7 @@ class Listeners:
     """All methods belong to the loop's thread, or come before it runs.
 
     has_room: whether one more client may be accepted. accepted: receives a non-blocking socket and
-    the (host, port) that it comes from. log: receives a line when descriptors run short.
+    the (host, port) that it comes from.
     """
 
     def __init__(
@@ -35,9 +38,8 @@ class Listeners:
         *,
         has_room: Callable[[], bool],
         accepted: Callable[[socket.socket, tuple[str, int]], None],
-        log: Callable[[str], None],
     ) -> None:
-        self._loop, self._has_room, self._accepted, self._log = loop, has_room, accepted, log
+        self._loop, self._has_room, self._accepted = loop, has_room, accepted
         self.sockets: list[socket.socket] = []
         self._accepting = False
         self._shortage_told = -SHORTAGE_TOLD
@@ -112,4 +114,4 @@ class Listeners:
         now = time.monotonic()
         if now - self._shortage_told >= SHORTAGE_TOLD:
             self._shortage_told = now
-            self._log(f"accept: {os.strerror(number).lower()}; clients wait")
+            log.info(f"accept: {os.strerror(number).lower()}; clients wait")

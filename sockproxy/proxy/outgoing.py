@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -22,6 +23,8 @@ from sockproxy.worker.loop import EventLoop
 
 __all__ = ["Outgoing", "Refused"]
 
+log = logging.getLogger("sockproxy.proxy")
+
 LOOP_PAUSE = 60.0  # seconds between two lines about a loop
 
 
@@ -36,7 +39,6 @@ class Outgoing(Attempts):
     timeout: seconds for each attempt. mark: the SO_MARK of the sockets.
     nodelay, keepalive: options of all the proxy's sockets, the clients' too; seconds, or None for
     the system's default.
-    log: receives one line for each noteworthy event.
 
     Raises PermissionDenied when sockets may not be marked.
     """
@@ -49,14 +51,12 @@ class Outgoing(Attempts):
         mark: int | None,
         nodelay: bool,
         keepalive: int | None,
-        log: Callable[[str], None],
     ) -> None:
         self._mark, self._nodelay, self._keepalive = mark, nodelay, keepalive
         self.connecting: dict[socket.socket, Connector] = {}
         """The attempts that clients wait for, by the client."""
-        self._log = log
         self._own = OwnConnections()
-        self._upstreams = Upstreams(hosts, timeout, self, log) if hosts else None
+        self._upstreams = Upstreams(hosts, timeout, self) if hosts else None
         self._loop_told = -LOOP_PAUSE
         if mark is not None:
             with socket.socket() as sock:  # now, and not with the first client
@@ -92,7 +92,7 @@ class Outgoing(Attempts):
         now = time.monotonic()
         if now - self._loop_told >= LOOP_PAUSE:
             self._loop_told = now
-            self._log(self._told_of_loop())
+            log.info(self._told_of_loop())
 
     def _told_of_loop(self) -> str:
         mark = self._mark or 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from sockproxy.worker.engine import Engine
 from sockproxy.worker.loop import Timer
 
 __all__ = ["Proxy", "ProxyOptions"]
+
+log = logging.getLogger("sockproxy.proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +57,11 @@ class Proxy:
     open() binds and loads; run() serves until stop() has been called and the pairs have
     ended; close() releases everything and may be called at any point.
 
-    log: receives one line for each noteworthy event.
-    trace: receives one line for each connection that ended or failed; None for nobody.
+    Noteworthy events are lines of the logger "sockproxy.proxy" at the level INFO, connections that
+    ended or failed at DEBUG; how it came to be accelerated are lines of "sockproxy.splicer".
     """
 
-    def __init__(
-        self,
-        options: ProxyOptions,
-        log: Callable[[str], None],
-        trace: Callable[[str], None] | None = None,
-    ) -> None:
+    def __init__(self, options: ProxyOptions) -> None:
         self.options = options
         self.started = time.time()
         self.listening: list[Address] = []
@@ -71,14 +69,12 @@ class Proxy:
         self.clients: Clients
         self.max_connections = options.max_connections
         """As asked for, or what the limit of file descriptors allows."""
-        self._log, self._trace = log, trace
         self._outgoing = Outgoing(
             options.upstreams,
             options.connect_timeout,
             mark=options.mark,
             nodelay=options.nodelay,
             keepalive=options.keepalive,
-            log=log,
         )
         self._listeners: Listeners | None = None
         self._stops = 0
@@ -103,7 +99,6 @@ class Proxy:
                 options.connect_timeout,
                 self.max_connections,
                 one_less=self._one_less,
-                trace=self._trace,
             )
             self.worker = Engine(limits, self.clients.ended)
             self._opened = True
@@ -112,7 +107,6 @@ class Proxy:
                 self.worker.loop,
                 has_room=self.clients.have_room,
                 accepted=self.clients.serve,
-                log=self._log,
             )
             before()
             if not options.relay:
@@ -128,9 +122,7 @@ class Proxy:
 
     def _prepare_acceleration(self) -> None:
         options = self.options
-        self._enrolment = Enrolment(
-            self.worker.loop, options.name, force=options.force, log=self._log
-        )
+        self._enrolment = Enrolment(self.worker.loop, options.name, force=options.force)
         self._acceleration = Acceleration(
             self.worker,
             # Sockets that wait to be accepted have a slot as well.
@@ -138,7 +130,6 @@ class Proxy:
             parser=options.parser,
             force=options.force,
             came=self._enrolment.begin,
-            log=self._log,
         )
         if self._acceleration.may_come:
             self._enrolment.enter()
@@ -164,7 +155,7 @@ class Proxy:
         self.max_connections = allowed.connections
         if allowed.connections < asked:
             first = " fs.nr_open and" if allowed.need > most_of_a_process() else ""
-            self._log(
+            log.info(
                 f"{allowed.limit} file descriptors are for {allowed.connections} connections at"
                 f" once, not for {asked}: raise{first} 'ulimit -n' to {allowed.need}"
             )
@@ -210,12 +201,12 @@ class Proxy:
             self._end_now()
             return
         live, grace = self.worker.live, self.options.grace
-        self._log(f"stopping: {live} connections have {grace:g} s to finish")
+        log.info(f"stopping: {live} connections have {grace:g} s to finish")
         self._grace = self.worker.loop.later(self.options.grace, self._end_now)
 
     def _end_now(self) -> None:
         if self.worker.live:
-            self._log(f"stopped: {self.worker.live} connections were reset")
+            log.info(f"stopped: {self.worker.live} connections were reset")
         self.worker.loop.stop()
 
     def _one_less(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import threading
 from collections.abc import Callable
 
@@ -17,6 +18,8 @@ from sockproxy.worker.door import Worker
 from sockproxy.worker.loop import Timer
 
 __all__ = ["Acceleration"]
+
+log = logging.getLogger("sockproxy.splicer")
 
 EXAMINING = "doctor is finding out what this kernel can do"
 
@@ -36,7 +39,7 @@ class Acceleration:
     came: receives the kernel, before the worker has it.
     tried: called each time when there is no more to be done for now: the worker has a kernel,
     or never will, or it is tried again later.
-    log: receives a line when that changes.
+    When that changes it is a line of the logger "sockproxy.splicer".
     """
 
     def __init__(
@@ -48,10 +51,9 @@ class Acceleration:
         force: bool = False,
         came: Callable[[SpliceKernel], None] = _ignore,
         tried: Callable[[], None] = lambda: None,
-        log: Callable[[str], None] = _ignore,
     ) -> None:
         self._worker, self._pairs, self._parser, self._force = worker, pairs, parser, force
-        self._came, self._tried, self._log = came, tried, log
+        self._came, self._tried = came, tried
         self._mechanism = SPLICE if parser else VERDICT_ONLY
         known = None if force else known_proof(self._mechanism)
         self.may_come = known is None or known.on or not known.known
@@ -86,7 +88,7 @@ class Acceleration:
     def _on_told(self, line: str) -> None:
         self._worker.why_not = f"{EXAMINING}: {line}"
         if not self._last_trouble:  # a doctor that is asked again has much the same to tell
-            self._log(line)
+            log.info(line)
 
     def _on_undecided(self, why: str, seconds: float) -> None:
         self._worker.why_not = f"could not find out whether {self._mechanism} is safe here: {why}"
@@ -97,7 +99,7 @@ class Acceleration:
         """Log what keeps us from it for now, but not the same each time."""
         if why != self._last_trouble:
             self._last_trouble = why
-            self._log(f"relaying in user space: {why}; trying again in {seconds:g} s")
+            log.info(f"relaying in user space: {why}; trying again in {seconds:g} s")
 
     def _open(self) -> None:
         """Load the programs: some tenths of a second, or seconds for very many pairs."""
@@ -135,7 +137,7 @@ class Acceleration:
             self._came(made)
             self._worker.use(made)
             if self._began:
-                self._log("accelerated from now on; connections from before stay in user space")
+                log.info("accelerated from now on; connections from before stay in user space")
         elif is_passing(made.errno):
             seconds = self._backoff.next()
             self._timer = self._worker.loop.later(seconds, self._open)
@@ -149,7 +151,7 @@ class Acceleration:
     def _have_none(self, why: str) -> None:
         self.may_come = False
         self._worker.why_not = why
-        self._log(f"relaying in user space: {why}")
+        log.info(f"relaying in user space: {why}")
         self._tried()
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from sockproxy.splicer.acceleration import Acceleration
 from sockproxy.worker.door import Limits
 from sockproxy.worker.engine import Engine
 from tests.support.fake_kernel import FakeKernel
+from tests.support.logs import Lines
 from tests.support.sockets import eventually, receive, tcp_pair
 
 ON, OFF = Proof(), Proof({"early data": "round 3"})
@@ -87,12 +88,11 @@ class Running:
     """An engine on a thread of its own, with an acceleration."""
 
     def __init__(self, **options):
-        self.log, self.tried = [], threading.Event()
+        self._lines, self.tried = Lines("sockproxy.splicer"), threading.Event()
+        self.log = self._lines.lines
         self.ended = []
         self.engine = Engine(Limits(eager=True), self.ended.append)
-        self.acceleration = Acceleration(
-            self.engine, 4, tried=self.tried.set, log=self.log.append, **options
-        )
+        self.acceleration = Acceleration(self.engine, 4, tried=self.tried.set, **options)
         self.acceleration.begin()
         self.thread = threading.Thread(target=self.engine.loop.run)
 
@@ -116,6 +116,7 @@ class Running:
         self.acceleration.close()
         self.acceleration.close()
         self.engine.close()
+        self._lines.close()
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.pump import Pipes, Pump
 from sockproxy.worker.table import DirectionRow
 from tests.support.proxy import run_sockproxy
+from tests.support.proxy_thread import Running, host
 from tests.support.sockets import eventually, receive, reset, tcp_pair
-from tests.unit.proxy.test_upstreams import Running, host
 
 
 @pytest.fixture

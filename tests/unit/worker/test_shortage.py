@@ -16,8 +16,8 @@ from sockproxy.proxy.control import Control
 from sockproxy.worker import connect, descriptors, pump
 from tests.support.pattern import Checker, Pattern
 from tests.support.proxy import run_sockproxy
+from tests.support.proxy_thread import Running, host
 from tests.support.sockets import eventually, push_until_blocked, receive, spliced
-from tests.unit.proxy.test_upstreams import Running, host
 
 KINDS = pytest.mark.parametrize("number", sorted(descriptors.SHORTAGE), ids=errno.errorcode.get)
 
