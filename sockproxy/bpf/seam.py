@@ -1,4 +1,4 @@
-"""What the controller asks of the kernel, so that a test can put a fake in its place."""
+"""What a worker asks of the kernel, so that a test can put a fake in its place."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ class _Trial:
 
 
 class _InBackground(Attempts):
-    """As the others, but for what follows from a failure."""
+    """Attempts of a trial: sockets as for clients, but a failure is noted, and nobody passed over."""
 
     def __init__(self, others: Attempts) -> None:
         self._others = others

@@ -218,7 +218,7 @@ class Pair:
                 self._farewell.look()
 
     def note_failure(self, end: End, why: str) -> None:
-        """The same, by the direction out of it, which is at its end."""
+        """`end` has failed, and the direction out of it has moved all that had come."""
         if end.failed or self.outcome is not None:
             return
         end.failed = why
