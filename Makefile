@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 BOOTS := $(VENV)/.boots
 
-BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h)
+BPF_SOURCES := $(wildcard bpf/*/*.c bpf/*/*.h)
 BUILD_INPUTS := $(BPF_SOURCES) hatch_build.py sockproxy/bpf/_build.py
 
 # A virtual environment knows its own path: one that came with a copied checkout is stale.
@@ -95,6 +95,6 @@ bench: $(BUILT) ## measure all tools and all peers, in half an hour; ARGS go to 
 	@$(BIN)/sockproxy bench run standard $(ARGS)
 
 clean: ## remove what was made, the virtual environment included
-	rm -rf $(VENV) build dist sockproxy/_bpf sockproxy/bpf/_binding.py
+	rm -rf $(VENV) build dist sockproxy/_bpf sockproxy/bpf/_binding.py sockproxy/bpf/_layout.py
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path "./.git/*" -prune -exec rm -rf {} +

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sockproxy.bpf import Map, ffi, open_pinned, pins
-from sockproxy.bpf.abi import Drains, Mode, Plain, Proof, check_sizes
+from sockproxy.bpf.abi import Drains, Mode, Plain, Proof, read_counters
 from sockproxy.bpf.barrier import wait_for_programs
 from sockproxy.bpf.bypass_roles import ASKING, NEEDED, RESULTS, pin_name, proof_of
 from sockproxy.bpf.listing import Connection, Listed, Listing
@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 MOST_RULES: int = dict(ffi.typeof("struct settings").fields)["rule"].type.length
-TOTALS = tuple(name for name, _ in ffi.typeof("struct bypass_totals").fields)
 MAPS = (
     "settings",
     "knobs",
@@ -57,7 +56,7 @@ class Settings:
     budget: bytes that may wait in one bypass queue, with the kernel's overhead.
     drainers: executables that read until there is no more, and by what that is known.
     same_cgroup: only pairs whose two ends belong to one. credit: bytes that may be granted to all
-    senders together; 0: as many as tcp_mem leaves (bpf/grant.h).
+    senders together; 0: as many as tcp_mem leaves (bpf/bypass/grant.h).
     programs: those whose sockets stay plain. blocking_readers: what is read in blocking mode
     does not. fionread_is_wrong: for what is in a sockmap. any_reader: readers are enrolled
     before they are known to do without it. evidence: seconds that a program is held to what it
@@ -86,7 +85,6 @@ class Bypass:
     """
 
     def __init__(self, name: str) -> None:
-        check_sizes()
         self.name = name
         folder = pins.open_pins(name)
         if folder is None:
@@ -198,8 +196,7 @@ class Bypass:
 
     def totals(self) -> dict[str, int]:
         """What was counted since it was attached, by the names of struct bypass_totals."""
-        raw = self._read("totals", "struct bypass_totals")
-        return {name: int(getattr(raw, name)) for name in TOTALS}
+        return read_counters(self._read("totals", "struct bypass_totals")[0])
 
     @property
     def lists_by(self) -> str:

@@ -1,4 +1,4 @@
-"""Attach a bypass: bpf/bypass.bpf.c to a cgroup and to the kernel's functions, all pinned."""
+"""Attach a bypass: bypass.bpf.c to a cgroup and to the kernel's functions, all pinned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sockproxy.bpf import BpfObject, Link, Program, pin, pins
-from sockproxy.bpf.abi import Plain, check_sizes
+from sockproxy.bpf.abi import Plain
 from sockproxy.bpf.bypass import MAPS, Settings, write_settings
 from sockproxy.bpf.bypass_roles import (
     ARRIVALS,
@@ -45,7 +45,6 @@ def create(
 
     Raises KernelError and its kin.
     """
-    check_sizes()
     aside = place / f"{pins.ASIDE}{name}"
     create_with = partial(
         _create,

@@ -1,7 +1,8 @@
 """Programs that read until there is no more, and wait only then: by what their executables are.
 
-A bypass gives nothing to a reader that is promised edges (bpf/waiters.h), as it could take a short
-read for all that there is. Of these it is known that they do not; names prove nothing.
+A bypass gives nothing to a reader that is promised edges (bpf/bypass/waiters.h), as it could take
+a short read for all that there is. Of these programs it is known that they do not; names prove
+nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Kind:
 
     why: it is safe to promise them edges. shown_by: what tells them. is_it: asks a file, and raises
     OSError; None where the BPF programs ask, when a program reads for the first time
-    (bpf/executable.h).
+    (bpf/bypass/executable.h).
     """
 
     drains: Drains

@@ -151,7 +151,7 @@ class _Trial:
 
 
 class _InBackground(Attempts):
-    """Attempts of a trial: sockets as for clients, but a failure is noted, and nobody passed over."""
+    """Attempts of a trial: sockets as for clients, but a failure is only noted."""
 
     def __init__(self, others: Attempts) -> None:
         self._others = others

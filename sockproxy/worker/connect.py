@@ -20,7 +20,7 @@ RESET_SINCE = (errno.ECONNRESET, errno.EPIPE)
 
 
 class Attempts:
-    """What a Connector tells of each attempt. To be overridden: here nothing is done but closing."""
+    """What a Connector tells of each attempt; to be overridden: here it only closes sockets."""
 
     def prepare(self, sock: socket.socket, address: Address) -> None:
         """Before the connection is begun."""
