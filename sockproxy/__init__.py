@@ -23,7 +23,8 @@ from sockproxy.errors import (
 )
 
 if typing.TYPE_CHECKING:
-    from sockproxy.splicer.splicer import Splice, Splicer
+    from sockproxy.splicer.splice import Splice
+    from sockproxy.splicer.splicer import Splicer
     from sockproxy.splicer.streams import detach_stream, detach_transport
     from sockproxy.worker.stats import DirectionStats, PairStats
 
@@ -50,7 +51,7 @@ proof.prover = "sockproxy.doctor"  # which is above proof: proof cannot name it
 _LATER = {
     "DirectionStats": "worker.stats",
     "PairStats": "worker.stats",
-    "Splice": "splicer.splicer",
+    "Splice": "splicer.splice",
     "Splicer": "splicer.splicer",
     "detach_stream": "splicer.streams",
     "detach_transport": "splicer.streams",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ from sockproxy.proxy.control import Control
 from sockproxy.proxy.proxy import Proxy, ProxyOptions
 
 __all__ = ["proxy"]
+
+LOG = logging.getLogger("sockproxy")
 
 ORIGINAL = "original-dst"
 EPILOG = """\b
@@ -136,7 +139,13 @@ def proxy(
         grace=grace,
         mark=mark,
     )
-    _serve(Proxy(options, _log, _log if verbose else _silent))
+    lines = _Lines(logging.DEBUG if verbose else logging.INFO)
+    LOG.addHandler(lines)
+    LOG.setLevel(lines.level)
+    try:
+        _serve(Proxy(options))
+    finally:
+        LOG.removeHandler(lines)
     return 0
 
 
@@ -147,11 +156,11 @@ def _serve(served: Proxy) -> None:
     control = Control(served)
     try:
         served.open(control.open)  # who can connect to it can ask it as well
-        path = "accelerated" if served.engine.kernel is not None else "relaying in user space"
+        path = "accelerated" if served.worker.kernel is not None else "relaying in user space"
         if served.may_accelerate:
-            path += f" for now: {served.engine.why_not}"
+            path += f" for now: {served.worker.why_not}"
         for address in served.listening:
-            _log(f"{served.options.name}: listening on {address}, {path}")
+            LOG.info(f"{served.options.name}: listening on {address}, {path}")
         served.run()
     finally:
         control.close()
@@ -164,16 +173,13 @@ def _on_hangup(_number: int, _frame: FrameType | None) -> None:
         os.write(2, _stamped("SIGHUP does nothing: there is nothing to reload").encode())
 
 
-def _log(line: str) -> None:
-    try:
-        print(_stamped(line), end="", file=sys.stderr, flush=True)
-    except OSError:
-        pass  # a log that cannot be written must not end the connections
+class _Lines(logging.Handler):
+    """The log on stderr. A line that cannot be written must not end the connections."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):
+            print(_stamped(record.getMessage()), end="", file=sys.stderr, flush=True)
 
 
 def _stamped(line: str) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {line}\n"
-
-
-def _silent(_line: str) -> None:
-    pass

@@ -15,7 +15,8 @@ from sockproxy.bypass.view import bypass_status
 from sockproxy.cgroup import create_owned, is_owner_dead, owner_mark, sweep
 from sockproxy.errors import SockproxyError, Unsupported
 from sockproxy.net.tcp import loopback_pair
-from sockproxy.splicer.splicer import Splice, Splicer
+from sockproxy.splicer.splice import Splice
+from sockproxy.splicer.splicer import Splicer
 
 __all__ = ["Trial", "converse", "enrolling", "splicer", "tidy"]
 

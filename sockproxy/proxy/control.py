@@ -31,11 +31,11 @@ SCHEMA = 1
 
 def status_report(proxy: Proxy) -> dict[str, Any]:
     """What `sockproxy status --json` shows of one proxy. Times in seconds, sizes in bytes."""
-    engine, options = proxy.engine, proxy.options
-    totals = engine.totals
-    live = [pair.stats() for pair in engine.pairs.values()]
-    ways = [way for stats in live for way in (stats.forward, stats.backward)]
-    kernel = engine.kernel
+    worker, options = proxy.worker, proxy.options
+    kernel = worker.kernel
+    reading = worker.read()
+    totals = reading.ended
+    ways = [way for stats in reading.live for way in (stats.forward, stats.backward)]
     return {
         "name": options.name,
         "kind": "proxy",
@@ -46,14 +46,14 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
         "upstream": [str(address) for address in options.upstreams] or ["original-dst"],
         "accelerated": kernel is not None,
         "path": "relay" if kernel is None else "parser" if options.parser else "verdict-only",
-        "why_not": engine.why_not,
+        "why_not": worker.why_not,
         "why_no_cgroup": proxy.why_no_cgroup,
         "budget": options.budget,
         "max_connections": proxy.max_connections,
-        "connections": len(live),
+        "connections": len(reading.live),
         "connections_ended": totals.pairs,
         "connections_reset": totals.reset,
-        "connections_refused": proxy.refused,
+        "connections_refused": proxy.clients.refused,
         "redirected": totals.redirected + sum(way.redirected for way in ways),
         "pumped": totals.pumped + sum(way.pumped for way in ways),
         "dropped": totals.dropped + sum(way.dropped for way in ways),
@@ -64,7 +64,7 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
 
 def connections_report(proxy: Proxy) -> dict[str, Any]:
     """What `sockproxy connections --json` shows of one proxy: its live pairs."""
-    pairs = [asdict(pair.stats()) for pair in proxy.engine.pairs.values()]
+    pairs = [asdict(stats) for stats in proxy.worker.read().live]
     return {"name": proxy.options.name, "pid": os.getpid(), "connections": pairs}
 
 
@@ -75,7 +75,8 @@ QUESTIONS: dict[str, Callable[[Proxy], dict[str, Any]]] = {
 
 
 class Control:
-    """The unix socket of one proxy, served by the proxy's own loop."""
+    """The unix socket of one proxy. Its loop accepts; a thread for each question reads what the
+    worker and the proxy show to every thread, so that no question stops the connections."""
 
     def __init__(self, proxy: Proxy) -> None:
         """Take the proxy's name. Raises UsageError when it is taken."""
@@ -84,6 +85,7 @@ class Control:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._askers = 0
         self._closed = False
+        self._reporting = threading.Lock()  # what is reported is closed only after it
 
     def open(self) -> None:
         """Answer from now on."""
@@ -93,7 +95,7 @@ class Control:
         self._accept_again()
 
     def _accept_again(self) -> None:
-        self._proxy.engine.loop.watch(self._listener.fileno(), select.EPOLLIN, self._accept)
+        self._proxy.worker.loop.watch(self._listener.fileno(), select.EPOLLIN, self._accept)
 
     def _accept(self, _events: int) -> None:
         try:
@@ -111,12 +113,12 @@ class Control:
             return
         self._askers += 1
         if self._askers == MOST_ASKERS:  # others wait until one has gone
-            self._proxy.engine.loop.unwatch(self._listener.fileno())
+            self._proxy.worker.loop.unwatch(self._listener.fileno())
 
     def _pause(self) -> None:
         """For who waits the event comes again at once: it is a level."""
-        self._proxy.engine.loop.unwatch(self._listener.fileno())
-        self._proxy.engine.loop.later(SHORTAGE_PAUSE, self._accept_after_shortage)
+        self._proxy.worker.loop.unwatch(self._listener.fileno())
+        self._proxy.worker.loop.later(SHORTAGE_PAUSE, self._accept_after_shortage)
 
     def _accept_after_shortage(self) -> None:
         if not self._closed:
@@ -129,7 +131,7 @@ class Control:
         finally:
             if not self._closed:
                 with contextlib.suppress(OSError):  # the loop has ended at this moment
-                    self._proxy.engine.loop.call(self._gone)
+                    self._proxy.worker.loop.call(self._gone)
 
     def _gone(self) -> None:
         self._askers -= 1
@@ -140,22 +142,18 @@ class Control:
         report = QUESTIONS.get(_read_question(asker))
         if report is None:
             return
-        answer: list[dict[str, Any]] = []
-        ready = threading.Event()
-
-        def look() -> None:
-            answer.append(report(self._proxy))
-            ready.set()
-
-        self._proxy.engine.loop.call(look)  # pairs belong to the loop's thread
-        if ready.wait(ANSWER_TIME):
-            asker.settimeout(ANSWER_TIME)
-            with contextlib.suppress(OSError):  # who asked has gone
-                asker.sendall(json.dumps(answer[0]).encode())
+        with self._reporting:
+            if self._closed:
+                return
+            answer = report(self._proxy)
+        asker.settimeout(ANSWER_TIME)
+        with contextlib.suppress(OSError):  # who asked has gone
+            asker.sendall(json.dumps(answer).encode())
 
     def close(self) -> None:
-        """Answer no more and give the name back. Before the proxy closes its loop."""
-        self._closed = True
+        """Answer no more and give the name back. Before the proxy closes what is reported."""
+        with self._reporting:
+            self._closed = True
         self._listener.close()
         self._name.release()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
 
 from sockproxy.bpf.seam import SpliceKernel
 from sockproxy.cgroup import Cgroup, create_owned, sweep
@@ -16,6 +16,8 @@ from sockproxy.worker.loop import EventLoop
 
 __all__ = ["Enrolment"]
 
+log = logging.getLogger("sockproxy.proxy")
+
 
 class Enrolment:
     """enter() comes before the first socket is opened, as a socket is of the cgroup in which it
@@ -23,14 +25,11 @@ class Enrolment:
 
     why_not: why sockets are not enrolled as they are established; "" where they are.
     force: do it even where doctor found that it does not work.
-    log: receives a line about what cannot be had.
     """
 
-    def __init__(
-        self, loop: EventLoop, name: str, *, force: bool, log: Callable[[str], None]
-    ) -> None:
+    def __init__(self, loop: EventLoop, name: str, *, force: bool) -> None:
         self.why_not = ""
-        self._loop, self._name, self._force, self._log = loop, name, force, log
+        self._loop, self._name, self._force = loop, name, force
         self._cgroup: Cgroup | None = None
         self._inquiry: Inquiry | None = None
 
@@ -80,7 +79,7 @@ class Enrolment:
 
     def _have_none(self, why: str) -> None:
         self.why_not = why
-        self._log(f"no cgroup of its own: {why}")
+        log.info(f"no cgroup of its own: {why}")
 
     def stop(self) -> None:
         """Ask no more. Twice is allowed."""

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from sockproxy.net.address import Address, Host, original_destination
-from sockproxy.net.tcp import close_with_reset, keep_every_end, set_mark, spare_pacing
+from sockproxy.net.tcp import (
+    close_with_reset,
+    keep_every_end,
+    set_keepalive,
+    set_mark,
+    spare_pacing,
+)
 from sockproxy.proxy.own import OwnConnections
 from sockproxy.proxy.upstreams import Upstreams
 from sockproxy.worker.connect import Attempts, Connector
 from sockproxy.worker.loop import EventLoop
 
-__all__ = ["Outgoing"]
+__all__ = ["Outgoing", "Refused"]
+
+log = logging.getLogger("sockproxy.proxy")
 
 LOOP_PAUSE = 60.0  # seconds between two lines about a loop
+
+
+class Refused(Exception):
+    """A client that is not to be served, and why."""
 
 
 class Outgoing(Attempts):
@@ -24,8 +37,8 @@ class Outgoing(Attempts):
 
     hosts: taken in turn; none for the original destination of a REDIRECT.
     timeout: seconds for each attempt. mark: the SO_MARK of the sockets.
-    prepare: sets the options that the proxy gives to all its sockets.
-    connectors: those under way. log: receives one line for each noteworthy event.
+    nodelay, keepalive: options of all the proxy's sockets, the clients' too; seconds, or None for
+    the system's default.
 
     Raises PermissionDenied when sockets may not be marked.
     """
@@ -36,14 +49,14 @@ class Outgoing(Attempts):
         timeout: float,
         *,
         mark: int | None,
-        prepare: Callable[[socket.socket], None],
-        connectors: Callable[[], Iterable[Connector]],
-        log: Callable[[str], None],
+        nodelay: bool,
+        keepalive: int | None,
     ) -> None:
-        self._mark, self._prepare, self._connectors = mark, prepare, connectors
-        self._log = log
+        self._mark, self._nodelay, self._keepalive = mark, nodelay, keepalive
+        self.connecting: dict[socket.socket, Connector] = {}
+        """The attempts that clients wait for, by the client."""
         self._own = OwnConnections()
-        self._upstreams = Upstreams(hosts, timeout, self, log) if hosts else None
+        self._upstreams = Upstreams(hosts, timeout, self) if hosts else None
         self._loop_told = -LOOP_PAUSE
         if mark is not None:
             with socket.socket() as sock:  # now, and not with the first client
@@ -60,24 +73,26 @@ class Outgoing(Attempts):
             self._upstreams.close()
 
     def candidates(
-        self, client: socket.socket
-    ) -> Callable[[Collection[Address]], Address | None] | None:
-        """Where a Connector is to try; None for a client that was to be redirected, and was not."""
+        self, client: socket.socket, peer: tuple[str, int]
+    ) -> Callable[[Collection[Address]], Address | None]:
+        """Where a Connector is to try for a client, accepted from `peer`, whose socket has its
+        options then. Raises Refused."""
+        self._set_options(client)
+        if self._own.comes_back(client, peer):
+            self._tell_of_loop()
+            raise Refused("it is this proxy's own connection")  # it would come again, for ever
         if self._upstreams is not None:
             return self._upstreams.next
         meant = original_destination(client)
-        return partial(_once, meant) if meant is not None else None
+        if meant is None:
+            raise Refused("no original destination: the connection was not redirected")
+        return partial(_once, meant)
 
-    def comes_back(self, client: socket.socket, peer: tuple[str, int]) -> bool:
-        """Whether the accepted connection, from `peer`, is one of ours: it would come again, for
-        ever."""
-        if not self._own.comes_back(client, peer):
-            return False
+    def _tell_of_loop(self) -> None:
         now = time.monotonic()
         if now - self._loop_told >= LOOP_PAUSE:
             self._loop_told = now
-            self._log(self._told_of_loop())
-        return True
+            log.info(self._told_of_loop())
 
     def _told_of_loop(self) -> str:
         mark = self._mark or 1
@@ -88,8 +103,13 @@ class Outgoing(Attempts):
             f" {option}'iptables -t nat -I OUTPUT -p tcp -m mark --mark {mark} -j RETURN'{other}"
         )
 
+    def _set_options(self, sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, self._nodelay)
+        if self._keepalive is not None:
+            set_keepalive(sock, self._keepalive)
+
     def prepare(self, sock: socket.socket, address: Address) -> None:
-        self._prepare(sock)
+        self._set_options(sock)
         keep_every_end(sock)
         if self._mark is not None:
             set_mark(sock, self._mark)
@@ -101,16 +121,20 @@ class Outgoing(Attempts):
 
     def failed(self, address: Address, number: int) -> None:
         if self._upstreams is not None and self._upstreams.failed(address, number):
-            for connector in list(self._connectors()):
+            for connector in list(self.connecting.values()):
                 connector.pass_over(address)
 
     def discard(self, sock: socket.socket) -> None:
         self._own.drop(sock.fileno())
         close_with_reset(sock)
 
-    def ended(self, fd: int) -> None:
-        """The pair of the socket with this descriptor has ended."""
-        self._own.drop(fd)
+    def paired(self, fd: int, number: int) -> None:
+        """The connection with this descriptor is the worker's now, by this number."""
+        self._own.paired(fd, number)
+
+    def ended(self, number: int) -> None:
+        """The worker's connection of this number has ended."""
+        self._own.ended(number)
 
 
 def _once(address: Address, tried: Collection[Address]) -> Address | None:

@@ -16,7 +16,8 @@ class OwnConnections:
     """From where, and to where, each of them was begun. All of one network namespace."""
 
     def __init__(self) -> None:
-        self._ends: dict[int, tuple[Place, Place]] = {}
+        self._ends: dict[int, tuple[Place, Place]] = {}  # by descriptor
+        self._paired: dict[int, tuple[Place, Place]] = {}  # by the worker's number
         self._remotes: dict[Place, set[Place]] = {}
 
     def add(self, sock: socket.socket, address: Address) -> None:
@@ -28,9 +29,22 @@ class OwnConnections:
         # Connections to different places may share a local port.
         self._remotes.setdefault(local, set()).add(remote)
 
+    def paired(self, fd: int, number: int) -> None:
+        """The socket with this descriptor is the worker's: its number tells of the end. Another
+        socket may have the descriptor by then."""
+        if (ends := self._ends.pop(fd, None)) is not None:
+            self._paired[number] = ends
+
     def drop(self, fd: int) -> None:
         """The socket with this descriptor is closed, or will be at once. Twice is allowed."""
-        if (ends := self._ends.pop(fd, None)) is None:
+        self._forget(self._ends.pop(fd, None))
+
+    def ended(self, number: int) -> None:
+        """The worker has closed its connection of this number."""
+        self._forget(self._paired.pop(number, None))
+
+    def _forget(self, ends: tuple[Place, Place] | None) -> None:
+        if ends is None:
             return
         local, remote = ends
         remotes = self._remotes[local]

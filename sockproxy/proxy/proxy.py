@@ -1,37 +1,26 @@
-"""The proxy: accepts, connects upstream, and pairs the two on an engine."""
+"""The proxy: what it is to do, and its life from its start to its end."""
 
 from __future__ import annotations
 
-import os
-import select
-import socket
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-from sockproxy.errors import SockproxyError
-from sockproxy.net.address import Address, Host, format_address
-from sockproxy.net.tcp import close_with_reset, keep_every_end, set_keepalive, spare_pacing
+from sockproxy.net.address import Address, Host
+from sockproxy.proxy.clients import Clients
 from sockproxy.proxy.enrolment import Enrolment
+from sockproxy.proxy.listeners import BACKLOG, Listeners
 from sockproxy.proxy.outgoing import Outgoing
 from sockproxy.splicer.acceleration import Acceleration
-from sockproxy.worker.connect import Connector
-from sockproxy.worker.descriptors import (
-    SHORTAGE,
-    SHORTAGE_PAUSE,
-    allowance,
-    most_of_a_process,
-)
-from sockproxy.worker.engine import MIB, Engine
+from sockproxy.worker.descriptors import allowance, most_of_a_process
+from sockproxy.worker.door import MIB, Limits, Worker
+from sockproxy.worker.engine import Engine
 from sockproxy.worker.loop import Timer
-from sockproxy.worker.pair import Pair
 
 __all__ = ["Proxy", "ProxyOptions"]
 
-BACKLOG = 1024
-ACCEPTS = 64  # before other events have their turn
-SHORTAGE_TOLD = 60.0  # seconds between two lines about a shortage
+log = logging.getLogger("sockproxy.proxy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +57,26 @@ class Proxy:
     open() binds and loads; run() serves until stop() has been called and the pairs have
     ended; close() releases everything and may be called at any point.
 
-    log: receives one line for each noteworthy event.
-    trace: receives one line for each connection that ended or failed.
+    Noteworthy events are lines of the logger "sockproxy.proxy" at the level INFO, connections that
+    ended or failed at DEBUG; how it came to be accelerated are lines of "sockproxy.splicer".
     """
 
-    def __init__(
-        self, options: ProxyOptions, log: Callable[[str], None], trace: Callable[[str], None]
-    ) -> None:
+    def __init__(self, options: ProxyOptions) -> None:
         self.options = options
         self.started = time.time()
         self.listening: list[Address] = []
-        self.engine: Engine
-        self.refused = 0
-        """Clients reset because no upstream took them."""
+        self.worker: Worker
+        self.clients: Clients
         self.max_connections = options.max_connections
         """As asked for, or what the limit of file descriptors allows."""
-        self._shortage_told = -SHORTAGE_TOLD
-        self._log, self._trace = log, trace
-        self._listeners: list[socket.socket] = []
-        self._accepting = False
-        self._connecting: dict[socket.socket, Connector] = {}
         self._outgoing = Outgoing(
             options.upstreams,
             options.connect_timeout,
             mark=options.mark,
-            prepare=self._prepare,
-            connectors=self._connecting.values,
-            log=log,
+            nodelay=options.nodelay,
+            keepalive=options.keepalive,
         )
+        self._listeners: Listeners | None = None
         self._stops = 0
         self._grace: Timer | None = None
         self._opened = False
@@ -112,36 +93,43 @@ class Proxy:
         """
         options = self.options
         try:
-            self.engine = Engine(
-                None, budget=options.budget, eager=options.eager,
-                idle_timeout=options.idle_timeout, most_pipes=self._allow(),
-            )  # fmt: skip
+            limits = Limits(options.budget, options.eager, options.idle_timeout, self._allow())
+            self.clients = Clients(
+                self._outgoing,
+                options.connect_timeout,
+                self.max_connections,
+                one_less=self._one_less,
+            )
+            self.worker = Engine(limits, self.clients.ended)
             self._opened = True
+            self.clients.open(self.worker)
+            self._listeners = Listeners(
+                self.worker.loop,
+                has_room=self.clients.have_room,
+                accepted=self.clients.serve,
+            )
             before()
             if not options.relay:
                 self._prepare_acceleration()
             for address in options.listen:
-                self._listeners.append(self._bind(address))
+                self.listening.append(self._listeners.bind(address))
             if self._acceleration is not None:
                 self._acceleration.begin()
-            self._accept_again()
+            self._listeners.accept()
         except BaseException:
             self.close()
             raise
 
     def _prepare_acceleration(self) -> None:
         options = self.options
-        self._enrolment = Enrolment(
-            self.engine.loop, options.name, force=options.force, log=self._log
-        )
+        self._enrolment = Enrolment(self.worker.loop, options.name, force=options.force)
         self._acceleration = Acceleration(
-            self.engine,
+            self.worker,
             # Sockets that wait to be accepted have a slot as well.
             self.max_connections + BACKLOG,
             parser=options.parser,
             force=options.force,
             came=self._enrolment.begin,
-            log=self._log,
         )
         if self._acceleration.may_come:
             self._enrolment.enter()
@@ -149,14 +137,14 @@ class Proxy:
     @property
     def may_accelerate(self) -> bool:
         """Whether it relays only for now."""
-        if self._acceleration is None or self.engine.kernel is not None:
+        if self._acceleration is None or self.worker.kernel is not None:
             return False
         return self._acceleration.may_come
 
     @property
     def why_no_cgroup(self) -> str:
         """Why sockets are enrolled one by one, when they are paired; "" where they are not."""
-        if self._enrolment is None or self.engine.kernel is None:
+        if self._enrolment is None or self.worker.kernel is None:
             return ""
         return self._enrolment.why_not
 
@@ -167,47 +155,24 @@ class Proxy:
         self.max_connections = allowed.connections
         if allowed.connections < asked:
             first = " fs.nr_open and" if allowed.need > most_of_a_process() else ""
-            self._log(
+            log.info(
                 f"{allowed.limit} file descriptors are for {allowed.connections} connections at"
                 f" once, not for {asked}: raise{first} 'ulimit -n' to {allowed.need}"
             )
         return allowed.pipes
 
-    def _bind(self, address: Address) -> socket.socket:
-        sock = socket.socket(address.family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if address.family == socket.AF_INET6:
-                # [::] serves IPv4 as well, as v4-mapped addresses.
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            if address.loopback:
-                spare_pacing(sock)
-            keep_every_end(sock)
-            sock.bind(address.sockaddr)
-            sock.listen(BACKLOG)
-            sock.setblocking(False)
-        except OSError as error:
-            sock.close()
-            raise SockproxyError(
-                f"listen on {address}", errno=error.errno, hint="choose another --listen"
-            ) from None
-        host, port = sock.getsockname()[:2]
-        self.listening.append(Address(address.family, host, port))
-        return sock
-
     def close(self) -> None:
         """End what still runs and release everything. Closing twice is allowed."""
-        self._close_listeners()
-        for client, connector in list(self._connecting.items()):
-            connector.cancel()
-            close_with_reset(client)
-        self._connecting.clear()
+        if self._listeners is not None:
+            self._listeners.close()
+        if self._opened:
+            self.clients.close()
         if self._acceleration is not None and self._enrolment is not None:
             self._acceleration.close()
             self._enrolment.stop()
         if self._opened:
             self._opened = False
-            self.engine.close()
+            self.worker.close()
         if self._enrolment is not None:
             self._enrolment.leave()
 
@@ -217,9 +182,9 @@ class Proxy:
         """Serve until stopped, which may have been before."""
         if self._stops:
             return
-        self._outgoing.open(self.engine.loop)
+        self._outgoing.open(self.worker.loop)
         try:
-            self.engine.loop.run()
+            self.worker.loop.run()
         finally:
             self._outgoing.close()
 
@@ -227,134 +192,27 @@ class Proxy:
         """From a signal handler: the first call lets pairs finish, the second ends now."""
         self._stops += 1
         if self._opened:
-            self.engine.loop.call(self._end_now if self._stops > 1 else self._end_gently)
+            self.worker.loop.call(self._end_now if self._stops > 1 else self._end_gently)
 
     def _end_gently(self) -> None:
-        self._close_listeners()
-        if not self._busy():
+        if self._listeners is not None:
+            self._listeners.close()
+        if not self.clients.count:
             self._end_now()
             return
-        live, grace = len(self.engine.pairs), self.options.grace
-        self._log(f"stopping: {live} connections have {grace:g} s to finish")
-        self._grace = self.engine.loop.later(self.options.grace, self._end_now)
+        live, grace = self.worker.live, self.options.grace
+        log.info(f"stopping: {live} connections have {grace:g} s to finish")
+        self._grace = self.worker.loop.later(self.options.grace, self._end_now)
 
     def _end_now(self) -> None:
-        if self.engine.pairs:
-            self._log(f"stopped: {len(self.engine.pairs)} connections were reset")
-        self.engine.loop.stop()
+        if self.worker.live:
+            log.info(f"stopped: {self.worker.live} connections were reset")
+        self.worker.loop.stop()
 
-    def _busy(self) -> bool:
-        return bool(self.engine.pairs or self._connecting)
-
-    def _close_listeners(self) -> None:
-        for sock in self._listeners:
-            if self._accepting:
-                self.engine.loop.unwatch(sock.fileno())
-            sock.close()
-        self._listeners.clear()
-        self._accepting = False
-
-    def _accept_again(self) -> None:
-        if not self._accepting and self._listeners:
-            self._accepting = True
-            for sock in self._listeners:
-                self.engine.loop.watch(sock.fileno(), select.EPOLLIN, partial(self._accept, sock))
-
-    def _accept_no_more(self) -> None:
-        if self._accepting:
-            self._accepting = False
-            for sock in self._listeners:
-                self.engine.loop.unwatch(sock.fileno())
-
-    def _accept(self, listener: socket.socket, _events: int) -> None:
-        for _ in range(ACCEPTS):
-            if len(self.engine.pairs) + len(self._connecting) >= self.max_connections:
-                self._accept_no_more()  # until one ends; new clients wait in the backlog
-                return
-            try:
-                client, peer = listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in SHORTAGE:  # the client waits on: it is not taken before
-                    self._tell_shortage(error.errno)
-                    self._accept_no_more()
-                    self.engine.loop.later(SHORTAGE_PAUSE, self._accept_again)
-                    return
-                continue  # the client gave up while it waited
-            client.setblocking(False)
-            self._serve(client, peer[:2])
-
-    def _tell_shortage(self, number: int) -> None:
-        now = time.monotonic()
-        if now - self._shortage_told >= SHORTAGE_TOLD:
-            self._shortage_told = now
-            self._log(f"accept: {os.strerror(number).lower()}; clients wait")
-
-    def _serve(self, client: socket.socket, peer: tuple[str, int]) -> None:
-        """Connect the client's upstream and pair them."""
-        self._prepare(client)
-        if self._outgoing.comes_back(client, peer):
-            self._fail(client, "it is this proxy's own connection")
-            return
-        candidates = self._outgoing.candidates(client)
-        if candidates is None:
-            self._fail(client, "no original destination: the connection was not redirected")
-            return
-        connector = Connector(
-            self.engine.loop,
-            candidates,
-            self.options.connect_timeout,
-            connected=partial(self._pair, client),
-            failed=partial(self._fail, client),
-            attempts=self._outgoing,
-        )
-        self._connecting[client] = connector
-        connector.start()
-
-    def _prepare(self, sock: socket.socket) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, self.options.nodelay)
-        if self.options.keepalive is not None:
-            set_keepalive(sock, self.options.keepalive)
-
-    def _pair(self, client: socket.socket, upstream: socket.socket) -> None:
-        self._connecting.pop(client, None)
-        try:
-            self.engine.add(client, upstream, self._on_end)
-        except OSError as error:  # one of them was reset before they were paired
-            self._outgoing.discard(upstream)
-            self._fail(client, (error.strerror or "not connected").lower())
-
-    def _fail(self, client: socket.socket, why: str) -> None:
-        """The client is told as TCP would tell it: by a reset."""
-        self._connecting.pop(client, None)
-        self.refused += 1
-        self._trace(f"{_peer(client)} refused: {why}")
-        close_with_reset(client)
-        self._after_one_ended()
-
-    def _on_end(self, pair: Pair) -> None:
-        self._outgoing.ended(pair.b.fd)
-        stats = pair.stats()
-        ways = []
-        for arrow, way in (("->", stats.forward), ("<-", stats.backward)):
-            ways.append(f"{arrow} {way.redirected + way.pumped} B ({way.redirected} in the kernel)")
-        self._trace(
-            f"#{pair.number} {format_address(stats.client)} to {format_address(stats.upstream)} "
-            f"{stats.outcome} after {stats.age:.3f} s: {', '.join(ways)}"
-        )
-        self._after_one_ended()
-
-    def _after_one_ended(self) -> None:
-        if self._stops:
-            if not self._busy():
-                self.engine.loop.stop()
-        else:
-            self._accept_again()
-
-
-def _peer(sock: socket.socket) -> str:
-    try:
-        return format_address(sock.getpeername()[:2])
-    except OSError:
-        return "a client that had gone"
+    def _one_less(self) -> None:
+        """A client has gone."""
+        if not self._stops:
+            if self._listeners is not None:
+                self._listeners.accept()
+        elif not self.clients.count:
+            self.worker.loop.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -13,6 +14,8 @@ from sockproxy.worker.connect import Attempts, Connector
 from sockproxy.worker.loop import EventLoop, Timer
 
 __all__ = ["Upstreams"]
+
+log = logging.getLogger("sockproxy.proxy")
 
 RETRY = 1.0  # seconds between two attempts in the background
 RESOLVE_EVERY = 30.0  # seconds
@@ -28,16 +31,12 @@ class Upstreams:
     when no other is left, it is tried all the same. Names are resolved again by a thread.
 
     timeout: seconds for each attempt in the background. attempts: what is done to its socket.
-    log: receives one line for each change.
     """
 
-    def __init__(
-        self, hosts: Sequence[Host], timeout: float, attempts: Attempts, log: Callable[[str], None]
-    ) -> None:
+    def __init__(self, hosts: Sequence[Host], timeout: float, attempts: Attempts) -> None:
         self._hosts = {host: host.addresses for host in hosts}
         self._timeout = timeout
         self._attempts = attempts
-        self._log = log
         self._turn = 0
         self._addresses = self._all()
         self._silent: dict[Address, _Trial] = {}
@@ -48,7 +47,7 @@ class Upstreams:
         """Begin to look after names and silent upstreams on this loop."""
         self._loop = loop
         if names := [host for host in self._hosts if host.may_change]:
-            self._resolver = Resolver(names, loop, self._resolved, self._log)
+            self._resolver = Resolver(names, loop, self._resolved)
 
     def close(self) -> None:
         """Look after nothing any more. Twice is allowed."""
@@ -82,13 +81,13 @@ class Upstreams:
             address, self._loop, self._timeout, self._attempts, lambda: self._answers(address)
         )
         if len(self._addresses) > 1:
-            self._log(f"upstream {address} does not answer: passed over until it does")
+            log.info(f"upstream {address} does not answer: passed over until it does")
         return True
 
     def _answers(self, address: Address) -> None:
         del self._silent[address]
         if len(self._addresses) > 1:
-            self._log(f"upstream {address} answers again")
+            log.info(f"upstream {address} answers again")
 
     def _all(self) -> list[Address]:
         return list(dict.fromkeys(each for found in self._hosts.values() for each in found))
@@ -101,7 +100,7 @@ class Upstreams:
         # Who stays keeps its place: name servers give them in another order each time.
         stay = [each for each in before if each in now]
         self._hosts[host] = (*stay, *(each for each in found if each not in before))
-        self._log(f"upstream {host} is now {', '.join(map(str, self._hosts[host]))}")
+        log.info(f"upstream {host} is now {', '.join(map(str, self._hosts[host]))}")
         self._addresses = self._all()
         for gone in self._silent.keys() - set(self._addresses):
             self._silent.pop(gone).cancel()
@@ -152,7 +151,7 @@ class _Trial:
 
 
 class _InBackground(Attempts):
-    """As the others, but for what follows from a failure."""
+    """Attempts of a trial: sockets as for clients, but a failure is only noted."""
 
     def __init__(self, others: Attempts) -> None:
         self._others = others
@@ -183,9 +182,8 @@ class Resolver:
         hosts: Sequence[Host],
         loop: EventLoop,
         found: Callable[[Host, tuple[Address, ...]], None],
-        log: Callable[[str], None],
     ) -> None:
-        self._hosts, self._loop, self._found, self._log = hosts, loop, found, log
+        self._hosts, self._loop, self._found = hosts, loop, found
         self._failing: set[Host] = set()
         self._lock = threading.Lock()  # after stop() the loop may be closed
         self._stopped = threading.Event()
@@ -209,7 +207,7 @@ class Resolver:
             line = f"{error.failure}: the addresses that it had stay in use"
             if host not in self._failing:
                 self._failing.add(host)
-                self._tell(lambda: self._log(line))
+                self._tell(lambda: log.info(line))
             return
         self._failing.discard(host)
         self._tell(lambda: self._found(host, found))

@@ -1,8 +1,9 @@
-"""An engine's kernel: there from the start, later, or never."""
+"""A worker's kernel: there from the start, later, or never."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import threading
 from collections.abc import Callable
 
@@ -13,10 +14,12 @@ from sockproxy.proof.ask import known_proof, why_not_proved
 from sockproxy.proof.mechanisms import SPLICE, VERDICT_ONLY
 from sockproxy.proof.proof import Proof
 from sockproxy.splicer.inquiry import Backoff, Inquiry
-from sockproxy.worker.engine import Engine
+from sockproxy.worker.door import Worker
 from sockproxy.worker.loop import Timer
 
 __all__ = ["Acceleration"]
+
+log = logging.getLogger("sockproxy.splicer")
 
 EXAMINING = "doctor is finding out what this kernel can do"
 
@@ -26,36 +29,35 @@ def _ignore(_: object) -> None:
 
 
 class Acceleration:
-    """Gives an engine a kernel as soon as doctor allows it; the engine's `why_not` says why it
+    """Gives a worker a kernel as soon as doctor allows it; the worker's `why_not` says why it
     has none until then.
 
     All methods belong to the loop's thread, or come before it runs.
 
     pairs: how many at once. parser: False for the verdict without one. force: take a kernel
     even where doctor found that it is not exact.
-    came: receives the kernel, before the engine has it.
-    tried: called each time when there is no more to be done for now: the engine has a kernel,
+    came: receives the kernel, before the worker has it.
+    tried: called each time when there is no more to be done for now: the worker has a kernel,
     or never will, or it is tried again later.
-    log: receives a line when that changes.
+    When that changes it is a line of the logger "sockproxy.splicer".
     """
 
     def __init__(
         self,
-        engine: Engine,
+        worker: Worker,
         pairs: int,
         *,
         parser: bool = True,
         force: bool = False,
         came: Callable[[SpliceKernel], None] = _ignore,
         tried: Callable[[], None] = lambda: None,
-        log: Callable[[str], None] = _ignore,
     ) -> None:
-        self._engine, self._pairs, self._parser, self._force = engine, pairs, parser, force
-        self._came, self._tried, self._log = came, tried, log
+        self._worker, self._pairs, self._parser, self._force = worker, pairs, parser, force
+        self._came, self._tried = came, tried
         self._mechanism = SPLICE if parser else VERDICT_ONLY
         known = None if force else known_proof(self._mechanism)
         self.may_come = known is None or known.on or not known.known
-        """Whether the engine, if it has no kernel, may have one later."""
+        """Whether the worker, if it has no kernel, may have one later."""
         self._began = False
         self._last_trouble = ""
         self._opener: threading.Thread | None = None
@@ -63,14 +65,14 @@ class Acceleration:
         self._backoff = Backoff()
         self._timer: Timer | None = None
         self._inquiry = Inquiry(
-            engine.loop, self._mechanism,
+            worker.loop, self._mechanism,
             found=self._on_found, undecided=self._on_undecided, told=self._on_told,
         )  # fmt: skip
 
     def begin(self) -> None:
         """Take a kernel if that is known to be allowed; else do what there is to do when the
-        engine's loop runs."""
-        self._engine.why_not = EXAMINING
+        worker's loop runs."""
+        self._worker.why_not = EXAMINING
         if self._force:
             self._open()
         else:
@@ -84,20 +86,20 @@ class Acceleration:
             self._have_none(why_not_proved(self._mechanism))
 
     def _on_told(self, line: str) -> None:
-        self._engine.why_not = f"{EXAMINING}: {line}"
+        self._worker.why_not = f"{EXAMINING}: {line}"
         if not self._last_trouble:  # a doctor that is asked again has much the same to tell
-            self._log(line)
+            log.info(line)
 
     def _on_undecided(self, why: str, seconds: float) -> None:
-        self._engine.why_not = f"could not find out whether {self._mechanism} is safe here: {why}"
-        self._trouble(self._engine.why_not, seconds)
+        self._worker.why_not = f"could not find out whether {self._mechanism} is safe here: {why}"
+        self._trouble(self._worker.why_not, seconds)
         self._tried()
 
     def _trouble(self, why: str, seconds: float) -> None:
         """Log what keeps us from it for now, but not the same each time."""
         if why != self._last_trouble:
             self._last_trouble = why
-            self._log(f"relaying in user space: {why}; trying again in {seconds:g} s")
+            log.info(f"relaying in user space: {why}; trying again in {seconds:g} s")
 
     def _open(self) -> None:
         """Load the programs: some tenths of a second, or seconds for very many pairs."""
@@ -115,7 +117,7 @@ class Acceleration:
 
     def _open_aside(self) -> None:
         self._made = self._make()
-        self._engine.loop.call(self._take_made)
+        self._worker.loop.call(self._take_made)
 
     def _make(self) -> SpliceKernel | SockproxyError:
         try:
@@ -133,13 +135,13 @@ class Acceleration:
     def _on_made(self, made: SpliceKernel | SockproxyError) -> None:
         if not isinstance(made, SockproxyError):
             self._came(made)
-            self._engine.use(made)
+            self._worker.use(made)
             if self._began:
-                self._log("accelerated from now on; connections from before stay in user space")
+                log.info("accelerated from now on; connections from before stay in user space")
         elif is_passing(made.errno):
             seconds = self._backoff.next()
-            self._timer = self._engine.loop.later(seconds, self._open)
-            self._engine.why_not = str(made)
+            self._timer = self._worker.loop.later(seconds, self._open)
+            self._worker.why_not = str(made)
             self._trouble(str(made), seconds)
         else:
             self._have_none(str(made))
@@ -148,8 +150,8 @@ class Acceleration:
 
     def _have_none(self, why: str) -> None:
         self.may_come = False
-        self._engine.why_not = why
-        self._log(f"relaying in user space: {why}")
+        self._worker.why_not = why
+        log.info(f"relaying in user space: {why}")
         self._tried()
 
     def close(self) -> None:

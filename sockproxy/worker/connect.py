@@ -20,7 +20,7 @@ RESET_SINCE = (errno.ECONNRESET, errno.EPIPE)
 
 
 class Attempts:
-    """What a Connector tells of each attempt, and asks; this one does what all need."""
+    """What a Connector tells of each attempt; to be overridden: here it only closes sockets."""
 
     def prepare(self, sock: socket.socket, address: Address) -> None:
         """Before the connection is begun."""
@@ -38,6 +38,8 @@ class Attempts:
 
 class Connector:
     """Tries one address after another, each for at most `timeout` seconds.
+
+    Stands before the worker's door: it needs the loop alone, and what it connects is paired later.
 
     candidates: gives the next address, told those that were tried; None when there is none.
     Calls `connected(sock)` with a non-blocking socket, or `failed(why)`; one of them,

@@ -1,10 +1,11 @@
-"""One socket of a pair."""
+"""One socket of a pair, and what it has of the kernel."""
 
 from __future__ import annotations
 
 import socket
+from typing import Any
 
-from sockproxy.bpf.seam import SpliceKernel
+from sockproxy.bpf.seam import Inspection, SpliceKernel
 from sockproxy.errors import SockproxyError
 from sockproxy.net.tcp import close_in_order, close_with_reset, socket_cookie, upper_protocol
 
@@ -58,6 +59,44 @@ class End:
             self.why_not = str(error)
         self.in_targets = self.slot is not None
 
+    def direction(self) -> Any:
+        """The struct direction of the bytes that come from this socket, which has a slot."""
+        kernel, slot = self._place()
+        return kernel.direction(slot)
+
+    def start(self) -> None:
+        """Let the kernel take its bytes. Raises SockproxyError."""
+        kernel, slot = self._place()
+        kernel.start(slot, self.fd)
+
+    def stop(self) -> None:
+        """Take its bytes back from the kernel (rule 1 of sockproxy.worker.direction)."""
+        if self.slot is not None and self._kernel is not None:
+            self._kernel.stop(self.slot)
+
+    def renew(self) -> bool:
+        """Have a new psock; False while the old one is in use.
+
+        Raises SockproxyError when it never will: it is out of the sockmaps then.
+        """
+        kernel, slot = self._place()
+        try:
+            return kernel.renew(slot, self.fd)
+        except SockproxyError:
+            self.in_targets = False
+            raise
+
+    def inspect(self) -> Inspection | None:
+        """What the kernel sees of it; None when it has no slot, or was reset."""
+        if self.slot is None or self._kernel is None:
+            return None
+        return self._kernel.inspect(self.slot)
+
+    def _place(self) -> tuple[SpliceKernel, int]:
+        assert self._kernel is not None
+        assert self.slot is not None
+        return self._kernel, self.slot
+
     def leave(self) -> None:
         """Leave the sockmaps; what was redirected to the socket and not sent is lost."""
         if self.slot is not None and self._kernel is not None:
@@ -73,7 +112,8 @@ class End:
         self.fin_sent = True
 
     def close(self, *, reset: bool) -> None:
-        """Close the socket: with a RST, or after what was sent has arrived."""
+        """Leave, and close the socket: with a RST, or after what was sent has arrived."""
+        self.leave()
         if reset:
             close_with_reset(self.sock)
         else:

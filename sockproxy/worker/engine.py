@@ -1,4 +1,4 @@
-"""All pairs of one splicer, on one loop and one kernel."""
+"""The worker in Python: all connections of one splicer, on one loop and one kernel."""
 
 from __future__ import annotations
 
@@ -6,80 +6,46 @@ import itertools
 import select
 import socket
 import time
-from collections.abc import Callable
 
 from sockproxy.bpf.seam import SpliceKernel
+from sockproxy.net.address import peer_address
+from sockproxy.worker.door import Ended, Limits, Side, Tell
 from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.pair import Pair
 from sockproxy.worker.pump import Pipes
+from sockproxy.worker.stats import PairStats, Reading
+from sockproxy.worker.table import Row, Table
 from sockproxy.worker.urgent import UrgentSignals
 
-__all__ = ["MIB", "Engine", "Totals"]
+__all__ = ["Engine"]
 
-MIB = 1 << 20
 SWEEP = 0.5  # seconds between looks at idle pairs
 
 
-class Totals:
-    """What the ended pairs did, in bytes and pairs."""
-
-    def __init__(self) -> None:
-        self.pairs = 0
-        self.reset = 0
-        self.redirected = self.pumped = self.dropped = self.holds = 0
-
-    def add(self, pair: Pair) -> None:
-        """Count one ended pair."""
-        self.pairs += 1
-        self.reset += pair.outcome != "finished"
-        stats = pair.stats()
-        for direction in (stats.forward, stats.backward):
-            self.redirected += direction.redirected
-            self.pumped += direction.pumped
-            self.dropped += direction.dropped
-            self.holds += direction.holds
-
-
 class Engine:
-    """Pairs and what they share. All but `loop.call` belongs to the loop's thread.
+    """Stands behind sockproxy.worker.door.Worker, which says what its methods do.
 
-    kernel: None to relay everything in user space, until use(); `why_not` then says why.
-    budget: bytes per direction.
-    eager: redirect whatever comes, not conversations alone.
-    idle_timeout: seconds without a byte either way after which a pair is aborted.
-    most_pipes: at once; None for as many as the system gives.
+    Bytes are moved on the loop's thread. tell: receives the events.
     """
 
-    def __init__(
-        self,
-        kernel: SpliceKernel | None,
-        *,
-        why_not: str = "relay asked for",
-        budget: int = MIB,
-        eager: bool = False,
-        idle_timeout: float | None = None,
-        most_pipes: int | None = None,
-    ) -> None:
-        self.kernel, self.why_not = kernel, why_not
+    def __init__(self, limits: Limits, tell: Tell) -> None:
+        self.kernel: SpliceKernel | None = None
+        self.why_not = "relay asked for"
         self.loop = EventLoop()
+        self.table = Table()
         self.pairs: dict[int, Pair] = {}
-        self.totals = Totals()
-        self.budget = budget
-        self._eager = eager
-        self._pipes = Pipes(most_pipes)
+        self._limits = limits
+        self._pipes = Pipes(limits.most_pipes)
         self._numbers = itertools.count(1)
-        self._idle_timeout = idle_timeout
+        self._tell = tell
+        self._events: list[Ended] = []
         self._activity: dict[int, tuple[int, float]] = {}
         self._by_slot: dict[int, Pair] = {}
         self._urgent = UrgentSignals(self.loop, self._on_urgent)
-        if kernel is not None:
-            self.use(kernel)
-        if idle_timeout is not None:
+        if limits.idle_timeout is not None:
             self.loop.later(SWEEP, self._sweep)
 
     def use(self, kernel: SpliceKernel) -> None:
-        """Have a kernel for the pairs that are added from now on; those before it stay as they
-        are. It is closed with the engine."""
         self.kernel, self.why_not = kernel, ""
         self.loop.watch(kernel.hold_events(), select.EPOLLIN, self._on_holds)
 
@@ -87,45 +53,69 @@ class Engine:
         self,
         client: socket.socket,
         upstream: socket.socket,
-        on_end: Callable[[Pair], None],
         already_read: tuple[bytes, bytes] = (b"", b""),
-    ) -> Pair:
-        """Pair two connected sockets, which now belong to the pair.
-
-        already_read: bytes that were read from each of them; they go first.
-
-        One that was reset is let speak to its end. Raises OSError when one was never connected, or
-        cannot be watched; both stay open then.
-        """
+    ) -> int:
+        number = next(self._numbers)
+        row = Row(
+            number,
+            (peer_address(client), client.getsockname()[:2]),
+            (peer_address(upstream), upstream.getsockname()[:2]),
+        )
         pair = Pair(
-            next(self._numbers),
+            row,
             (client, upstream),
             loop=self.loop,
             kernel=self.kernel,
             pipes=self._pipes,
-            budget=self.budget,
-            eager=self._eager,
+            budget=self._limits.budget,
+            eager=self._limits.eager,
             why_not=self.why_not,
             on_enrol=self._on_enrol,
-            on_end=lambda ended: self._on_end(ended, on_end),
+            ends=self.table.end,
+            on_end=self._on_end,
             urgent=self._urgent,
             already_read=already_read,
         )
         pair.watch()
-        self.pairs[pair.number] = pair
+        self.pairs[number] = pair
+        self.table.add(row)
         pair.begin()
-        return pair
+        return number
+
+    def drop(self, number: int, side: Side) -> None:
+        if (pair := self.pairs.get(number)) is not None:
+            (pair.forward if side == "forward" else pair.backward).drop()
+
+    def abort(self, number: int, why: str) -> None:
+        if (pair := self.pairs.get(number)) is not None:
+            pair.abort(why)
+
+    def stats(self, number: int) -> PairStats | None:
+        return self.table.stats(number)
+
+    @property
+    def live(self) -> int:
+        return len(self.pairs)
+
+    def read(self) -> Reading:
+        return self.table.read()
 
     def _on_enrol(self, pair: Pair) -> None:
         self._by_slot.update(dict.fromkeys(pair.slots, pair))
 
-    def _on_end(self, pair: Pair, on_end: Callable[[Pair], None]) -> None:
-        self.pairs.pop(pair.number, None)
-        self._activity.pop(pair.number, None)
+    def _on_end(self, pair: Pair, stats: PairStats) -> None:
+        del self.pairs[stats.number]
+        self._activity.pop(stats.number, None)
         for slot in pair.slots:
             self._by_slot.pop(slot, None)
-        self.totals.add(pair)
-        on_end(pair)
+        if not self._events:  # the owner may be in the midst of a call that has led to this end
+            self.loop.soon(self._tell_events)
+        self._events.append(Ended(stats))
+
+    def _tell_events(self) -> None:
+        events, self._events = self._events, []
+        for event in events:
+            self._tell(event)
 
     def _on_holds(self, _events: int) -> None:
         assert self.kernel is not None
@@ -143,25 +133,24 @@ class Engine:
 
     def _sweep(self) -> None:
         """Abort the pairs that have been idle for too long."""
-        assert self._idle_timeout is not None
+        timeout = self._limits.idle_timeout
+        assert timeout is not None
         now = time.monotonic()
         for number, pair in list(self.pairs.items()):
             moved = pair.moved()
             before, since = self._activity.get(number, (-1, now))
             if moved != before:
                 self._activity[number] = (moved, now)
-            elif now - since >= self._idle_timeout:
-                pair.abort(f"idle for {self._idle_timeout:g} s")
+            elif now - since >= timeout:
+                pair.abort(f"idle for {timeout:g} s")
         self.loop.later(SWEEP, self._sweep)
 
     def abandon(self) -> None:
-        """In a forked child: let go of everything without a word to the parent's connections.
-
-        Closing is of the child's descriptors alone; epoll is not told, as it is the parent's.
-        """
+        # Closing is of the child's descriptors alone; epoll is not told, as it is the parent's.
         for pair in list(self.pairs.values()):
             pair.abandon()
         self.pairs.clear()
+        self.table.abandon()
         self._pipes.close()
         if self.kernel is not None:
             self.kernel.close()
@@ -169,9 +158,9 @@ class Engine:
         self.loop.abandon()
 
     def close(self) -> None:
-        """Abort what still runs and release everything."""
         for pair in list(self.pairs.values()):
             pair.abort("closed")
+        self._tell_events()
         self._pipes.close()
         if self.kernel is not None:
             self.loop.unwatch(self.kernel.hold_events())

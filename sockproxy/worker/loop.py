@@ -139,6 +139,6 @@ class EventLoop:
             os.close(self._wake)
 
     def abandon(self) -> None:
-        """The same in a forked child, where a thread that is not there may hold the lock."""
+        """close() in a forked child, where a thread that is not there may hold the lock."""
         self._open = threading.RLock()
         self.close()

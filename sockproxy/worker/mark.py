@@ -7,15 +7,12 @@ nobody is woken, and what comes behind it waits. Only recv(2) goes past it.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sockproxy.bpf.abi import Action
 from sockproxy.errors import SockproxyError
 from sockproxy.net.tcp import at_urgent_mark, fence, kick
 from sockproxy.worker.end import End
-
-if TYPE_CHECKING:
-    from sockproxy.worker.pair import Pair
 
 __all__ = ["Mark", "stop_at_mark"]
 
@@ -28,16 +25,16 @@ class Mark(enum.Enum):
     REACHED = "reached"
 
 
-def stop_at_mark(pair: Pair, source: End, shared: Any) -> Mark:
+def stop_at_mark(source: End, shared: Any) -> Mark:
     """Take the bytes of `source` back from the kernel, if an urgent one is the next of them.
 
     While it is ahead whatever the strparser finds before it is held, as by any hold.
 
     Raises SockproxyError in the one case in which that is not exact: the next urgent byte moves the
-    mark just now, the strparser goes on without its programs, against rule 1 of Direction, and
-    drops what it takes.
+    mark just now, the strparser goes on without its programs, against rule 1 of
+    sockproxy.worker.direction, and drops what it takes.
     """
-    seen = pair.inspect(source)
+    seen = source.inspect()
     if seen is None or not seen.urgent:
         return Mark.NOWHERE
     shared.action = Action.HOLD
@@ -45,10 +42,10 @@ def stop_at_mark(pair: Pair, source: End, shared: Any) -> Mark:
     if seen.parser_working or not at_urgent_mark(source.fd):
         kick(source.sock)
         return Mark.AHEAD
-    before = pair.inspect(source)
-    pair.stop(source)
+    before = source.inspect()
+    source.stop()
     fence(source.sock)
-    after = pair.inspect(source)
+    after = source.inspect()
     if before and after and before.copied_seq != after.copied_seq and not shared.held:
         raise SockproxyError("pass an urgent byte on", hint="two came at the same moment")
     return Mark.REACHED

@@ -6,21 +6,19 @@ import errno
 import os
 import select
 import socket
-import time
 from collections.abc import Callable
 from functools import partial
 
-from sockproxy.bpf.abi import Action
-from sockproxy.bpf.seam import Inspection, SpliceKernel
+from sockproxy.bpf.seam import SpliceKernel
 from sockproxy.errors import SockproxyError
-from sockproxy.net.address import peer_address
 from sockproxy.net.tcp import TCP_CLOSE, fence, take_error
-from sockproxy.worker.direction import Direction, State
+from sockproxy.worker.direction import Direction
 from sockproxy.worker.end import End
 from sockproxy.worker.farewell import Farewell
 from sockproxy.worker.loop import EventLoop, Timer
 from sockproxy.worker.pump import Pipes, Pump
-from sockproxy.worker.stats import PairStats, pair_stats
+from sockproxy.worker.stats import PairStats
+from sockproxy.worker.table import Row, State
 from sockproxy.worker.traffic import Traffic
 from sockproxy.worker.urgent import UrgentSignals
 
@@ -35,18 +33,20 @@ ENDED = select.EPOLLRDHUP | select.EPOLLHUP
 class Pair:
     """A spliced or relayed pair. All methods belong to the loop's thread.
 
+    row: where others read what it has done. sockets: the client's and the upstream's.
     loop, kernel, pipes: shared by the pairs of one splicer; kernel None means relay.
     budget: bytes per direction that may lie between the two sockets.
     eager: redirect whatever comes.
     already_read: bytes that were read from each of the sockets; they go first.
     on_enrol: called when the two sockets have slots.
-    on_end: called once, after the sockets have been closed.
+    ends: called once with the outcome, before the slots are given back; gives the last counters.
+    on_end: called once with these, after the sockets have been closed.
     urgent: is to tell when an urgent byte comes for a socket that the kernel reads.
     """
 
     def __init__(
         self,
-        number: int,
+        row: Row,
         sockets: tuple[socket.socket, socket.socket],
         *,
         loop: EventLoop,
@@ -56,34 +56,39 @@ class Pair:
         eager: bool,
         why_not: str,
         on_enrol: Callable[[Pair], None],
-        on_end: Callable[[Pair], None],
+        ends: Callable[[Row, str], PairStats],
+        on_end: Callable[[Pair, PairStats], None],
         urgent: UrgentSignals,
         already_read: tuple[bytes, bytes] = (b"", b""),
     ) -> None:
-        self.number = number
+        self.row = row
         self._loop = loop
-        self.born = time.time()
         self.outcome: str | None = None
         """How it ended: "finished", or why it was reset. None while it lives."""
         self._kernel = kernel
         self._why_not = why_not
-        self._on_enrol, self._on_end, self._urgent = on_enrol, on_end, urgent
+        self._on_enrol, self._ends, self._on_end = on_enrol, ends, on_end
+        self._urgent = urgent
         self.a, self.b = End(sockets[0]), End(sockets[1])
-        self.names = tuple((peer_address(s), s.getsockname()[:2]) for s in sockets)
         self.forward, self.backward = (
             Direction(
-                self, source, target,
-                Pump(pipes, source.sock, target.sock, budget, ahead), Traffic(eager=eager), budget,
+                self,
+                source,
+                target,
+                Pump(pipes, source.sock, target.sock, budget, own_row, ahead),
+                Traffic(eager=eager),
+                own_row,
+                budget,
             )
-            for source, target, ahead in (
-                (self.a, self.b, already_read[0]), (self.b, self.a, already_read[1])
+            for source, target, own_row, ahead in (
+                (self.a, self.b, row.forward, already_read[0]),
+                (self.b, self.a, row.backward, already_read[1]),
             )
-        )  # fmt: skip
+        )
         self.forward.opposite, self.backward.opposite = self.backward, self.forward
         self.slots: tuple[int, ...] = ()
         self._farewell: Farewell | None = None
         """Of an end that failed to the other."""
-        self._last_stats: PairStats | None = None
 
     def watch(self) -> None:
         """Have the loop watch both sockets. Raises OSError; then it watches neither."""
@@ -113,8 +118,8 @@ class Pair:
 
     # -- what a direction asks of its pair -----------------------------------------------
 
-    def enrol(self) -> SpliceKernel | None:
-        """The kernel, in which both sockets have slots; or none, now and ever after."""
+    def enrol(self) -> bool:
+        """Whether both sockets have slots in the kernel; if not, none of them ever will."""
         if self._kernel is not None and not self.slots:
             for end in (self.a, self.b):
                 end.enrol(self._kernel)
@@ -122,36 +127,13 @@ class Pair:
                 self.slots = (self.a.slot, self.b.slot)
                 self._on_enrol(self)
             else:
-                self._why_not = self.a.why_not or self.b.why_not or "not enrolled"
                 self._kernel = None
+                why_not = self.a.why_not or self.b.why_not or "not enrolled"
                 self.a.leave()
                 self.b.leave()
                 for direction in (self.forward, self.backward):
-                    direction.refuse(self._why_not)
-        return self._kernel
-
-    def kernel_in_use(self) -> SpliceKernel:
-        """The kernel of a pair with an enrolled direction."""
-        assert self._kernel is not None
-        return self._kernel
-
-    def inspect(self, end: End) -> Inspection | None:
-        """The state of an enrolled socket; None when it was reset."""
-        return None if end.slot is None else self.kernel_in_use().inspect(end.slot)
-
-    def stop(self, end: End) -> None:
-        """Take the bytes of `end` back from the kernel (rule 1 of Direction)."""
-        if end.slot is not None:
-            self.kernel_in_use().stop(end.slot)
-
-    def renew(self, end: End) -> tuple[bool, str]:
-        """Give `end` a new psock: whether it has one, and why it never will."""
-        assert end.slot is not None
-        try:
-            return self.kernel_in_use().renew(end.slot, end.fd), ""
-        except SockproxyError as error:
-            end.in_targets = False
-            return False, str(error)
+                    direction.refuse(why_not)
+        return self._kernel is not None
 
     def later(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call after `seconds`, on the loop's thread."""
@@ -187,7 +169,8 @@ class Pair:
 
     def on_hold(self, slot: int) -> None:
         """The parser held the direction out of `slot`."""
-        self._guard(self._out_of(slot).on_hold)
+        if (redirect := self._out_of(slot).redirect) is not None:
+            self._guard(redirect.on_hold)
 
     def tell_of_urgent(self, end: End) -> None:
         """Have look_for_urgent() called when an urgent byte comes to `end`. Raises OSError."""
@@ -195,19 +178,22 @@ class Pair:
 
     def look_for_urgent(self, slot: int) -> None:
         """An urgent byte has come, perhaps for `slot`."""
-        self._guard(self._out_of(slot).look_for_urgent)
+        if (redirect := self._out_of(slot).redirect) is not None:
+            self._guard(redirect.look_for_urgent)
 
     def _on_events(self, end: End, out: Direction, into: Direction, events: int) -> None:
         if events & select.EPOLLERR and self.check_error(end):
             return
         out.pump.urgent_waits = bool(events & select.EPOLLPRI)
-        if out.shared is not None and out.shared.held:
-            out.on_hold()
-        if events & ENDED and self.outcome is None:
-            out.on_end_of_source()
+        redirect = out.redirect
+        if redirect is not None and out.row.phase.state is State.REDIRECT:
+            redirect.on_hold()
+            if events & ENDED and self.outcome is None:
+                redirect.on_end_of_source()
         if events & (select.EPOLLIN | ENDED) and self.outcome is None:
             out.run_pump()
-        if events & (select.EPOLLOUT | ENDED) and self.outcome is None:
+        waits_for_space = into.pump.held or into.waits.for_space
+        if events & (select.EPOLLOUT | ENDED) and waits_for_space and self.outcome is None:
             into.on_space()
 
     # -- the end ----------------------------------------------------------------------------
@@ -216,7 +202,7 @@ class Pair:
         """A direction has passed its end on; with both, the pair is done."""
         if self._farewell is not None:
             self._farewell.look()
-        elif self.forward.state is self.backward.state is State.FINISHED:
+        elif self.forward.row.phase.state is self.backward.row.phase.state is State.FINISHED:
             self._close("finished", reset=False)
 
     def fail(self, end: End, why: str) -> None:
@@ -224,15 +210,15 @@ class Pair:
         if not end.failed:
             self.note_failure(end, why)
             out = self._out(end)
-            if self.outcome is None:
-                out.on_end_of_source()
+            if self.outcome is None and out.redirect is not None:
+                out.redirect.on_end_of_source()
             if self.outcome is None:
                 out.run_pump()
             if self.outcome is None and self._farewell is not None:
                 self._farewell.look()
 
     def note_failure(self, end: End, why: str) -> None:
-        """The same, by the direction out of it, which is at its end."""
+        """`end` has failed, and the direction out of it has moved all that had come."""
         if end.failed or self.outcome is not None:
             return
         end.failed = why
@@ -243,27 +229,27 @@ class Pair:
             return
         out = self._out(end)
         out.opposite.drop()  # nobody will read it, and who sends it is not to wait
-        self._farewell = Farewell(self, out, lambda: self._close(outcome, reset=True))
+        self._farewell = Farewell(self.later, out, lambda: self._close(outcome, reset=True))
 
     def abort(self, why: str) -> None:
         """Drop what is under way and reset both ends."""
         for direction in (self.forward, self.backward):
-            if direction.state is State.REDIRECT:
-                direction.shared.action = Action.DROP
+            direction.drop_in_kernel()
         self._close(why, reset=True)
 
     def _close(self, outcome: str, *, reset: bool) -> None:
         if self.outcome is not None:
             return
-        self._last_stats = pair_stats(self, outcome)
+        stats = self._ends(self.row, outcome)
         self.outcome = outcome
+        if self._farewell is not None:
+            self._farewell.close()
         self.forward.close()
         self.backward.close()
         self._unwatch()
         for end in (self.a, self.b):
-            end.leave()
             end.close(reset=reset)
-        self._on_end(self)
+        self._on_end(self, stats)
 
     def abandon(self) -> None:
         """In a forked child: let go of what is the parent's, which goes on with it."""
@@ -271,10 +257,6 @@ class Pair:
             direction.pump.close()
         for end in (self.a, self.b):
             end.sock.close()  # not for the parent, so no FIN and no RST
-
-    def stats(self) -> PairStats:
-        """Counters and states now, or as they were at the end."""
-        return self._last_stats or pair_stats(self, None)
 
     def moved(self) -> int:
         """Bytes moved or dropped so far; it stands still while the pair is idle."""

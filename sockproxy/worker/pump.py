@@ -8,6 +8,7 @@ import socket
 
 from sockproxy.net.tcp import at_urgent_mark
 from sockproxy.worker.descriptors import SHORTAGE
+from sockproxy.worker.table import DirectionRow
 
 __all__ = ["Pipes", "Pump"]
 
@@ -75,6 +76,7 @@ class Pump:
     An urgent byte is read by itself and sent as one, so that its mark stays where it was: splice(2)
     reads up to it, and no further. Where bytes are copied it may go as one of them.
 
+    row: where the bytes are counted.
     ahead: bytes that were read from the source already; they go first.
     """
 
@@ -84,14 +86,13 @@ class Pump:
         "_limit",
         "_pipe",
         "_pipes",
+        "_row",
         "_sink",
         "_source",
         "_target",
         "at_end",
-        "discarded",
         "failure",
         "held",
-        "moved",
         "urgent_waits",
     )
 
@@ -101,19 +102,16 @@ class Pump:
         source: socket.socket,
         target: socket.socket,
         limit: int,
+        row: DirectionRow,
         ahead: bytes = b"",
     ) -> None:
         self._pipes = pipes
         self._source, self._target = source.fileno(), target
-        self._limit = limit
+        self._limit, self._row = limit, row
         self._ahead = memoryview(ahead)
         self._pipe: tuple[int, int] | None = None
         self.held = 0
         """Bytes read and not yet written."""
-        self.moved = 0
-        """Bytes written to the target, ever."""
-        self.discarded = 0
-        """Bytes thrown away since discard_from_now()."""
         self._sink: int | None = None
         self.at_end = False
         """All that the source will ever give was read."""
@@ -154,9 +152,8 @@ class Pump:
                 self._copy(min(COPIED, self._limit))
             else:
                 self.held = os.splice(self._source, self._pipe[1], self._limit, flags=FLAGS)
-                if (
-                    not self.held
-                ):  # so it is at the mark, when a FIN has come behind it, and at the end
+                if not self.held:
+                    # It is at its end, or at the mark with a FIN behind it: read(2) tells which.
                     self._copy(1, urgent=True)
             self.at_end = not self.held
         except BlockingIOError:
@@ -203,9 +200,9 @@ class Pump:
         self.held -= written
         self._is_urgent = False
         if self._sink is None:
-            self.moved += written
+            self._row.pumped += written
         else:
-            self.discarded += written
+            self._row.discarded += written
         return True
 
     def discard_from_now(self) -> None:

@@ -23,18 +23,18 @@ class Traffic:
     eager: True to redirect whatever comes, for measurements and tests.
     """
 
-    __slots__ = ("_answers", "_eager", "_needed", "_rest", "_rested_at", "_seen", "_started_at")
+    __slots__ = ("_answers", "_needed", "_rest", "_rested_at", "_seen", "_started_at", "eager")
 
     def __init__(self, *, eager: bool) -> None:
-        self._eager = eager
+        self.eager = eager
         self._needed = FEW
         self._seen = 0
         self._answers = -1
         self._rest = SHORTEST_REST
         self._rested_at = self._started_at = 0.0
 
-    def burst(self, size: int, answers: int) -> None:
-        """The pump moved `size` bytes, and then its source was empty.
+    def burst(self, size: int, answers: int) -> bool:
+        """The pump moved `size` bytes, and then its source was empty; as suits_redirect().
 
         answers: bytes that have gone the other way. A burst counts when some went since
         the last that counted: a stream's bursts are small too when the pump is quick.
@@ -44,6 +44,7 @@ class Traffic:
         elif answers != self._answers:
             self._answers = answers
             self._seen += 1
+        return self.suits_redirect()
 
     def started(self) -> None:
         """The kernel moves the bytes from here."""
@@ -60,12 +61,12 @@ class Traffic:
 
     def suits_redirect(self) -> bool:
         """Whether the kernel should move what comes next."""
-        return self._eager or self._seen >= self._needed
+        return self.eager or self._seen >= self._needed
 
     def rest(self) -> float:
-        """Seconds until then; zero or less when it is time."""
+        """Seconds until the rest after a hold is over; zero or less when it is."""
         return self._rested_at - time.monotonic()
 
     def retry_after(self) -> float:
-        """Seconds until a moment that was not quiet may be."""
+        """Seconds until both directions may be quiet, where they were not just now."""
         return self._rest

@@ -1,4 +1,4 @@
-"""A kernel without BPF that can fail at any step, for the controller's tests."""
+"""A kernel without BPF that can fail at any step, for the tests of worker and splicer."""
 
 from __future__ import annotations
 

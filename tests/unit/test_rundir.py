@@ -153,11 +153,11 @@ def test_an_answer_in_pieces(answering):
 def test_what_a_proxy_reports_has_the_shape():
     """A field that is shown must be in it, or no proxy of this version could be looked at."""
     options = ProxyOptions((parse_address("127.0.0.1:0", passive=True),), (), "one", relay=True)
-    proxy = Proxy(options, print, print)
+    proxy = Proxy(options)
     proxy.open()
     try:
         ends = [tcp_pair() for _ in range(2)]
-        proxy.engine.add(ends[0][1], ends[1][1], lambda _pair: None)
+        proxy.worker.add(ends[0][1], ends[1][1])
         for question, report in QUESTIONS.items():
             document = report(proxy)
             told = json.loads(json.dumps(document))

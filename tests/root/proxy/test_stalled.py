@@ -11,6 +11,7 @@ import pytest
 
 import sockproxy
 from sockproxy.worker.direction import Direction
+from sockproxy.worker.redirect import Parser
 from tests.support.pattern import Checker, Pattern
 from tests.support.scale import patience, scaled
 from tests.support.sockets import eventually, receive, spliced, tcp_pair
@@ -25,14 +26,14 @@ LEAST = 4096  # bytes of budget
 def looks(monkeypatch):
     """The moments at which a direction looked at a backlog, or tried to be redirected."""
     seen = []
-    for name in ("backlog", "_hand_over"):
-        real = getattr(Direction, name)
+    for kind, name in ((Parser, "backlog"), (Direction, "_hand_over")):
+        real = getattr(kind, name)
 
-        def spy(direction, real=real):
+        def spy(looker, real=real):
             seen.append(time.monotonic())
-            return real(direction)
+            return real(looker)
 
-        monkeypatch.setattr(Direction, name, spy)
+        monkeypatch.setattr(kind, name, spy)
     return seen
 
 

@@ -13,58 +13,10 @@ import pytest
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address, Host, parse_address, parse_host
 from sockproxy.proxy import upstreams
-from sockproxy.proxy.proxy import Proxy, ProxyOptions
 from sockproxy.worker import connect
+from tests.support.proxy_thread import Running, host
 from tests.support.scale import patience
-from tests.support.sockets import eventually, receive
-
-LISTEN = Address(socket.AF_INET, "127.0.0.1", 0)
-
-
-class Running:
-    """A relaying proxy on a thread of its own."""
-
-    def __init__(self, hosts, **options):
-        self.lines = []
-        options = {"listen": (LISTEN,), "relay": True, "max_connections": 64, **options}
-        hosts = tuple(hosts)
-        self.proxy = Proxy(
-            ProxyOptions(upstreams=hosts, name="unit", **options),
-            self.lines.append,
-            self.lines.append,
-        )
-        self.proxy.open()
-        self.thread = threading.Thread(target=self.proxy.run)
-        self.thread.start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.proxy.stop()
-        self.proxy.stop()
-        self.thread.join(patience(20))
-        assert not self.thread.is_alive()
-        self.proxy.close()
-
-    def connect(self):
-        client = socket.create_connection(self.proxy.listening[0].sockaddr, patience(20))
-        client.settimeout(patience(20))
-        return client
-
-    def serve_one(self, *listeners):
-        """Have one client served; the place in `listeners` of who got it."""
-        with self.connect() as client:
-            ready = select.select(listeners, [], [], patience(20))[0]
-            assert len(ready) == 1, self.lines
-            upstream, _ = ready[0].accept()
-            with upstream:
-                client.sendall(b"?")
-                assert receive(upstream, 1) == b"?"
-            return listeners.index(ready[0])
-
-    def told(self, text):
-        return [line for line in self.lines if text in line]
+from tests.support.sockets import eventually
 
 
 @pytest.fixture
@@ -72,10 +24,6 @@ def servers():
     """Three listeners."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
-
-
-def host(listener):
-    return parse_host("{}:{}".format(*listener.getsockname()))
 
 
 @pytest.fixture
@@ -202,7 +150,7 @@ def test_the_only_one_is_tried_though_it_does_not_answer(black_hole):
 @pytest.mark.parametrize("number", [errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EMFILE])
 def test_what_is_no_silence_is_not_taken_for_it(number):
     one = Host("127.0.0.1", 1, (Address(socket.AF_INET, "127.0.0.1", 1),))
-    turns = upstreams.Upstreams([one], 1.0, connect.Attempts(), print)
+    turns = upstreams.Upstreams([one], 1.0, connect.Attempts())
     assert not turns.failed(one.addresses[0], number)
 
 
@@ -298,7 +246,9 @@ def test_a_proxy_that_is_its_own_upstream_refuses_itself(name):
                 client.recv(1)
         assert len(run.told("came back to it")) == 1
         # The connection that came back, and the client where that was quicker than pairing.
-        assert 20 <= run.proxy.refused <= 40
-        eventually(lambda: not run.proxy.engine.pairs)
-        assert not run.proxy._outgoing._own._ends
-        assert not run.proxy._outgoing._own._remotes
+        assert 20 <= run.proxy.clients.refused <= 40
+        eventually(lambda: not run.proxy.worker.live)
+        own = run.proxy._outgoing._own
+        assert not own._ends
+        assert not own._paired
+        assert not own._remotes

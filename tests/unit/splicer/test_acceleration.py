@@ -18,8 +18,10 @@ from sockproxy.proof.proof import Proof
 from sockproxy.proof.protocol import Said
 from sockproxy.splicer import acceleration, inquiry
 from sockproxy.splicer.acceleration import Acceleration
+from sockproxy.worker.door import Limits
 from sockproxy.worker.engine import Engine
 from tests.support.fake_kernel import FakeKernel
+from tests.support.logs import Lines
 from tests.support.sockets import eventually, receive, tcp_pair
 
 ON, OFF = Proof(), Proof({"early data": "round 3"})
@@ -87,14 +89,13 @@ class Running:
     """An engine on a thread of its own, with an acceleration."""
 
     def __init__(self, **options):
-        self.log, self.tried = [], threading.Event()
-        self.engine = Engine(None, eager=True)
-        self.acceleration = Acceleration(
-            self.engine, 4, tried=self.tried.set, log=self.log.append, **options
-        )
+        self._lines, self.tried = Lines("sockproxy.splicer"), threading.Event()
+        self.log = self._lines.lines
+        self.ended = []
+        self.engine = Engine(Limits(eager=True), self.ended.append)
+        self.acceleration = Acceleration(self.engine, 4, tried=self.tried.set, **options)
         self.acceleration.begin()
         self.thread = threading.Thread(target=self.engine.loop.run)
-        self.ended = []
 
     def __enter__(self):
         self.thread.start()
@@ -106,7 +107,7 @@ class Running:
         server, b = tcp_pair()
         for sock in (a, b):
             sock.setblocking(False)
-        self.engine.loop.call(lambda: self.engine.add(a, b, self.ended.append))
+        self.engine.loop.call(lambda: self.engine.add(a, b))
         return client, server
 
     def __exit__(self, *_):
@@ -116,6 +117,7 @@ class Running:
         self.acceleration.close()
         self.acceleration.close()
         self.engine.close()
+        self._lines.close()
 
 
 @pytest.fixture
@@ -157,8 +159,8 @@ def test_it_comes_later_and_what_was_there_before_stays(doctor, kernels):
             eventually(lambda: doctor.asked)
             assert not run.tried.is_set()
             assert "doctor is finding out" in run.engine.why_not
-            (_, pair), *_ = run.engine.pairs.items()
-            assert "doctor is finding out" in pair.stats().forward.why
+            before = run.engine.read().live[0]
+            assert "doctor is finding out" in before.forward.why
             doctor.says(ON)
             os.kill(int(doctor.asked[0]), signal.SIGKILL)  # and the next one says so
             eventually(lambda: run.engine.kernel is not None)
@@ -168,9 +170,10 @@ def test_it_comes_later_and_what_was_there_before_stays(doctor, kernels):
                     one.sendall(b"after")
                     assert receive(other, 5) == b"after"
                 eventually(lambda: kernels[0].calls["start"])
-            assert pair.stats().forward.redirected == 0
-            assert not pair.slots
-            assert "doctor is finding out" in pair.stats().forward.why
+            before, *_ = run.engine.read().live
+            assert before.forward.redirected == 0
+            assert not run.engine.pairs[before.number].slots
+            assert "doctor is finding out" in before.forward.why
     assert any("accelerated from now on" in line for line in run.log)
 
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from sockproxy.worker.door import Limits
 from sockproxy.worker.engine import Engine
 from tests.support.fake_kernel import FakeKernel
 from tests.support.sockets import eventually, receive, tcp_pair
@@ -19,15 +20,17 @@ class Running:
 
     def __init__(self, kernel, **options):
         self.kernel = kernel
-        self.engine = Engine(kernel, **{"eager": True} | options)
         self.ended = []
+        self.engine = Engine(Limits(**{"eager": True} | options), self.ended.append)
+        if kernel is not None:
+            self.engine.use(kernel)
         self.client, a = tcp_pair()
         self.server, b = tcp_pair()
         for sock in (a, b):
             sock.setblocking(False)
         self.thread = threading.Thread(target=self.engine.loop.run)
         self.thread.start()
-        self.engine.loop.call(lambda: self.engine.add(a, b, self.ended.append))
+        self.engine.loop.call(lambda: self.engine.add(a, b))
 
     def __enter__(self):
         return self
@@ -53,7 +56,7 @@ def exchange(run):
     assert run.server.recv(1) == b""
     run.server.close()
     eventually(lambda: run.ended)
-    assert run.ended[0].outcome == "finished"
+    assert run.ended[0].stats.outcome == "finished"
 
 
 def test_every_state_is_passed_and_no_byte_with_it():
@@ -87,7 +90,7 @@ def test_what_breaks_the_life_cycle_ends_that_pair_with_a_reset(step, number):
                 receive(run.server, len(BYTES))
                 time.sleep(0.005)
         eventually(lambda: run.ended)
-        assert "fake" in run.ended[0].outcome
+        assert "fake" in run.ended[0].stats.outcome
         assert run.thread.is_alive()
     assert sorted(kernel.free) == list(range(kernel.capacity))
 
@@ -96,8 +99,8 @@ def test_why_a_direction_is_pumped_can_be_seen():
     with Running(FakeKernel(fail={"start": 0})) as run:
         run.client.sendall(b"x")
         receive(run.server, 1)
-        (pair,) = run.engine.pairs.values()
-        assert "fake start" in pair.stats().forward.why
+        (stats,) = run.engine.read().live
+        assert "fake start" in stats.forward.why
 
 
 def test_a_conversation_is_handed_over_and_a_stream_is_not():
@@ -127,7 +130,7 @@ def test_an_idle_pair_is_reset_and_a_busy_one_is_not():
             time.sleep(0.25)
         assert not run.ended
         eventually(lambda: run.ended)
-        assert run.ended[0].outcome == "idle for 1 s"
+        assert run.ended[0].stats.outcome == "idle for 1 s"
         with pytest.raises(ConnectionResetError):
             run.client.recv(1)
 
@@ -135,4 +138,4 @@ def test_an_idle_pair_is_reset_and_a_busy_one_is_not():
 def test_a_relay_needs_no_kernel():
     with Running(None) as run:
         exchange(run)
-        assert run.ended[0].stats().forward.redirected == 0
+        assert run.ended[0].stats.forward.redirected == 0

@@ -16,12 +16,14 @@ from sockproxy.proxy import control
 from sockproxy.proxy.control import Control
 from sockproxy.worker import connect
 from sockproxy.worker.connect import Attempts, Connector
+from sockproxy.worker.door import Limits
 from sockproxy.worker.engine import Engine
 from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.pump import Pipes, Pump
+from sockproxy.worker.table import DirectionRow
 from tests.support.proxy import run_sockproxy
+from tests.support.proxy_thread import Running, host
 from tests.support.sockets import eventually, receive, reset, tcp_pair
-from tests.unit.proxy.test_upstreams import Running, host
 
 
 @pytest.fixture
@@ -56,12 +58,12 @@ def test_an_urgent_byte_and_what_is_behind_it_before_a_reset():
         reset(client)
         for sock in (source, target):
             sock.setblocking(False)
-        pipes = Pipes()
-        pump = Pump(pipes, source, target, 1 << 20)  # has not heard of the urgent byte
+        pipes, row = Pipes(), DirectionRow()
+        pump = Pump(pipes, source, target, 1 << 20, row)  # has not heard of the urgent byte
         while pump.run(4) or not pump.at_end:
             pass
         assert receive(server, 13) == b"before!behind"
-        assert (pump.moved, pump.failure) == (13, errno.ECONNRESET)
+        assert (row.pumped, pump.failure) == (13, errno.ECONNRESET)
         pump.close()
         pipes.close()
 
@@ -121,7 +123,7 @@ def refuse(number):
 
 
 def test_a_pair_that_cannot_be_watched_is_none(monkeypatch):
-    engine = Engine(None)
+    engine = Engine(Limits(), pytest.fail)
     watch = engine.loop.watch
     (client, a), (server, b) = tcp_pair(), tcp_pair()
     with client, server, a, b:
@@ -130,8 +132,8 @@ def test_a_pair_that_cannot_be_watched_is_none(monkeypatch):
             lambda fd, *rest: watch(fd, *rest) if fd == a.fileno() else refuse(errno.ENOSPC)(),
         )  # fmt: skip
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-            engine.add(a, b, pytest.fail)
-        assert not engine.pairs
+            engine.add(a, b)
+        assert not engine.live
         monkeypatch.undo()
         engine.loop.watch(a.fileno(), 0, pytest.fail)  # it is not watched
         engine.loop.unwatch(a.fileno())
@@ -191,7 +193,7 @@ def test_status_when_no_thread_can_be_started(monkeypatch):
 
         monkeypatch.setattr(control.threading, "Thread", Scarce)
         try:
-            running.proxy.engine.loop.call(answers.open)
+            running.proxy.worker.loop.call(answers.open)
             eventually(lambda: run_sockproxy("status").returncode == 0)
         finally:
             answers.close()

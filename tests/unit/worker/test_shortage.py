@@ -16,8 +16,8 @@ from sockproxy.proxy.control import Control
 from sockproxy.worker import connect, descriptors, pump
 from tests.support.pattern import Checker, Pattern
 from tests.support.proxy import run_sockproxy
+from tests.support.proxy_thread import Running, host
 from tests.support.sockets import eventually, push_until_blocked, receive, spliced
-from tests.unit.proxy.test_upstreams import Running, host
 
 KINDS = pytest.mark.parametrize("number", sorted(descriptors.SHORTAGE), ids=errno.errorcode.get)
 
@@ -123,7 +123,7 @@ def test_no_more_pipes_than_allowed():
 @KINDS
 def test_accepting_waits_and_says_so_once(monkeypatch, number):
     with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
-        (listener,) = running.proxy._listeners
+        (listener,) = running.proxy._listeners.sockets
         real = socket.socket.accept
         scarce = Scarce(real, number)
         scarce.fails = lambda: False
@@ -162,7 +162,7 @@ def test_connecting_waits(sockets):
         sockets.fails = lambda: sockets.failures < 4
         running.serve_one(server)
         assert sockets.failures == 4
-        assert running.proxy.refused == 0
+        assert running.proxy.clients.refused == 0
 
 
 def test_connecting_that_fails_at_once_waits(sockets):
@@ -177,7 +177,7 @@ def test_connecting_that_fails_at_once_waits(sockets):
     with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
         running.serve_one(server)
         assert next(tries) == 4
-        assert running.proxy.refused == 0
+        assert running.proxy.clients.refused == 0
 
 
 def test_connecting_waits_no_longer_than_the_time_out(sockets):
@@ -213,7 +213,7 @@ def test_an_asker_waits(monkeypatch, number):
             "accept",
             lambda sock: scarce(sock) if sock is control._listener else real(sock),
         )
-        running.proxy.engine.loop.call(control.open)
+        running.proxy.worker.loop.call(control.open)
         try:
             eventually(lambda: "unit" in run_sockproxy("status").stdout)
         finally:

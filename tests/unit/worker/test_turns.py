@@ -9,9 +9,11 @@ import types
 import pytest
 
 import sockproxy
-from sockproxy.worker import direction as direction_module
-from sockproxy.worker.direction import PARTS, Direction
+from sockproxy.worker import turns as turns_module
+from sockproxy.worker.direction import Direction
+from sockproxy.worker.table import DirectionRow
 from sockproxy.worker.traffic import SMALL, Traffic
+from sockproxy.worker.turns import PARTS
 from tests.support.pattern import Checker, Pattern
 from tests.support.sockets import eventually, receive, spliced
 
@@ -22,21 +24,31 @@ class Script:
     """A pump that moves as much as it is told, and a pair that keeps what it is asked."""
 
     def __init__(self):
-        self.moved = self.discarded = self.held = 0
+        self.held = 0
+        self.row = DirectionRow()
         self.at_end = False
         self.has_more = False
         self.size, self.more = 1 << 20, True
         self.runs = 0
         self.turns = []
         self.direction = Direction(
-            self, types.SimpleNamespace(), types.SimpleNamespace(), self, Traffic(eager=False), 1
+            self,
+            types.SimpleNamespace(),
+            types.SimpleNamespace(),
+            self,
+            Traffic(eager=False),
+            self.row,
+            1,
         )
         self.direction.opposite = types.SimpleNamespace(moved=lambda: 0)
 
     def run(self, rounds):
         self.runs += 1
-        self.moved += self.size
+        self.row.pumped += self.size
         return self.more
+
+    def later(self, seconds, call):
+        raise AssertionError("a stream waits for no timer")
 
     def in_turn(self, call, *, again):
         self.turns.append((call, again))
@@ -98,7 +110,7 @@ def test_nothing_is_moved_in_a_turn_after_the_end():
 @pytest.mark.parametrize("parts", [1, PARTS])
 def test_streams_and_conversations_beside_each_other(monkeypatch, parts):
     """Every byte of all of them, whatever the share of each."""
-    monkeypatch.setattr(direction_module, "PARTS", parts)
+    monkeypatch.setattr(turns_module, "PARTS", parts)
     size, step = 8 << 20, 1 << 18
 
     def send(sock, pattern):

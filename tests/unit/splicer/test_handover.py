@@ -1,46 +1,20 @@
-"""What a splicer is given: sockets with bytes already read, asyncio's streams, and what it refuses;
-and what a forked child has of it."""
+"""What a splicer is given: bytes already read, asyncio's streams; and which sockets it refuses."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import select
 import socket
 import ssl
-import threading
 
 import pytest
 
 import sockproxy
-from sockproxy.splicer import acceleration
-from tests.support.fake_kernel import FakeKernel
-from tests.support.forks import end_child, in_child
 from tests.support.scale import patience
 from tests.support.sockets import eventually, push_until_blocked, receive, reset, tcp_pair
 
 LONG = bytes(range(256)) * 12_000  # more than a pipe holds
 STUCK = LONG * 10  # and more than the sockets
-
-
-@pytest.fixture(params=["relay", "auto", "eager"])
-def splicer(request, monkeypatch):
-    """Relaying, and on a kernel that takes every direction through all its states."""
-    relay = request.param == "relay"
-    monkeypatch.setattr(acceleration, "SockmapKernel", lambda *_, **__: FakeKernel())
-    with sockproxy.Splicer(relay=relay, eager=request.param == "eager", force=True) as splicer:
-        assert splicer.accelerated != relay
-        yield splicer
-
-
-@pytest.fixture
-def four():
-    """client, a, b, server: what a and b are spliced for."""
-    client, a = tcp_pair()
-    server, b = tcp_pair()
-    with client, a, b, server:
-        yield client, a, b, server
 
 
 # -- bytes that were read already ---------------------------------------------------------
@@ -236,79 +210,3 @@ def test_a_transport_that_is_lost_or_no_tcp_is_refused(four):
 
     asyncio.run(main())
     gc.collect()
-
-
-# -- forks ----------------------------------------------------------------------------------
-
-
-def is_socket(fd):
-    try:
-        return os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
-    except OSError:
-        return False  # that of the listing
-
-
-def test_a_forked_child_neither_holds_nor_disturbs(splicer, four):
-    client, a, b, server = four
-    splice = splicer.splice(a, b, already_read=(b"early ", b""))
-    client.sendall(b"before")
-    assert receive(server, 12) == b"early before"
-
-    def look():
-        sockets = (client, server)
-        for sock in sockets:
-            sock.close()
-        with pytest.raises(sockproxy.UsageError, match="closed"):
-            splicer.splice(*tcp_pair())
-        with pytest.raises(sockproxy.SockproxyError, match="parent"):
-            splice.wait(1)
-        splicer.close()
-        gc.collect()
-        return sum(is_socket(fd) for fd in os.listdir("/proc/self/fd"))
-
-    pid, alive, answer = in_child(look)
-    try:
-        assert answer == "2", answer  # those of in_child()
-        for _ in range(20):
-            client.sendall(b"request")
-            assert receive(server, 7) == b"request"
-            server.sendall(b"answer")
-            assert receive(client, 6) == b"answer"
-        # The end arrives though the child lives: it holds no descriptor of it.
-        client.close()
-        assert server.recv(1) == b""
-        server.close()
-        assert splice.wait(patience(20)).outcome == "finished"
-    finally:
-        end_child(pid, alive)
-
-
-def test_a_forked_child_has_splices_of_its_own(splicer):
-    def do():
-        client, a = tcp_pair()
-        server, b = tcp_pair()
-        with sockproxy.Splicer(relay=True) as own:
-            own.splice(a, b)
-            client.sendall(b"x" * 1000)
-            return len(receive(server, 1000))
-
-    pid, alive, answer = in_child(do)
-    end_child(pid, alive)
-    assert answer == "1000"
-
-
-def test_forks_in_the_middle_of_a_stream(splicer, four):
-    client, a, b, server = four
-    splicer.splice(a, b)
-    writer = threading.Thread(target=lambda: [client.sendall(LONG) for _ in range(5)])
-    writer.start()
-    children = []
-    try:
-        for _ in range(5):
-            children.append(in_child(lambda: "up")[:2])
-            assert receive(server, len(LONG)) == LONG
-        writer.join()
-        assert not select.select([server], [], [], 0.05)[0]
-    finally:
-        for pid, alive in children:
-            end_child(pid, alive)

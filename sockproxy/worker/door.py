@@ -1,0 +1,122 @@
+"""The door of the worker: all that a splicer or a proxy knows of the life of a connection.
+
+Descriptors and limits go in; events, counters and a table of connections come out. A connection
+crosses the door as a number and plain data, never as an object that moves bytes; nothing is
+called for each byte; nothing is logged. Engine (sockproxy.worker.engine) is what stands behind it.
+
+Threads: a worker has a loop, which its owner runs in a thread of his choice. All methods belong to
+that thread, or come before it runs or after it has ended; but for read(), and the loop's call() and
+stop(), which belong to every thread. Events are told on the loop's thread, never from within a
+method of the worker other than close(). Where the bytes are moved is the worker's own affair.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sockproxy.bpf.seam import SpliceKernel
+from sockproxy.worker.loop import EventLoop
+from sockproxy.worker.stats import PairStats, Reading
+
+__all__ = ["MIB", "Ended", "Limits", "Side", "Tell", "Worker"]
+
+MIB = 1 << 20
+Side = Literal["forward", "backward"]
+"""A direction: forward is from the client to the upstream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a worker may use, for as long as it lives.
+
+    budget: bytes per direction that may lie between the two sockets, plus TCP's own buffers.
+    eager: redirect whatever comes, not conversations alone.
+    idle_timeout: seconds without a byte either way after which a connection is reset; None for
+        no such limit. It is looked at twice a second.
+    most_pipes: at once; None for as many as the system gives. A direction that has none copies.
+    """
+
+    budget: int = MIB
+    eager: bool = False
+    idle_timeout: float | None = None
+    most_pipes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A connection has ended and its sockets are closed. Told once for each.
+
+    stats: its last counters; their `outcome` is "finished", or says why it was reset.
+    """
+
+    stats: PairStats
+
+
+class Tell(Protocol):
+    """What receives the events of a worker; it must not raise."""
+
+    def __call__(self, event: Ended, /) -> None: ...
+
+
+class Worker(Protocol):
+    """Connections from their pairing to their end."""
+
+    @property
+    def loop(self) -> EventLoop:
+        """Runs what the owner has to do beside: to accept, to connect, to ask a doctor."""
+
+    @property
+    def kernel(self) -> SpliceKernel | None:
+        """What accelerates the connections that are added now; None: they are relayed."""
+
+    why_not: str
+    """Why there is no kernel; "" where there is one. For the owner to set: a connection that is
+    added meanwhile shows it as the reason for being relayed."""
+
+    def use(self, kernel: SpliceKernel) -> None:
+        """Have a kernel for the connections that are added from now on; those before it stay
+        as they are. Once. It is closed with the worker."""
+
+    def add(
+        self,
+        client: socket.socket,
+        upstream: socket.socket,
+        already_read: tuple[bytes, bytes] = (b"", b""),
+    ) -> int:
+        """Move bytes between two connected, non-blocking TCP sockets, which are the worker's now.
+
+        already_read: bytes that were read from each of them; they go first, and count as pumped.
+
+        Returns the connection's number, from 1 up, used once. Raises OSError when one of the
+        sockets was never connected, or cannot be watched; both are still the caller's then. One
+        that was reset is no error: what had come from it is delivered.
+        """
+
+    def drop(self, number: int, side: Side) -> None:
+        """From now on throw away the bytes of one direction; its end still passes on. Nothing
+        happens to a connection that has ended."""
+
+    def abort(self, number: int, why: str) -> None:
+        """Drop what is under way and reset both ends; `why` is the outcome. Nothing happens to a
+        connection that has ended."""
+
+    def stats(self, number: int) -> PairStats | None:
+        """The counters of a connection, exactly as they are; None when it has ended."""
+
+    @property
+    def live(self) -> int:
+        """How many connections there are."""
+
+    def read(self) -> Reading:
+        """All counters, from any thread, while the loop goes on: what is read may be a moment
+        old. Sums agree with the bytes that were moved, as soon as these rest."""
+
+    def close(self) -> None:
+        """After the loop has ended: reset what still lives (the outcome is "closed"), tell its
+        events, and release everything, the kernel and the loop included. Once."""
+
+    def abandon(self) -> None:
+        """In a forked child: release what is the child's, without a word to the connections,
+        which are the parent's. Tells nothing. Instead of close()."""

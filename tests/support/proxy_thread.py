@@ -1,0 +1,64 @@
+"""A relaying proxy on a thread of the test's own process."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+
+from sockproxy.net.address import Address, parse_host
+from sockproxy.proxy.proxy import Proxy, ProxyOptions
+from tests.support.logs import Lines
+from tests.support.scale import patience
+from tests.support.sockets import receive
+
+LISTEN = Address(socket.AF_INET, "127.0.0.1", 0)
+
+
+class Running:
+    """The proxy, and the lines of its log."""
+
+    def __init__(self, hosts, **options):
+        self._log = Lines("sockproxy")
+        self.lines = self._log.lines
+        options = {"listen": (LISTEN,), "relay": True, "max_connections": 64, **options}
+        hosts = tuple(hosts)
+        self.proxy = Proxy(ProxyOptions(upstreams=hosts, name="unit", **options))
+        self.proxy.open()
+        self.thread = threading.Thread(target=self.proxy.run)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.proxy.stop()
+        self.proxy.stop()
+        self.thread.join(patience(20))
+        assert not self.thread.is_alive()
+        self.proxy.close()
+        self._log.close()
+
+    def connect(self):
+        client = socket.create_connection(self.proxy.listening[0].sockaddr, patience(20))
+        client.settimeout(patience(20))
+        return client
+
+    def serve_one(self, *listeners):
+        """Have one client served; the place in `listeners` of who got it."""
+        with self.connect() as client:
+            ready = select.select(listeners, [], [], patience(20))[0]
+            assert len(ready) == 1, self.lines
+            upstream, _ = ready[0].accept()
+            with upstream:
+                client.sendall(b"?")
+                assert receive(upstream, 1) == b"?"
+            return listeners.index(ready[0])
+
+    def told(self, text):
+        return [line for line in self.lines if text in line]
+
+
+def host(listener):
+    """It, as --upstream would name it."""
+    return parse_host("{}:{}".format(*listener.getsockname()))
