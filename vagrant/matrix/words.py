@@ -1,4 +1,4 @@
-"""How results are told, in the table and in the document alike."""
+"""Words and tables for the matrix' results, which the terminal and docs/kernels.md share."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def proof(record: Record, mechanism: str) -> str:
 
 
 def counts(record: Record, mechanism: str) -> str:
-    """Its cells of the conformance table, by status."""
+    """How many cells of a mechanism in the conformance table have each status, in words."""
     name = CONFORMANCE.get(mechanism)
     if name is None:
         return "-"

@@ -99,6 +99,18 @@ def test_wheel_holds_each_object_with_its_types(wheel):
     assert "sockproxy/py.typed" in names
 
 
+def test_wheel_holds_what_a_benchmark_reads(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.removeprefix("sockproxy/bench/") for name in archive.namelist()}
+    assert "report/page.html.j2" in names
+    for folder, place in (("scenarios", "data/scenarios"), ("peers", "data/peers")):
+        kept = {f"{place}/{path.name}" for path in (ROOT / "bench" / folder).iterdir()}
+        assert kept <= names
+    # Compiled when a case begins, on the machine that measures.
+    sources = (ROOT / "sockproxy/bench/load/pingpong").glob("*.[ch]")
+    assert {f"load/pingpong/{path.name}" for path in sources} <= names
+
+
 def test_wheel_is_for_this_platform_only(wheel):
     assert wheel.stem.endswith("-py3-none-" + sysconfig.get_platform().replace("-", "_"))
 
