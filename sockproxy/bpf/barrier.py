@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import time
+
+from sockproxy.syscalls import barrier
 
 __all__ = ["wait_for_programs"]
 
-MEMBARRIER = {"x86_64": 324, "aarch64": 283}  # system calls that Python has no name for
-MEMBARRIER_CMD_GLOBAL = 1
 LONG = 1.0  # seconds, that no program takes
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def wait_for_programs() -> None:
@@ -21,6 +17,7 @@ def wait_for_programs() -> None:
     They run inside of RCU read-side sections, and membarrier(2) waits for those
     (kernel/sched/membarrier.c). Kernels with nohz_full refuse it.
     """
-    number = MEMBARRIER.get(os.uname().machine)
-    if number is None or _libc.syscall(number, MEMBARRIER_CMD_GLOBAL, 0, 0):
+    try:
+        barrier()
+    except OSError:
         time.sleep(LONG)

@@ -11,7 +11,6 @@ there in all other namespaces (docs/decisions/0007-places-and-locks.md).
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
@@ -24,6 +23,7 @@ from pathlib import Path
 from sockproxy.bpf.covered import open_covered
 from sockproxy.errors import KernelError, PermissionDenied, SockproxyError
 from sockproxy.folders import Folder, make_folder, open_folder
+from sockproxy.syscalls import mount as mount_at
 
 __all__ = ["OURS", "Elsewhere", "Survey", "elsewhere", "failure", "is_fleeting", "make_place",
            "surveyed"]  # fmt: skip
@@ -34,7 +34,6 @@ OURS = "sockproxy"  # our directory on a bpffs
 PROC = Path("/proc")
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ESCAPE = re.compile(r"\\([0-7]{3})")
-_libc = ctypes.CDLL(None, use_errno=True)  # Python has no mount(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +188,7 @@ def _mount_own() -> None:
             fcntl.flock(folder.fd, fcntl.LOCK_EX)  # nobody else can open it
             if any(each.point == OWN and _is_in_sight(each) for each in mounts()):
                 return
-            where = os.fsencode(folder.at())
-            if _libc.mount(b"bpf", where, b"bpf", 0, b"mode=0700"):
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number))
+            mount_at("bpf", folder.at(), "bpf", data="mode=0700")
     except OSError as error:
         raise failure(f"mount a bpffs at {OWN}", error) from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import shutil
@@ -29,6 +28,7 @@ from sockproxy.errors import (
     UsageError,
 )
 from sockproxy.proof.record import silent
+from sockproxy.syscalls import end_with_parent
 
 __all__ = ["CANNOT_RUN", "NOT_FOUND", "Ran", "run"]
 
@@ -36,8 +36,6 @@ GRACE = 5.0  # seconds that what the command leaves behind has to end, after SIG
 DRAIN = 5.0  # seconds; by then all of its processes have ended
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 CANNOT_RUN, NOT_FOUND = 126, 127  # as shells have it
-PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,7 @@ def _run(argv: Sequence[str], group: Cgroup | None = None) -> int:
 
     def begin() -> None:
         """In the child, before exec: there is one thread, which is the parent that must live."""
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        end_with_parent(signal.SIGKILL)
         if os.getppid() not in (parent, 0):  # it was killed before; 0 is of another namespace
             os._exit(1)
         if group is not None:

@@ -8,7 +8,6 @@ PARENT is the process that asks, and with which this one ends.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -21,9 +20,9 @@ from types import FrameType
 from typing import Any
 
 from sockproxy.doctor import PASSES, PROBES, Finding, examine, verdicts
-from sockproxy.doctor.apart import PR_SET_PDEATHSIG
 from sockproxy.doctor.examine import TOO_LATE
 from sockproxy.proof.record import Verdict, keep, kept, kept_at
+from sockproxy.syscalls import end_with_parent
 
 TURN = 75.0  # seconds to wait for another doctor, which may be stopped
 POLL = 0.1
@@ -35,7 +34,7 @@ def main() -> None:
     parent, mechanisms = int(sys.argv[1]), sys.argv[2:]
     for number in ENDING:
         signal.signal(number, _leave)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    end_with_parent(signal.SIGTERM)
     if os.getppid() != parent:  # it has ended before that
         return
     with _alone():
