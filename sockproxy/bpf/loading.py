@@ -17,9 +17,11 @@ from sockproxy.bpf import BpfObject, Link
 from sockproxy.bpf.objects import read_object
 from sockproxy.errors import SockproxyError, is_passing
 
-__all__ = ["Cast", "Prepare", "Role", "audition", "best", "load", "refusal"]
+__all__ = ["Cast", "Prepare", "Refuses", "Role", "audition", "best", "choose", "load", "refusal",
+           "why_refused"]  # fmt: skip
 
 Prepare = Callable[[BpfObject], None]
+Refuses = Callable[["Role", str], SockproxyError | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +77,35 @@ def audition(name: str, roles: Iterable[Role], prepare: Prepare = lambda bpf: No
 
     Raises SockproxyError where that fails for want of memory, descriptors and the like.
     """
+    return choose(roles, lambda role, program: why_refused(name, role, program, prepare))
+
+
+def choose(roles: Iterable[Role], refuses: Refuses) -> Cast:
+    """For each role the first way of which no program is refused.
+
+    refuses: how the kernel refuses a program of a role, None when it takes it; asked once for each
+    program that matters.
+    """
     ways: dict[str, tuple[str, ...]] = {}
     tried: dict[str, SockproxyError | None] = {}
     for role in roles:
         for way in role.ways:
             for program in way:
                 if program not in tried:
-                    tried[program] = _try(name, role, program, prepare)
+                    tried[program] = refuses(role, program)
             if all(tried[program] is None for program in way):
                 ways[role.name] = way
                 break
     return Cast(ways, {program: error for program, error in tried.items() if error})
 
 
-def _try(name: str, role: Role, program: str, prepare: Prepare) -> SockproxyError | None:
-    """How the kernel refuses it, if it does."""
+def why_refused(
+    name: str, role: Role, program: str, prepare: Prepare = lambda bpf: None
+) -> SockproxyError | None:
+    """How the kernel refuses a program of the object `name`, if it does; nothing stays loaded.
+
+    Raises SockproxyError where that fails for want of memory, descriptors and the like.
+    """
     try:
         with contextlib.closing(load(name, {program}, prepare)) as bpf:
             if role.attach and (link := role.attach(bpf, program)):

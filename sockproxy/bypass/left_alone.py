@@ -48,19 +48,21 @@ def was_fionread_found_wrong() -> bool:
     return (found := kept(BYPASS)) is not None and FIONREAD in found.limits
 
 
-def must_be_left_alone(*, proved: bool = True) -> tuple[str, ...]:
+def must_be_left_alone(*, fionread_is_wrong: bool | None = None) -> tuple[str, ...]:
     """Names of programs that this kernel would make wait for ever if they were enrolled.
 
-    proved: False where doctor is not to be asked, and so all of them are.
+    fionread_is_wrong: None to ask for what doctor found.
     """
-    return (*(FIONREAD_USERS if is_fionread_wrong(proved=proved) else ()), *SPLICE_USERS)
+    if fionread_is_wrong is None:
+        fionread_is_wrong = is_fionread_wrong()
+    return (*(FIONREAD_USERS if fionread_is_wrong else ()), *SPLICE_USERS)
 
 
 def program_called(given: str) -> Program:
     """The program of that name, or whose executable has that path. Raises UsageError."""
-    shown = shortened(given, MOST_SHOWN)
     if "/" not in given:
         if not 0 < len(os.fsencode(given)) <= LONGEST_NAME:
+            shown = shortened(given, MOST_SHOWN)
             raise UsageError(
                 f"program {shown!r}: a name has from 1 to {LONGEST_NAME} bytes",
                 hint="give the path of its executable",
@@ -73,10 +75,12 @@ def program_called(given: str) -> Program:
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle; a NUL
         number = error.errno if isinstance(error, OSError) else None
         hint = "give the name of a process, or the path of an executable"
-        raise UsageError(f"program {shown}", errno=number, hint=hint) from None
+        raise UsageError(
+            f"program {shortened(given, MOST_SHOWN)}", errno=number, hint=hint
+        ) from None
     if is_script:
         raise UsageError(
-            f"program {shown}: it is a script, which its interpreter runs",
+            f"program {shortened(given, MOST_SHOWN)}: it is a script, which its interpreter runs",
             hint="give the name that 'ps -o comm' shows of its process",
         )
     return Program(os.path.abspath(given), path.name, inode)
@@ -87,13 +91,13 @@ def running(program: Program) -> int:
     return sum(program in found for _, found in _processes([program]))
 
 
-def acceptors(programs: Collection[Program], cgroup: Path) -> dict[tuple[int, int], Plain]:
+def acceptors(programs: Collection[Program], cgroup: Cgroup) -> dict[tuple[int, int], Plain]:
     """What accepts connections already, at (network namespace, port), and has to stay plain.
 
     Plain.PROGRAM where these programs do; Plain.BLOCKS where a process of the cgroup does by a
     listener in blocking mode, which may stand for what it accepts.
     """
-    inside = set(Cgroup(cgroup).all_processes())
+    inside = set(cgroup.all_processes())
     found = {}
     for pid, matching in _processes(programs):
         if not matching and pid not in inside:

@@ -1,4 +1,4 @@
-"""What a `run` that was killed has left: processes in its cgroup, its bypass, and the cgroup."""
+"""What commands that were killed have left, of every kind: found and removed by collect()."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import re
 import signal
 from collections.abc import Iterator
 
-from sockproxy.bypass.attach import detach
+from sockproxy.bypass.detach import detach
 from sockproxy.cgroup import KEPT, MARK, Cgroup, orphans, sweep
 from sockproxy.errors import SockproxyError
+from sockproxy.rundir import clear_dead, pins
 
 __all__ = ["collect", "collect_group", "group_name", "guarded"]
 
@@ -24,10 +25,11 @@ def group_name(name: str) -> str:
 
 
 def collect() -> None:
-    """End what `run`s that were killed have left running, and free their NAMEs.
+    """Remove what commands that were killed have left: the one call for commands that begin.
 
-    Only what is known by its name to be of one whose process is dead. What cannot be
-    collected now stays for the next call.
+    What `run` left running is ended and its NAME detached; then the cgroups of the dead go, the
+    pins that lie aside, and the directories of proxies. Only what is known by its name or its lock
+    to be of a process that is dead. What cannot be collected now stays for the next call.
     """
     with contextlib.suppress(SockproxyError):  # no cgroup v2, or no right to look
         for group in orphans():
@@ -35,6 +37,9 @@ def collect() -> None:
                 with contextlib.suppress(SockproxyError):
                     collect_group(found[1], group)
         sweep()
+    with contextlib.suppress(SockproxyError):
+        pins.collect()
+    clear_dead()
 
 
 def collect_group(name: str, group: Cgroup) -> None:

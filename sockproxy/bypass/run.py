@@ -14,9 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sockproxy.bpf.pins import check_name
-from sockproxy.bypass.attach import BypassOptions, attach, detach, is_orphaned, names
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.groups import is_orphaned
 from sockproxy.bypass.leftovers import collect, group_name, guarded
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.bypass.view import bypass_status
 from sockproxy.cgroup import Cgroup, create_owned
 from sockproxy.errors import (
@@ -28,6 +30,7 @@ from sockproxy.errors import (
     UsageError,
 )
 from sockproxy.proof.record import silent
+from sockproxy.rundir.pins import check_name, names
 from sockproxy.syscalls import end_with_parent
 
 __all__ = ["CANNOT_RUN", "NOT_FOUND", "Ran", "run"]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sockproxy.bypass import attach as bypass
 from sockproxy.cli.output import tell
 from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.proxy.asking import ANSWER_TIME, QUIET, ask_all
-from sockproxy.rundir import check_name, is_running, running
+from sockproxy.rundir import check_name, is_running, pins, running
 
 __all__ = ["gather", "select"]
 
@@ -24,20 +23,21 @@ def select(name: str | None) -> tuple[list[str], list[str]]:
     if name is not None:
         check_name(name)
     try:
-        bypasses = bypass.names()
-        for line in bypass.refused():
+        seen = pins.seen()
+        bypasses = seen.names
+        for line in seen.remarks:
             tell(line)
     except PermissionDenied as error:
         bypasses = []  # root's; what this user runs can be shown all the same
         tell(f"bypasses are not shown: {error}")
     if name is None:
-        for line in bypass.out_of_sight():
+        for line in pins.out_of_sight():
             tell(line)
         return _proxies(), bypasses
     proxies = [name] if is_running(name) else []
     found = [name] if name in bypasses else []
     if not proxies and not found:
-        if there := bypass.find_elsewhere(name):
+        if there := pins.find_elsewhere(name):
             raise SockproxyError(there)
         raise SockproxyError(
             f"nothing named {name} is running", hint="'sockproxy status' lists those that are"
@@ -74,6 +74,6 @@ def gather(
         try:
             seen.append(look(each))
         except SockproxyError as error:
-            if each in bypass.names():  # else it was detached at this moment
+            if each in pins.names():  # else it was detached at this moment
                 silent.append({"name": each, "why": str(error)})
     return told, seen, silent

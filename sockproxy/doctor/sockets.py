@@ -9,13 +9,15 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sockproxy.bpf import pins
 from sockproxy.bpf.splice import SockmapKernel
-from sockproxy.bypass.attach import BypassOptions, attach, detach, names
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.bypass.view import bypass_status
 from sockproxy.cgroup import create_owned, is_owner_dead, owner_mark, sweep
 from sockproxy.errors import SockproxyError, Unsupported
 from sockproxy.net.tcp import loopback_pair
+from sockproxy.rundir import pins
 from sockproxy.splicer.splicer import Splicer
 
 __all__ = ["accept_late", "bypassed", "converse", "enrolling", "have_patience", "patience",
@@ -103,7 +105,7 @@ def enrolling() -> Iterator[SockmapKernel]:
 def tidy() -> None:
     """Remove what probes that were killed have left: their bypasses and their cgroups."""
     with contextlib.suppress(SockproxyError):  # no right to, and so nothing was made
-        for name in names():
+        for name in pins.names():
             mark = name.removeprefix(NAME).replace("-", ".")
             if name.startswith(NAME) and is_owner_dead(f"{NAME}.{mark}"):
                 with contextlib.suppress(SockproxyError):

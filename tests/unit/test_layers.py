@@ -26,7 +26,7 @@ LAYERS = [
     {"worker", "proof"},
     {"bpf"},
     {"cgroup", "net", "rundir"},
-    {"folders", "syscalls", "text", "units"},
+    {"syscalls", "text", "units"},
     {"errors"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

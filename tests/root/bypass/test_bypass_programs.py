@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sockproxy.bpf import pins
+from sockproxy.rundir import pins
 from tests.support.bypass import ALL_READERS, NAME, sockproxy, status
 from tests.support.needs import find_program
 from tests.support.proxy import ROOT, run_sockproxy, started

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sockproxy.bpf import pins
 from sockproxy.bpf.abi import Plain
 from sockproxy.bypass import left_alone
+from sockproxy.rundir import pins
 from tests.support.bypass import ALL_READERS, NAME, connections, converse, sockproxy, status
 from tests.support.proxy import run_sockproxy
 from tests.support.scale import patience
@@ -62,7 +62,7 @@ def hermit(namespace):
 def test_one_that_listens_already_in_another_namespace(group, inside):
     with hermit(inside) as pid:
         netns = os.stat(f"/proc/{pid}/ns/net").st_ino
-        assert left_alone.acceptors([left_alone.program_called("hermit")], group.path) == {
+        assert left_alone.acceptors([left_alone.program_called("hermit")], group) == {
             (netns, 7001): Plain.PROGRAM
         }
         sockproxy("attach", NAME, "--cgroup", group.path, "--except", "hermit")

@@ -12,9 +12,9 @@ import sys
 import pytest
 
 import sockproxy
-from sockproxy.bpf import pins
 from sockproxy.bpf.splice import SockmapKernel
 from sockproxy.net.tcp import socket_cookie
+from sockproxy.rundir import pins
 from tests.support.bypass import (
     ALL_READERS,
     NAME,

@@ -12,8 +12,8 @@ import threading
 import pytest
 from pyroute2 import NetNS
 
-from sockproxy.bpf import pins
 from sockproxy.net.tcp import socket_cookie
+from sockproxy.rundir import pins
 from tests.support.bypass import NAME, assert_paired, connections, sockproxy, status
 from tests.support.namespace import Namespace
 from tests.support.scale import patience
@@ -290,17 +290,17 @@ def test_detach_is_idempotent_and_leaves_nothing(group):
 
 def test_what_a_killed_attach_left_is_collected(group):
     """By whoever comes next, for another NAME as well."""
-    with pins.locked(NAME, print) as place:
+    with pins.locked(NAME, print) as held:
         for left in ("~half", "+half", f"~{NAME}"):
-            place.at(left).mkdir(mode=0o700)
-        (place.at("keep")).mkdir(mode=0o700)  # so that the place stays for the next step
+            held.place.at(left).mkdir(mode=0o700)
+        held.place.at("keep").mkdir(mode=0o700)  # so that the place stays for the next step
     try:
         pins.collect()
-        with pins.locked(NAME, print) as place:
-            assert place.names() == [f"+{NAME}", "keep"]
+        with pins.locked(NAME, print) as held:
+            assert held.place.names() == [f"+{NAME}", "keep"]
     finally:
-        with pins.locked("keep", print) as place:
-            pins.remove(place.at("keep"))
+        with pins.locked("keep", print) as held:
+            held.remove()
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sockproxy.bpf import pins
 from sockproxy.bypass import leftovers
-from sockproxy.bypass.attach import BypassOptions, attach, detach
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.cgroup import create_owned, find_mount, owner_mark
+from sockproxy.rundir import pins
 from tests.support.bypass import NAME
 from tests.support.bypass import sockproxy as command
 from tests.support.namespace import Namespace

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from sockproxy.bpf import pins
 from sockproxy.bypass.view import bypass_connections
 from sockproxy.cgroup import create_owned
 from sockproxy.net.tcp import socket_cookie
+from sockproxy.rundir import pins
 from tests.support import (
     calls_ask,
     calls_end,

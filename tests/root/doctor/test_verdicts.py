@@ -8,9 +8,9 @@ import sys
 import pytest
 
 import sockproxy
-from sockproxy.bpf import pins
 from sockproxy.proof.mechanisms import BYPASS, MECHANISMS, OBSERVE, SPLICE
 from sockproxy.proof.record import Verdict, forget, keep, kept_at
+from sockproxy.rundir import pins
 from tests.support.bypass import NAME, status
 from tests.support.bypass import sockproxy as command
 from tests.support.proxy import running_proxy

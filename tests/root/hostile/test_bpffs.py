@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from sockproxy.bpf import pins
+from sockproxy.rundir import pins
 from tests.support.bypass import NAME, sockproxy, status
 from tests.support.hostile import NOBODY, as_nobody, run_as_nobody
 from tests.support.proxy import run_sockproxy

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sockproxy.bpf import pins
+from sockproxy.rundir import pins
 from tests.root.hostile.conftest import BPFFS, OWN
 from tests.support.bypass import NAME, converse, sockproxy, status
 from tests.support.hostile import mount

@@ -3,7 +3,7 @@
     ROOT/NAME/lock           held as long as the proxy lives
     ROOT/NAME/control.sock   where it answers
 
-Both directories are of mode 0700, and are used only as such: see sockproxy/folders.py.
+Both directories are of mode 0700, and are used only as such: see folder.py.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import socket
 from pathlib import Path
 
 from sockproxy.errors import PermissionDenied, SockproxyError, UsageError
-from sockproxy.folders import Folder, make_folder, open_folder
+from sockproxy.rundir.folder import Folder, make_folder, open_folder
 from sockproxy.text import shortened
 
-__all__ = ["Name", "check_name", "connect", "is_running", "running", "runtime_root", "take_name"]
+__all__ = ["Name", "check_name", "clear_dead", "connect", "is_running", "running", "runtime_root",
+           "take_name"]  # fmt: skip
 
 SOCKET = "control.sock"
 TRIES = 10
@@ -80,8 +81,7 @@ def take_name(name: str) -> Name:
             path.mkdir(mode=0o700)
         root = open_folder(path)
         try:
-            for each in root.names():
-                _clear(each, root)
+            _clear_all(root)
             for _ in range(TRIES):
                 if (taken := _try_to_take(name, root)) is not None:
                     return taken
@@ -130,6 +130,17 @@ def _lock(folder: Folder) -> int | None:
         os.close(lock)
         return None
     return lock
+
+
+def clear_dead() -> None:
+    """Remove the directories of proxies that are dead, as far as they are ours to look into."""
+    with contextlib.suppress(OSError, SockproxyError), open_folder(runtime_root()) as root:
+        _clear_all(root)
+
+
+def _clear_all(root: Folder) -> None:
+    for each in root.names():
+        _clear(each, root)
 
 
 def _clear(name: str, root: Folder) -> None:

@@ -32,6 +32,10 @@ class Folder:
         descriptor; libraries do not shorten it, and it fits into a socket's address."""
         return Path(f"/proc/self/fd/{self.fd}", name)
 
+    def copy(self) -> Folder:
+        """The same directory by a descriptor of its own; the caller closes it."""
+        return Folder(os.dup(self.fd), self.path)
+
     def names(self) -> list[str]:
         """What is inside, sorted."""
         return sorted(os.listdir(self.fd))

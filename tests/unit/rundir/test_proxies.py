@@ -10,7 +10,6 @@ import threading
 
 import pytest
 
-from sockproxy import rundir as runtime
 from sockproxy.errors import PermissionDenied, SockproxyError, UsageError
 from sockproxy.net.address import parse_address
 from sockproxy.proxy.answers import SHAPES, read_answer
@@ -18,6 +17,7 @@ from sockproxy.proxy.asking import ask, ask_all
 from sockproxy.proxy.control import QUESTIONS
 from sockproxy.proxy.proxy import Proxy, ProxyOptions
 from sockproxy.rundir import check_name, running, take_name
+from sockproxy.rundir import proxies as runtime
 from tests.support.sockets import tcp_pair
 
 

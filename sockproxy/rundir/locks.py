@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sockproxy.bpf.places import failure
-from sockproxy.folders import Folder, open_folder
+from sockproxy.rundir.folder import Folder, open_folder
+from sockproxy.rundir.mounts import failure
 
 __all__ = ["LOCK", "Waits", "give_back", "is_held", "take_lock"]
 
