@@ -86,15 +86,19 @@ def attach(
         held = stack.enter_context(kernel.locked(name, tell))
         assert held is not None  # None is for who makes none
         listening = acceptors(settings.programs, group)
-        if not held.attached:
-            settings = replace(settings, since=time.monotonic())
-            create(kernel, held, Wanted(fd, settings, options.connections, listening))
-        bypass = stack.enter_context(contextlib.closing(kernel.open(name, held)))
-        if held.attached:
-            settings = _changed(name, bypass, options, settings)
-            bypass.change(settings, listening)
-        if bypass.is_in_vain:
-            tell(IN_VAIN)
+        with contextlib.ExitStack() as undo:
+            if not held.attached:
+                settings = replace(settings, since=time.monotonic())
+                create(kernel, held, Wanted(fd, settings, options.connections, listening))
+                undo.callback(held.remove)
+            bypass = stack.enter_context(contextlib.closing(kernel.open(name, held)))
+            if held.attached:
+                settings = _changed(name, bypass, options, settings)
+                bypass.change(settings, listening)
+            is_in_vain = bypass.is_in_vain
+            undo.pop_all()
+    if is_in_vain:
+        tell(IN_VAIN)
     return Attached(held.attached, mode is Mode.OBSERVE, why_not, path, left_alone)
 
 
