@@ -34,7 +34,7 @@ def select(name: str | None) -> tuple[list[str], list[str]]:
         for line in pins.out_of_sight():
             tell(line)
         return _proxies(), bypasses
-    proxies = [name] if is_running(name) else []
+    proxies = _proxies(name)
     found = [name] if name in bypasses else []
     if not proxies and not found:
         if there := pins.find_elsewhere(name):
@@ -45,9 +45,11 @@ def select(name: str | None) -> tuple[list[str], list[str]]:
     return proxies, found
 
 
-def _proxies() -> list[str]:
+def _proxies(name: str | None = None) -> list[str]:
     try:
-        return running()
+        if name is None:
+            return running()
+        return [name] if is_running(name) else []
     except PermissionDenied as error:
         tell(f"proxies are not shown: {error}")
         return []

@@ -162,17 +162,27 @@ def running() -> list[str]:
             names = root.names()
     except OSError:
         return []
-    return [name for name in names if _NAME.fullmatch(name) and is_running(name)]
+    return [name for name in names if _NAME.fullmatch(name) and _takes_questions(name)]
 
 
 def is_running(name: str) -> bool:
-    """Whether a proxy of that name takes questions."""
+    """Whether a proxy of that name takes questions.
+
+    Raises PermissionDenied when its directory, or that of all, is not ours alone.
+    """
     try:
         with contextlib.suppress(BlockingIOError):  # so many that it takes no more now
             connect(name).close()
-    except (OSError, SockproxyError):
+    except OSError:
         return False
     return True
+
+
+def _takes_questions(name: str) -> bool:
+    try:
+        return is_running(name)
+    except SockproxyError:  # what lies there is no proxy of ours
+        return False
 
 
 def connect(name: str) -> socket.socket:
