@@ -125,9 +125,9 @@ static __always_inline void count(struct bypass_totals *sum, __u32 plain)
 
 /* Not even remembered, as that is what costs; an accepter asks the opener, who may try. */
 static __always_inline int is_left_out(const struct two_ends *both, const struct handshake *numbers,
-				       __u32 role)
+				       __u32 role, __u32 plain)
 {
-	if (is_worth_enrolling(both, role))
+	if (is_worth_enrolling(both, role, plain))
 		return 0;
 	return role == ROLE_OPENER || !has_opener(numbers);
 }
@@ -164,6 +164,21 @@ static __always_inline void note_opener(struct bpf_sock_ops *ops)
 		end->plain = plain;
 }
 
+/* Why an opener stays plain for what its program is, or does: as note_opener() found, or by the
+ * mode of the socket. */
+static __always_inline __u32 is_plain_opener(const struct enrolled *end, struct tcp_sock *tp)
+{
+	if (end && end->plain)
+		return end->plain;
+	return trait_of_mode((struct sock *)tp) ? PLAIN_BLOCKS : PLAIN_NOT;
+}
+
+/* Whether that is why a socket of this reason stays plain. */
+static __always_inline int is_of_program(__u32 plain)
+{
+	return plain == PLAIN_PROGRAM || plain == PLAIN_BLOCKS || plain == PLAIN_UNPROVEN;
+}
+
 /* A connection was established. */
 static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 {
@@ -175,19 +190,24 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	struct enrolled *end;
 	struct two_ends both;
 	struct tcp_sock *tp;
+	__u32 plain = PLAIN_NOT;
 
 	if (!sum || !now || !sk || now->mode == MODE_DRAIN)
+		return;
+	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+	if (!tp)
 		return;
 	READ_ENDS(ops, &both);
 	numbers.opener_seq = role == ROLE_OPENER ? ops->snd_nxt : ops->rcv_nxt;
 	numbers.accepter_seq = role == ROLE_OPENER ? ops->rcv_nxt : ops->snd_nxt;
-	if (now->mode == MODE_BYPASS && is_left_out(&both, &numbers, role)) {
+	if (role == ROLE_OPENER)
+		plain = is_plain_opener(bpf_sk_storage_get(&ends, sk, 0, 0), tp);
+	if (now->mode == MODE_BYPASS && is_left_out(&both, &numbers, role, plain)) {
 		__sync_fetch_and_add(&sum->no_gain, 1);
 		return;
 	}
-	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
 	end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!end || !tp)
+	if (!end)
 		return;
 	end->since = bpf_ktime_get_ns();
 	end->role = role;
@@ -265,6 +285,7 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 	struct enrolled *end;
 	struct two_ends both;
 	struct tcp_sock *tp;
+	int of_program;
 
 	if (!sum || !sk)
 		return;
@@ -280,9 +301,10 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 	add_up(sum, end);
 	wait_no_longer(end);
 	learn_peer(end);
-	if (end->enlisted == ENLISTED_NOW || end->plain == PLAIN_PEER_UNSEEN) {
+	of_program = is_of_program(end->plain);
+	if (end->enlisted == ENLISTED_NOW || end->plain == PLAIN_PEER_UNSEEN || of_program) {
 		READ_ENDS(ops, &both);
-		remember_service(&both, end->role, end->bypassed_bytes > 0);
+		remember_service(&both, end->role, of_program, end->bypassed_bytes > 0);
 	}
 	end->pair = 0;
 	if (forget_peer(end->cookie))

@@ -5,6 +5,9 @@
  * one to another host, never gets back. While many such connections come in a row both ends
  * leave them out: the opener those to the service, the accepter those to its own address.
  * A second later they try again.
+ *
+ * An opener that stays plain for what its program is, or does, never gains; but others that connect
+ * to the same service may. So these are counted by themselves.
  */
 #ifndef SOCKPROXY_SERVICE_H
 #define SOCKPROXY_SERVICE_H
@@ -14,34 +17,36 @@
 
 #define LOSSES 8
 #define MEMORY 1000000000ULL /* ns that a loss counts */
+#define ROLE_PLAIN_OPENER 4  /* beside enum end_role */
 
 static __always_inline void name_service(struct service *name, const struct two_ends *ends,
-					 __u32 role)
+					 __u32 role, __u32 plain)
 {
 	int opener = role == ROLE_OPENER;
 
 	__builtin_memcpy(name->address, opener ? ends->remote : ends->local, sizeof(name->address));
 	name->port = opener ? ends->remote_port : ends->local_port;
-	name->role = role;
+	name->role = opener && plain ? ROLE_PLAIN_OPENER : role;
 }
 
-static __always_inline int is_worth_enrolling(const struct two_ends *ends, __u32 role)
+static __always_inline int is_worth_enrolling(const struct two_ends *ends, __u32 role, __u32 plain)
 {
 	struct service_record *record;
 	struct service name;
 
-	name_service(&name, ends, role);
+	name_service(&name, ends, role, plain);
 	record = bpf_map_lookup_elem(&services, &name);
 	return !record || record->losses < LOSSES || bpf_ktime_get_ns() - record->last > MEMORY;
 }
 
-static __always_inline void remember_service(const struct two_ends *ends, __u32 role, int gained)
+static __always_inline void remember_service(const struct two_ends *ends, __u32 role, __u32 plain,
+					     int gained)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct service_record fresh = {.last = now, .losses = 1}, *record;
 	struct service name;
 
-	name_service(&name, ends, role);
+	name_service(&name, ends, role, plain);
 	record = bpf_map_lookup_elem(&services, &name);
 	if (!record) {
 		if (!gained)

@@ -12,8 +12,9 @@ import os
 import pytest
 
 from sockproxy.errors import SockproxyError
+from sockproxy.proof.ask import forget, proof_of
 from sockproxy.proof.mechanisms import BYPASS, MECHANISMS
-from sockproxy.proof.record import forget, kept_at, verdict
+from sockproxy.proof.record import kept_at
 from tests.support import needs, residue
 from tests.support.scale import patience
 
@@ -80,7 +81,7 @@ def examined():
     before = place is None or place.exists()
     with contextlib.suppress(SockproxyError):
         for mechanism in MECHANISMS * BUSY_TRIES:
-            if not verdict(mechanism).known:
+            if not proof_of(mechanism).known:
                 forget()  # on a busy machine: so that it is asked again, and no test waits for it
     yield
     if not before:

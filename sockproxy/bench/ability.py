@@ -8,8 +8,8 @@ from sockproxy.bench import machine
 from sockproxy.bench.scenario import Case
 from sockproxy.bench.systems import System
 from sockproxy.bench.tools import Tool
+from sockproxy.proof.ask import proof_of
 from sockproxy.proof.mechanisms import BYPASS, SPLICE
-from sockproxy.proof.record import verdict
 
 __all__ = ["find_off", "why_no_case", "why_no_system"]
 
@@ -21,7 +21,7 @@ def find_off(systems: Iterable[System]) -> dict[str, str]:
         peer = system.peer
         spliced = peer is not None and peer.counts and not peer.relays
         needed = [SPLICE] * spliced + [BYPASS] * system.bypassed
-        for why in (verdict(each).why_off for each in needed):
+        for why in (proof_of(each).why_not for each in needed):
             if why:
                 off[system.key] = why
     return off

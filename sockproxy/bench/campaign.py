@@ -27,8 +27,8 @@ from sockproxy.bench.systems import System, resolve
 from sockproxy.bench.tools import TOOLS, Tool
 from sockproxy.cgroup import Cgroup, create_owned, orphans, sweep
 from sockproxy.errors import SockproxyError, Unsupported
+from sockproxy.proof.ask import find_out
 from sockproxy.proof.mechanisms import MECHANISMS
-from sockproxy.proof.record import find_out
 
 __all__ = ["Campaign"]
 

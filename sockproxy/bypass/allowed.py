@@ -9,8 +9,8 @@ from sockproxy.bpf.bypass_settings import Settings
 from sockproxy.bypass.left_alone import was_fionread_found_wrong
 from sockproxy.bypass.options import BypassOptions
 from sockproxy.errors import PermissionDenied, Undecided, Unsupported
+from sockproxy.proof.ask import find_out, proof_of, why_not_proved
 from sockproxy.proof.mechanisms import BYPASS, OBSERVE
-from sockproxy.proof.record import find_out, verdict, why_off
 
 __all__ = ["allowed_mode", "takes_proof"]
 
@@ -31,15 +31,15 @@ def allowed_mode(options: BypassOptions, tell: Callable[[str], None]) -> tuple[M
     if options.force:
         return mode, ""
     find_out((BYPASS, OBSERVE), tell)
-    if not (why_not := why_off(asked)):
+    if not (why_not := why_not_proved(asked)):
         return mode, ""
-    found, doing = verdict(asked), f"attach a bypass: {why_not}"
+    found, doing = proof_of(asked), f"attach a bypass: {why_not}"
     # Where nobody knows it must not observe: it would for ever, as there is none to ask again.
     if found.known and asked is BYPASS:
-        if not (why_none := why_off(OBSERVE)):
+        if not (why_none := why_not_proved(OBSERVE)):
             return Mode.OBSERVE, why_not
-        if not verdict(OBSERVE).known:
-            found, doing = verdict(OBSERVE), f"{doing}; {why_none}"
+        if not proof_of(OBSERVE).known:
+            found, doing = proof_of(OBSERVE), f"{doing}; {why_none}"
     if not found.known:
         raise Undecided(doing, hint=TRY_AGAIN)
     if found.lacks_rights:

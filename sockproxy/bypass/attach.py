@@ -27,7 +27,7 @@ from sockproxy.bypass.left_alone import (
 from sockproxy.bypass.options import BypassOptions
 from sockproxy.cgroup import Cgroup
 from sockproxy.errors import Unsupported, UsageError
-from sockproxy.proof.record import silent
+from sockproxy.proof.ask import silent
 from sockproxy.rundir.pins import check_name
 
 __all__ = ["Attached", "BypassOptions", "attach"]

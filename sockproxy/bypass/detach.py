@@ -12,7 +12,7 @@ from sockproxy.bpf.bypass_kernel import PinnedBypasses
 from sockproxy.bpf.bypass_seam import BypassKernel, Opened
 from sockproxy.bpf.listing import Connection
 from sockproxy.errors import SockproxyError
-from sockproxy.proof.record import silent
+from sockproxy.proof.ask import silent
 
 __all__ = ["Detached", "detach"]
 

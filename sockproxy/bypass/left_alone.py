@@ -14,8 +14,8 @@ from sockproxy.bpf.plain_programs import LONGEST_COMM, LONGEST_NAME, Program
 from sockproxy.cgroup import Cgroup
 from sockproxy.errors import UsageError
 from sockproxy.net.listening import listeners
+from sockproxy.proof.ask import known_proof, proof_of
 from sockproxy.proof.mechanisms import BYPASS
-from sockproxy.proof.record import kept, verdict
 from sockproxy.text import shortened
 
 __all__ = [
@@ -40,12 +40,12 @@ MOST_SHOWN = 200  # characters of a name or a path that is none
 
 def is_fionread_wrong(*, proved: bool = True) -> bool:
     """Whether this kernel answers it wrongly for what is in a sockmap, or nobody knows."""
-    return not proved or not (found := verdict(BYPASS)).on or FIONREAD in found.limits
+    return not proved or not (found := proof_of(BYPASS)).on or FIONREAD in found.limits
 
 
 def was_fionread_found_wrong() -> bool:
     """Whether doctor has found that; it is not asked."""
-    return (found := kept(BYPASS)) is not None and FIONREAD in found.limits
+    return (found := known_proof(BYPASS)) is not None and FIONREAD in found.limits
 
 
 def must_be_left_alone(*, fionread_is_wrong: bool | None = None) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from sockproxy.errors import (
     Unsupported,
     UsageError,
 )
-from sockproxy.proof.record import silent
+from sockproxy.proof.ask import silent
 from sockproxy.rundir.pins import check_name, names
 from sockproxy.syscalls import end_with_parent
 

@@ -11,18 +11,10 @@ import click
 
 from sockproxy.cli.output import show_json
 from sockproxy.cli.types import DURATION
-from sockproxy.doctor import (
-    PASSES,
-    PATIENCE,
-    PROBES,
-    Finding,
-    examine,
-    latest,
-    verdicts,
-)
+from sockproxy.doctor import PASSES, PATIENCE, PROBES, Finding, conclude, examine
 from sockproxy.errors import UsageError
 from sockproxy.proof.mechanisms import SPLICE, VERDICT_ONLY
-from sockproxy.proof.record import Verdict, keep
+from sockproxy.proof.proof import Proof
 
 __all__ = ["doctor"]
 
@@ -66,15 +58,14 @@ def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -
             found.append(finding)
             if not as_json:
                 _show(finding, verbose)
-    findings = latest(found)
-    mechanisms = verdicts(findings)
-    kept = keep(mechanisms) if patience >= PATIENCE else None
+    conclusion = conclude(found, patience)
+    mechanisms, kept = conclusion.proofs, conclusion.kept
     if as_json:
         checks = [
             {"name": each.probe.name, "kind": each.probe.kind.name.lower(), "ok": each.ok,
              "tried": each.tried, "conclusive": each.conclusive, "found": each.found,
              "hint": each.advice, "avoided": each.probe.avoided or None}
-            for each in findings
+            for each in conclusion.findings
         ]  # fmt: skip
         show_json("doctor", kernel=os.uname().release, kernel_version=os.uname().version,
                   checks=checks, kept=str(kept) if kept else None, mechanisms={
@@ -111,12 +102,12 @@ def _explain(name: str) -> int:
     )
 
 
-def _told(verdict: Verdict) -> str:
-    if verdict.failed:
-        return f"off: {', '.join(verdict.failed)}"
-    if not verdict.known:
-        return f"not known: {'; '.join(f'{n}: {found}' for n, found in verdict.unknown.items())}"
-    return f"on, with limits: {'; '.join(verdict.limits.values())}" if verdict.limits else "on"
+def _told(proof: Proof) -> str:
+    if proof.failed:
+        return f"off: {', '.join(proof.failed)}"
+    if not proof.known:
+        return f"not known: {'; '.join(f'{n}: {found}' for n, found in proof.unknown.items())}"
+    return f"on, with limits: {'; '.join(proof.limits.values())}" if proof.limits else "on"
 
 
 def _show(finding: Finding, verbose: bool) -> None:

@@ -12,7 +12,7 @@ from sockproxy.bypass.run import run as run_command
 from sockproxy.cli.attach import RULES, bypass_options, read_options
 from sockproxy.cli.output import tell
 from sockproxy.errors import UsageError
-from sockproxy.proof.record import silent
+from sockproxy.proof.ask import silent
 from sockproxy.units import format_size
 
 __all__ = ["run"]

@@ -1,27 +1,27 @@
-"""Find out about some mechanisms, for a process that waits for it: see examination.py.
+"""Doctor as a prover: examines some mechanisms for the process that has started it.
 
     python -m sockproxy.doctor PARENT MECHANISM...
 
-PARENT is the process that asks, and with which this one ends.
+proof/protocol.py has what it is given and what it prints. It ends with PARENT.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from types import FrameType
-from typing import Any
 
-from sockproxy.doctor import PASSES, PROBES, Finding, examine, verdicts
+from sockproxy.doctor import PASSES, PROBES, Finding, examine, proofs
 from sockproxy.doctor.examine import TOO_LATE
-from sockproxy.proof.record import Verdict, keep, kept, kept_at
+from sockproxy.proof.ask import keep, known_proof
+from sockproxy.proof.proof import Proof
+from sockproxy.proof.protocol import Said, parse_arguments, to_line
+from sockproxy.proof.record import kept_at
 from sockproxy.syscalls import end_with_parent
 
 TURN = 75.0  # seconds to wait for another doctor, which may be stopped
@@ -31,15 +31,15 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def main() -> None:
     """Say what was found, after each pass over the probes."""
-    parent, mechanisms = int(sys.argv[1]), sys.argv[2:]
+    parent, mechanisms = parse_arguments(sys.argv)
     for number in ENDING:
         signal.signal(number, _leave)
     end_with_parent(signal.SIGTERM)
     if os.getppid() != parent:  # it has ended before that
         return
     with _alone():
-        found = {each: known for each in mechanisms if (known := kept(each)) is not None}
-        _say(verdicts={name: asdict(each) for name, each in found.items()})
+        found = {each: known for each in mechanisms if (known := known_proof(each)) is not None}
+        _say(Said(proofs=found))
         if left := set(mechanisms) - found.keys():
             _examine(left)
 
@@ -54,26 +54,26 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 def _examine(mechanisms: set[str]) -> None:
     probes = [each for each in PROBES if mechanisms & {*each.needed_by, *each.limits}]
     findings: dict[str, Finding] = {}
-    told: dict[str, Verdict] = {}
+    told: dict[str, Proof] = {}
     with contextlib.closing(examine(probes, passes=PASSES)) as run:
         for finding in run:
             findings[finding.probe.name] = finding
             if not finding.conclusive and finding.found != TOO_LATE:
-                _say(told=f"not found out yet: {finding.probe.name}: {finding.found}")
+                _say(Said(f"not found out yet: {finding.probe.name}: {finding.found}"))
             if len(findings) < len(probes):
                 continue  # the first pass goes on
-            found = {name: each for name, each in verdicts(findings.values()).items()
+            found = {name: each for name, each in proofs(findings.values()).items()
                      if name in mechanisms}  # fmt: skip
             if found != told:
                 told = found
                 keep(found)
-                _say(verdicts={name: asdict(each) for name, each in found.items()})
+                _say(Said(proofs=found))
             if all(each.known and each.lasts for each in found.values()):
                 return
 
 
-def _say(**what: Any) -> None:
-    print(json.dumps(what), flush=True)
+def _say(said: Said) -> None:
+    print(to_line(said), flush=True)
 
 
 @contextlib.contextmanager
@@ -103,7 +103,7 @@ def _take(lock: int) -> None:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             if not said:
-                _say(told="another process examines this kernel: waiting for what it finds")
+                _say(Said("another process examines this kernel: waiting for what it finds"))
                 said = True
             time.sleep(POLL)
         else:

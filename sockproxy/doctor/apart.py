@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sockproxy.doctor.machine import Load
+from sockproxy.doctor.load import Load
 from sockproxy.syscalls import end_with_parent
 
 __all__ = ["apart"]

@@ -1,10 +1,10 @@
-"""Run probes, each in a process of its own, and say what follows for each mechanism."""
+"""Run probes, each in a process of its own, again and with more patience where need be."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 from sockproxy.cgroup import create_owned
@@ -12,13 +12,11 @@ from sockproxy.doctor.apart import apart
 from sockproxy.doctor.outcome import Outcome, crashed, failed
 from sockproxy.doctor.probe import Finding, Kind, Probe
 from sockproxy.doctor.probes import PROBES
-from sockproxy.doctor.sockets import have_patience, tidy
+from sockproxy.doctor.trial import Trial, tidy
 from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.net.namespace import Namespace
-from sockproxy.proof.mechanisms import MECHANISMS
-from sockproxy.proof.record import Verdict
 
-__all__ = ["PASSES", "PATIENCE", "TOO_LATE", "examine", "latest", "verdicts"]
+__all__ = ["PASSES", "PATIENCE", "TOO_LATE", "examine"]
 
 PATIENCE = 5.0  # seconds that a probe may take, at first
 ALL = 3  # times that: what a pass over all of them may take
@@ -31,12 +29,14 @@ TOO_LATE = "others had taken all the time"
 def examine(
     probes: Sequence[Probe] = PROBES, seconds: float = PATIENCE, passes: int = 1
 ) -> Generator[Finding, None, None]:
-    """Try each: one that hangs or crashes is ended, and no other suffers.
+    """Try each probe: one that hangs or crashes is ended, and no other suffers.
 
-    What was not found out is tried again in the next pass, with twice the patience: of the
-    findings of one probe the last one holds. What concerns only mechanisms that are off already
-    is not tried: behind a gate it could crash the kernel, and elsewhere it would fail for the
-    same reason, or hang.
+    seconds: how long each may take, in the first pass. passes: how often a probe is tried that
+    found nothing out, with twice the patience each time.
+
+    Yields a finding for each try; of one probe the last one holds. A probe of mechanisms that are
+    all off already is not tried: behind a gate it could crash the kernel, and elsewhere it would
+    fail for the same reason, or hang.
     """
     examination = _Examination(time.monotonic() + max(ENOUGH, 2 * ALL * seconds))
     patience = seconds
@@ -50,11 +50,14 @@ def examine(
             patience *= 2
     finally:
         with contextlib.suppress(OSError):  # no room for a process: the next doctor does it
-            apart(max(seconds, PATIENCE), tidy)  # that is not what a hasty caller hastens
+            apart(max(seconds, PATIENCE), tidy)  # with time enough, also for a hasty caller
 
 
 class _Examination:
-    """What one pass knows from those before it. end: when no probe begins any more."""
+    """What one pass over the probes knows from those before it.
+
+    end: the moment of time.monotonic() after which no probe begins.
+    """
 
     def __init__(self, end: float) -> None:
         self._end = end
@@ -70,7 +73,7 @@ class _Examination:
     def look(
         self, probes: Sequence[Probe], seconds: float
     ) -> Generator[Finding, None, list[Probe]]:
-        """Try each once, for so many seconds; those of which nothing was found out."""
+        """Try each probe once, for so many seconds; returns those that found nothing out."""
         again = []
         end = min(self._end, time.monotonic() + ALL * seconds)
         for probe in probes:
@@ -93,7 +96,7 @@ class _Examination:
         return again
 
     def _pointless(self, probe: Probe) -> str:
-        """The probe that has switched off all that this one concerns; "" when none has."""
+        """The name of the probe that has switched off all that `probe` concerns; "" if none."""
         concerned = [*probe.needed_by, *probe.limits]
         if probe.kind > Kind.GATE and concerned and self._off.keys() >= set(concerned):
             return self._off[concerned[0]]
@@ -111,8 +114,8 @@ class _Examination:
         )
         assert isinstance(found, Outcome)
         if not found.late:
-            # What it saw was true, and yet may have come of all that was slow beside it: it
-            # holds, but not until the boot.
+            # A failure on a busy machine may have come of what was slow beside it: it holds now,
+            # but not until the boot.
             doubtful = busy and not found.ok and probe.kind >= Kind.DOES and probe.needed_by
             return replace(found, lasts=False) if doubtful else found
         if busy or left < seconds:
@@ -121,23 +124,28 @@ class _Examination:
         if probe.name not in self._stalled:
             self._stalled.add(probe.name)
             return found
-        # With twice the patience, and nobody else to blame: that is the kernel.
+        # A second stall, with twice the patience and nobody else to blame, is the kernel's.
         return Outcome(False, f"{found.found}, again, and the machine is not busy")
 
 
 def _attempt(probe: Probe, seconds: float) -> Outcome:
-    have_patience(seconds)
+    """Run a probe, in the process that is for it alone."""
     try:
-        with _private() if probe.kind > Kind.LOADS else contextlib.nullcontext():
-            return Outcome(True, probe.run())
+        with (
+            _private() if probe.kind > Kind.LOADS else contextlib.nullcontext(),
+            contextlib.closing(Trial(seconds)) as trial,
+        ):
+            return Outcome(True, probe.run(trial))
     except Exception as error:  # whatever breaks is a finding, not a crash of doctor
         return failed(error)
 
 
 @contextlib.contextmanager
 def _private() -> Iterator[None]:
-    """A network namespace and a cgroup of its own, where the machine's firewall, its ports and
-    its bypasses do not matter; as far as they are to be had."""
+    """A network namespace and a cgroup for one probe, as far as they are to be had.
+
+    In them the machine's firewall, its ports and its bypasses do not matter.
+    """
     with contextlib.ExitStack() as inside:
         with contextlib.suppress(PermissionDenied):  # 'capabilities' tells it
             inside.enter_context(Namespace().entered())
@@ -146,32 +154,3 @@ def _private() -> Iterator[None]:
             inside.callback(group.remove)
             inside.enter_context(group.entered())
         yield
-
-
-def latest(findings: Iterable[Finding]) -> list[Finding]:
-    """Of each probe the finding that holds."""
-    return list({each.probe.name: each for each in findings}.values())
-
-
-def verdicts(findings: Iterable[Finding]) -> dict[str, Verdict]:
-    """What follows for each mechanism."""
-    failed = [each for each in latest(findings) if each.tried and not each.ok]
-    return {name: _verdict(name, failed) for name in MECHANISMS}
-
-
-def _verdict(mechanism: str, failed: Sequence[Finding]) -> Verdict:
-    needed = [each for each in failed if mechanism in each.probe.needed_by]
-    # What was not found out is taken for a limit, as it does no harm to have too many.
-    limiting = [each for each in failed if mechanism in each.probe.limits]
-    off = [each for each in needed if each.conclusive]
-    return Verdict(
-        {each.probe.name: each.found for each in off},
-        {each.probe.name: each.probe.limits[mechanism] for each in limiting},
-        {each.probe.name: each.found for each in needed if not each.conclusive},
-        any(map(_lasts, off)) if off else all(map(_lasts, [*needed, *limiting])),
-    )
-
-
-def _lasts(finding: Finding) -> bool:
-    # What the machine lacks may be there a minute later; the kernel stays until the boot.
-    return finding.lasts and finding.probe.kind > Kind.HAS

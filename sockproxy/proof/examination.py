@@ -1,48 +1,46 @@
-"""Doctor as a child process that finds out about some mechanisms, and says so line by line.
-
-What it says is JSON, an object a line: "told", words for people; "verdicts", as they are kept.
-"""
+"""A prover as a child process that examines some mechanisms, and what it says meanwhile."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import errno
 import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+
+from sockproxy import proof
+from sockproxy.proof.protocol import Said, command, parse_line
 
 __all__ = ["ENOUGH", "TIDY", "Examination"]
 
-ENOUGH = 150.0  # seconds; it has an end of its own long before
-TIDY = 10.0  # seconds that it has to remove what its probes have made
+ENOUGH = 150.0  # seconds that an examination may take; a prover ends by itself long before
+TIDY = 10.0  # seconds that a prover has to remove what its probes have made
 CHUNK = 1 << 16
-PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]  # from where the prover is imported
 
 
 class Examination:
-    """A doctor that runs. It ends with the thread that started it, however that ends.
+    """A prover that runs. It ends with the thread that started it, however that ends.
 
     said: a descriptor that is readable when there is something for hear(). ended: one that is
-    readable when it has ended.
+    readable when the prover has ended.
     """
 
     def __init__(self, mechanisms: Iterable[str]) -> None:
-        """Raises OSError where there is no room for it."""
-        # -P: not from the working directory, which may be anybody's.
-        argv = [sys.executable, "-P", "-m", "sockproxy.doctor", str(os.getpid())]
-        path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+        """Start it. Raises OSError where there is no prover, or no room for a process."""
+        if not proof.prover:
+            raise FileNotFoundError(errno.ENOENT, "no prover is registered")
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self._rest = b""
         self._trouble = ""
         self._process = subprocess.Popen(
-            [*argv, *mechanisms], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            command(proof.prover, mechanisms), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, cwd="/", env=os.environ | {"PYTHONPATH": path},
-            process_group=0,  # what the terminal sends is for us, who then end it
+            process_group=0,  # Ctrl-C is for the process that asks, which then ends the prover
         )  # fmt: skip
         assert self._process.stdout is not None
         self.said = self._process.stdout.fileno()
@@ -53,8 +51,8 @@ class Examination:
             self._stop()
             raise
 
-    def hear(self) -> list[dict[str, Any]]:
-        """What it has said since the last call."""
+    def hear(self) -> list[Said]:
+        """What the prover has said since the last call; does not wait."""
         heard = self._rest
         with contextlib.suppress(BlockingIOError):
             while chunk := os.read(self.said, CHUNK):
@@ -62,18 +60,14 @@ class Examination:
         *lines, self._rest = heard.split(b"\n")
         said = []
         for line in lines:
-            try:
-                document = json.loads(line)
-            except ValueError:
-                document = None
-            if isinstance(document, dict):
-                said.append(document)
+            if (parsed := parse_line(line)) is not None:
+                said.append(parsed)
             else:  # the last words of a traceback
                 self._trouble = line.decode(errors="replace").strip() or self._trouble
         return said
 
-    def said_within(self, seconds: float) -> Iterator[dict[str, Any]]:
-        """What it says, as it comes, until it has ended or the time is up."""
+    def said_within(self, seconds: float) -> Iterator[Said]:
+        """What the prover says, as it comes, until it has ended or the time is up."""
         end = time.monotonic() + seconds
         poll = select.poll()
         for each in (self.said, self.ended):
@@ -87,7 +81,7 @@ class Examination:
                 poll.unregister(self.said)
 
     def why_no_answer(self) -> str:
-        """Of one that was to say more than it did."""
+        """How a prover ended, as a phrase, that was to say more than it did."""
         code = self._process.poll()
         if code is None:
             return "no answer in time"
@@ -95,11 +89,11 @@ class Examination:
         return f"{ended}: {self._trouble}" if self._trouble else ended
 
     def send_signal(self, number: int) -> None:
-        """Send it one, if it has not ended."""
+        """Send the prover a signal, if it has not ended."""
         self._process.send_signal(number)
 
     def close(self) -> None:
-        """End it, after it has tidied up. Closing twice is allowed."""
+        """End the prover, after it has tidied up. Closing twice is allowed."""
         if self.ended >= 0:
             os.close(self.ended)
             self.ended = -1

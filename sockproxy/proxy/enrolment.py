@@ -8,8 +8,9 @@ from collections.abc import Callable
 from sockproxy.bpf.seam import SpliceKernel
 from sockproxy.cgroup import Cgroup, create_owned, sweep
 from sockproxy.errors import SockproxyError
+from sockproxy.proof.ask import why_not_proved
 from sockproxy.proof.mechanisms import ENROL
-from sockproxy.proof.record import Verdict, why_off
+from sockproxy.proof.proof import Proof
 from sockproxy.splicer.inquiry import Inquiry
 from sockproxy.worker.loop import EventLoop
 
@@ -50,16 +51,16 @@ class Enrolment:
             self._watch(kernel)
         else:
             self._inquiry = Inquiry(
-                self._loop, ENROL, found=lambda verdict: self._on_found(kernel, verdict),
+                self._loop, ENROL, found=lambda proof: self._on_found(kernel, proof),
                 undecided=self._on_undecided, told=lambda line: None,
             )  # fmt: skip
             self._inquiry.begin()
 
-    def _on_found(self, kernel: SpliceKernel, verdict: Verdict) -> None:
-        if verdict.on:
+    def _on_found(self, kernel: SpliceKernel, proof: Proof) -> None:
+        if proof.on:
             self._watch(kernel)
         else:
-            self._have_none(why_off(ENROL))
+            self._have_none(why_not_proved(ENROL))
 
     def _on_undecided(self, why: str, _seconds: float) -> None:
         self.why_not = f"could not find out whether {ENROL} works here: {why}"

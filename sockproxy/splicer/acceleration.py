@@ -9,8 +9,9 @@ from collections.abc import Callable
 from sockproxy.bpf.seam import SpliceKernel
 from sockproxy.bpf.splice import SockmapKernel
 from sockproxy.errors import SockproxyError, is_passing
+from sockproxy.proof.ask import known_proof, why_not_proved
 from sockproxy.proof.mechanisms import SPLICE, VERDICT_ONLY
-from sockproxy.proof.record import Verdict, kept, why_off
+from sockproxy.proof.proof import Proof
 from sockproxy.splicer.inquiry import Backoff, Inquiry
 from sockproxy.worker.engine import Engine
 from sockproxy.worker.loop import Timer
@@ -52,7 +53,7 @@ class Acceleration:
         self._engine, self._pairs, self._parser, self._force = engine, pairs, parser, force
         self._came, self._tried, self._log = came, tried, log
         self._mechanism = SPLICE if parser else VERDICT_ONLY
-        known = None if force else kept(self._mechanism)
+        known = None if force else known_proof(self._mechanism)
         self.may_come = known is None or known.on or not known.known
         """Whether the engine, if it has no kernel, may have one later."""
         self._began = False
@@ -76,11 +77,11 @@ class Acceleration:
             self._inquiry.begin()
         self._began = True
 
-    def _on_found(self, verdict: Verdict) -> None:
-        if verdict.on:
+    def _on_found(self, proof: Proof) -> None:
+        if proof.on:
             self._open()
         else:
-            self._have_none(why_off(self._mechanism))
+            self._have_none(why_not_proved(self._mechanism))
 
     def _on_told(self, line: str) -> None:
         self._engine.why_not = f"{EXAMINING}: {line}"

@@ -7,9 +7,10 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
+from sockproxy.proof.ask import known_proof, learn
 from sockproxy.proof.examination import ENOUGH, TIDY, Examination
 from sockproxy.proof.mechanisms import together
-from sockproxy.proof.record import Verdict, kept, learn, read_verdicts
+from sockproxy.proof.proof import Proof
 from sockproxy.worker.loop import EventLoop, Timer
 
 __all__ = ["Backoff", "Inquiry"]
@@ -43,7 +44,7 @@ class Inquiry:
         loop: EventLoop,
         mechanism: str,
         *,
-        found: Callable[[Verdict], None],
+        found: Callable[[Proof], None],
         undecided: Callable[[str, float], None],
         told: Callable[[str], None],
     ) -> None:
@@ -62,10 +63,10 @@ class Inquiry:
             self._timer = self._loop.later(0, self._ask)
 
     def _look(self) -> None:
-        verdict = kept(self._mechanism)
-        if verdict is not None and verdict.known and not self._is_known:
+        proof = known_proof(self._mechanism)
+        if proof is not None and proof.known and not self._is_known:
             self._is_known = True
-            self._found(verdict)
+            self._found(proof)
 
     def _ask(self) -> None:
         self._look()  # another process may have found out
@@ -89,9 +90,9 @@ class Inquiry:
     def _on_words(self, events: int) -> None:
         assert self._examination is not None
         for said in self._examination.hear():
-            learn(read_verdicts(said))
-            if "told" in said:
-                self._told(said["told"])
+            learn(said.proofs)
+            if said.told:
+                self._told(said.told)
         if events & select.EPOLLHUP:  # which would come for ever now
             self._loop.unwatch(self._examination.said)
         self._look()
@@ -102,8 +103,8 @@ class Inquiry:
         why = self._examination.why_no_answer()
         self.close()
         if not self._is_known:
-            verdict = kept(self._mechanism)
-            self._try_again(verdict.why_off if verdict is not None else f"doctor: {why}")
+            proof = known_proof(self._mechanism)
+            self._try_again(proof.why_not if proof is not None else f"doctor: {why}")
 
     def _try_again(self, why: str) -> None:
         seconds = self._backoff.next()

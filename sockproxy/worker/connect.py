@@ -98,9 +98,12 @@ class Connector:
             self._next(address, number)
             return
         self._attempts.begun(sock, address)
+        if _is_connected(sock):
+            self._on_answer(address)
+            return
         try:
             self._loop.watch(
-                sock.fileno(), select.EPOLLOUT, lambda _events: self._on_event(address)
+                sock.fileno(), select.EPOLLOUT, lambda _events: self._on_answer(address)
             )
         except OSError as error:
             self._next(address, error.errno or errno.ENOMEM)
@@ -108,7 +111,7 @@ class Connector:
     def _wait(self, address: Address, until: float) -> None:
         self._timer = self._loop.later(SHORTAGE_PAUSE, lambda: self._begin(address, until))
 
-    def _on_event(self, address: Address) -> None:
+    def _on_answer(self, address: Address) -> None:
         sock = self._sock
         assert sock is not None
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -154,6 +157,16 @@ def _connect(sock: socket.socket, address: Address) -> int:
         return sock.connect_ex(address.sockaddr)
     except OSError:  # of connect_ex() itself, which resolves: the zone of the address has gone
         return errno.ENETUNREACH
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    """Whether there is an answer already: on this host release_sock() in connect(2) finds it in
+    the socket's backlog, after EINPROGRESS was decided upon (__inet_stream_connect())."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _is_to_itself(sock: socket.socket) -> bool:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from sockproxy.errors import SockproxyError
-from sockproxy.proof.record import why_off
+from sockproxy.proof.ask import why_not_proved
 
 SETUP = "as root, run tools/setup-debian"
 OBJECTS = Path(__file__).resolve().parents[2] / "sockproxy" / "_bpf"
@@ -62,7 +62,7 @@ def lacks_vm():
 def lacks_mechanism(*names):
     """Why a mechanism is not to be had on this kernel, as doctor found, or None."""
     try:
-        return next((why for name in names if (why := why_off(name))), None)
+        return next((why for name in names if (why := why_not_proved(name))), None)
     except SockproxyError as error:
         return str(error)
 

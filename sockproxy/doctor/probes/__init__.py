@@ -1,29 +1,18 @@
-"""Every module here is a probe, and has it as PROBE, or some of a kind, as PROBES: to add one, add
-a file.
-
-Its docstring is what `doctor --explain` shows.
-"""
+"""All probes, by subject: a new one is a function of a module here, named in its PROBES."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 from sockproxy.doctor.probe import Probe
+from sockproxy.doctor.probes import bypass, enrolment, gates, machine, splice
 
 __all__ = ["PROBES"]
 
-
-def _of(name: str) -> tuple[Probe, ...]:
-    module = importlib.import_module(f"{__name__}.{name}")
-    found: tuple[Probe, ...] = getattr(module, "PROBES", ()) or (module.PROBE,)
-    return found
+SUBJECTS = (machine, gates, splice, enrolment, bypass)
 
 
-PROBES = tuple(
-    sorted(
-        (probe for each in pkgutil.iter_modules(__path__) for probe in _of(each.name)),
-        key=lambda probe: (probe.kind, probe.name),
-    )
-)
+def _turn(probe: Probe) -> tuple[int, str]:
+    return probe.kind, probe.name
+
+
+PROBES = tuple(sorted((probe for each in SUBJECTS for probe in each.PROBES), key=_turn))
 """In the order of their turns."""

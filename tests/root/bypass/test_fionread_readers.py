@@ -19,7 +19,7 @@ from sockproxy.bypass.options import BypassOptions
 from sockproxy.bypass.view import bypass_connections, bypass_status
 from sockproxy.errors import Unsupported
 from sockproxy.proof.mechanisms import BYPASS
-from sockproxy.proof.record import Verdict
+from sockproxy.proof.proof import Proof
 from tests.support.bypass import NAME
 from tests.support.readers import serving
 from tests.support.refused import refuse
@@ -138,10 +138,8 @@ def found(monkeypatch):
     """What doctor is to have found, by whether FIONREAD is wrong; None: nobody has asked it."""
 
     def set_to(wrong):
-        verdict = (
-            None if wrong is None else Verdict(limits={left_alone.FIONREAD: ""} if wrong else {})
-        )
-        monkeypatch.setattr(left_alone, "kept", {BYPASS: verdict}.get)
+        proof = None if wrong is None else Proof(limits={left_alone.FIONREAD: ""} if wrong else {})
+        monkeypatch.setattr(left_alone, "known_proof", {BYPASS: proof}.get)
 
     return set_to
 

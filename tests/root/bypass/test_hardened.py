@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from sockproxy.net.tcp import socket_cookie
+from sockproxy.proof.ask import proof_of
 from sockproxy.proof.mechanisms import VERDICT_ONLY
-from sockproxy.proof.record import verdict
 from tests.root.doctor.test_as_doctor_says import TALK
 from tests.support import refusing
 from tests.support.bypass import ALL_READERS, NAME, converse
@@ -46,7 +46,7 @@ def test_hardened(group):
         command = stack.enter_context(kernel(kinds=refusing.hardened()))
         report = json.loads(command("doctor", "--json", *SLOW).stdout)
         for name, said in report["mechanisms"].items():
-            assert said["on"] == (name != VERDICT_ONLY and verdict(name).on), (name, said)
+            assert said["on"] == (name != VERDICT_ONLY and proof_of(name).on), (name, said)
         (listing,) = (each for each in report["checks"] if each["name"] == "bypass: listing")
         assert listing["ok"]
         assert "list_storage: Operation not permitted (EPERM)" in listing["found"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sockproxy.proof.ask import proof_of, why_not_proved
 from sockproxy.proof.mechanisms import BYPASS, OBSERVE, SPLICE
-from sockproxy.proof.record import verdict, why_off
 from tests.support.bypass import ALL_READERS, NAME, converse, status
 from tests.support.bypass import sockproxy as command
 from tests.support.proxy import pattern_server, run_flows, running_proxy
@@ -44,7 +44,7 @@ def test_nothing_is_off_that_was_on():
         pytest.skip(f"{release} is no kernel of docs/kernels.md")
     for mechanisms in recorded:
         for name, said in mechanisms.items():
-            assert verdict(name).on >= said["on"], (name, verdict(name).why_off)
+            assert proof_of(name).on >= said["on"], (name, proof_of(name).why_not)
 
 
 def test_proxy():
@@ -53,7 +53,7 @@ def test_proxy():
             proxy.address, clients=1, count=2, up=100_000, down=100_000, writes=1000
         )
         moved = proxy.settled()["redirected"]
-        if why := why_off(SPLICE):
+        if why := why_not_proved(SPLICE):
             assert moved == 0
             proxy.says(f"relaying in user space: {why}")
         else:
@@ -63,22 +63,22 @@ def test_proxy():
 
 def test_attach(group):
     arguments = ("attach", NAME, "--cgroup", group.path, *ALL_READERS, "--json")
-    if not verdict(OBSERVE).on:
+    if not proof_of(OBSERVE).on:
         told = command(*arguments, code=4)
-        assert why_off(BYPASS) in told
+        assert why_not_proved(BYPASS) in told
         assert len(told.splitlines()) == 1
         attached = False
     else:
         told = json.loads(command(*arguments))
-        assert told["mode"] == ("bypassing" if verdict(BYPASS).on else "observing")
-        assert (told["why_not"] or "") == why_off(BYPASS)
+        assert told["mode"] == ("bypassing" if proof_of(BYPASS).on else "observing")
+        assert (told["why_not"] or "") == why_not_proved(BYPASS)
         attached = True
     try:
         one, other = tcp_pair()
         with one, other:
             converse(one, other, times=10)
         if attached:
-            assert (status()["bypassed_messages"] > 0) == verdict(BYPASS).on
+            assert (status()["bypassed_messages"] > 0) == proof_of(BYPASS).on
     finally:
         if attached:
             command("detach", NAME)
@@ -86,7 +86,7 @@ def test_attach(group):
 
 def test_run():
     told = command("run", NAME, *ALL_READERS, "--", sys.executable, "-c", TALK)
-    why = why_off(BYPASS)
+    why = why_not_proved(BYPASS)
     assert ("by plain TCP" in told) == bool(why)
     assert why in told
     if not why:

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from sockproxy.cgroup import find_mount
-from sockproxy.proof.record import forget, kept_at
+from sockproxy.proof.ask import forget
+from sockproxy.proof.record import kept_at
 from sockproxy.proxy.asking import ask
 from sockproxy.rundir import runtime_root
 from tests.support.bypass import NAME
@@ -34,17 +35,13 @@ BROKEN = """
 import sys
 if "sockproxy.doctor" in sys.orig_argv or "doctor" in sys.orig_argv:
     import contextlib
-    import sockproxy.doctor as doctor
-    from sockproxy.doctor import examine  # noqa: F401
+    from sockproxy.doctor import examine, trial  # noqa: F401
     sys.modules["sockproxy.doctor.examine"].PAUSE = 0.01
     @contextlib.contextmanager
-    def refuse(**_):
+    def refuse(self, **_):
         raise {error}
         yield
-    for probe in doctor.PROBES:
-        module = sys.modules[probe.run.__module__]
-        if hasattr(module, "bypassed"):
-            module.bypassed = refuse
+    trial.Trial.bypassed = refuse
 """
 
 

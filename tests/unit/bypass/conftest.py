@@ -6,7 +6,7 @@ import pytest
 
 from sockproxy.bypass import attach as attaching
 from sockproxy.bypass import groups
-from sockproxy.proof import record
+from sockproxy.proof import ask
 
 
 @pytest.fixture
@@ -24,5 +24,5 @@ def group(tmp_path, monkeypatch):
 @pytest.fixture
 def proved(monkeypatch):
     """A function: from now on this is what doctor has found, by mechanism."""
-    monkeypatch.setattr(record, "_found", {})
-    return record.learn
+    monkeypatch.setattr(ask, "_known", {})
+    return ask.learn

@@ -9,7 +9,7 @@ from sockproxy.bypass.attach import IN_VAIN, attach
 from sockproxy.bypass.options import BypassOptions
 from sockproxy.errors import PermissionDenied, SockproxyError, Undecided, Unsupported
 from sockproxy.proof.mechanisms import BYPASS, OBSERVE
-from sockproxy.proof.record import RIGHTS, Verdict
+from sockproxy.proof.proof import RIGHTS, Proof
 from tests.support.fake_bypass import LEARN_WAKER, FakeBypassKernel
 
 NAME = "unit"
@@ -81,12 +81,12 @@ def test_all_programs_refused(group):
     assert (kernel.left, kernel.names) == ([], {})
 
 
-OFF, UNKNOWN = Verdict(failed={"probe": "it stalls"}), Verdict(unknown={"probe": "no time"})
-NO_RIGHTS = Verdict(failed={RIGHTS: "none"})
+OFF, UNKNOWN = Proof(failed={"probe": "it stalls"}), Proof(unknown={"probe": "no time"})
+NO_RIGHTS = Proof(failed={RIGHTS: "none"})
 
 
 def test_where_doctor_finds_the_bypass_off_it_observes(group, proved):
-    proved({BYPASS: OFF, OBSERVE: Verdict()})
+    proved({BYPASS: OFF, OBSERVE: Proof()})
     kernel = FakeBypassKernel()
     done = attach(NAME, group, BypassOptions(), kernel=kernel)
     assert done.observes
@@ -98,7 +98,7 @@ def test_where_doctor_finds_the_bypass_off_it_observes(group, proved):
     ("bypass", "observe", "kind", "told"),
     [
         (OFF, OFF, Unsupported, "bypass is off"),
-        (UNKNOWN, Verdict(), Undecided, "could not find out whether bypass"),
+        (UNKNOWN, Proof(), Undecided, "could not find out whether bypass"),
         (OFF, UNKNOWN, Undecided, "could not find out whether observe"),
         (NO_RIGHTS, NO_RIGHTS, PermissionDenied, "for want of rights"),
     ],

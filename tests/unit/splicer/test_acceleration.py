@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import threading
-from dataclasses import asdict
 
 import pytest
 
 import sockproxy
 from sockproxy.errors import KernelError
-from sockproxy.proof import examination
-from sockproxy.proof import record as verdicts
+from sockproxy.proof import ask, protocol, record
 from sockproxy.proof.mechanisms import SPLICE
-from sockproxy.proof.record import Verdict
+from sockproxy.proof.proof import Proof
+from sockproxy.proof.protocol import Said
 from sockproxy.splicer import acceleration, inquiry
 from sockproxy.splicer.acceleration import Acceleration
 from sockproxy.worker.engine import Engine
 from tests.support.fake_kernel import FakeKernel
 from tests.support.sockets import eventually, receive, tcp_pair
 
-ON, OFF = Verdict(), Verdict({"early data": "round 3"})
-UNKNOWN = Verdict(unknown={"redirect": "no result in 20 s"}, lasts=False)
+ON, OFF = Proof(), Proof({"early data": "round 3"})
+UNKNOWN = Proof(unknown={"redirect": "no result in 20 s"}, lasts=False)
 DOCTOR = """#!/bin/sh
 echo $$ >>{marks}
-test -e {verdict} && cat {verdict}
+test -e {proof} && cat {proof}
 test -e {hangs} && exec sleep 1000
 exit {code}
 """
@@ -36,13 +34,13 @@ exit {code}
 @pytest.fixture
 def doctor(tmp_path, monkeypatch):
     """A doctor that is a shell script, in a world where nothing is kept."""
-    monkeypatch.setattr(verdicts, "runtime_root", lambda: tmp_path / "sockproxy")
+    monkeypatch.setattr(record, "runtime_root", lambda: tmp_path / "sockproxy")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(examination.sys, "executable", str(tmp_path / "doctor"))
+    monkeypatch.setattr(protocol.sys, "executable", str(tmp_path / "doctor"))
     monkeypatch.setattr(inquiry, "FIRST", 0.05)
-    verdicts.forget()
+    ask.forget()
     yield Doctor(tmp_path)
-    verdicts.forget()
+    ask.forget()
 
 
 class Doctor:
@@ -57,18 +55,18 @@ class Doctor:
         program = self._folder / "doctor"
         aside = self._folder / "aside"
         aside.write_text(
-            DOCTOR.format(marks=self._marks, verdict=self._folder / "verdict",
+            DOCTOR.format(marks=self._marks, proof=self._folder / "proof",
                           hangs=self._folder / "hangs", code=code)
         )  # fmt: skip
         aside.chmod(0o700)
         aside.rename(program)
 
-    def says(self, verdict):
+    def says(self, proof):
         """It ends having found that."""
-        lines = [{"told": "a line"}, {"verdicts": {SPLICE: asdict(verdict)}}]
+        lines = [Said("a line"), Said(proofs={SPLICE: proof})]
         aside = self._folder / "said"
-        aside.write_text("".join(f"{json.dumps(each)}\n" for each in lines))
-        aside.rename(self._folder / "verdict")
+        aside.write_text("".join(f"{protocol.to_line(each)}\n" for each in lines))
+        aside.rename(self._folder / "proof")
 
     def breaks(self, code):
         """It ends with that status and no word."""
@@ -141,7 +139,7 @@ def kernels(monkeypatch):
 
 
 def test_what_is_kept_is_used_at_once(doctor, kernels):
-    verdicts.keep({SPLICE: ON})
+    ask.keep({SPLICE: ON})
     with Running() as run:
         assert run.engine.kernel is kernels[0]
         assert run.engine.why_not == ""
@@ -205,7 +203,7 @@ def test_off_is_off(doctor, kernels):
 
 
 def test_a_kernel_short_of_memory_is_asked_again(doctor, kernels):
-    verdicts.keep({SPLICE: ON})
+    ask.keep({SPLICE: ON})
     kernels.refusals = [KernelError("load", errno=errno.ENOMEM)] * 3
     with Running() as run:
         assert "ENOMEM" in run.engine.why_not
@@ -214,7 +212,7 @@ def test_a_kernel_short_of_memory_is_asked_again(doctor, kernels):
 
 
 def test_a_kernel_that_refuses_is_not(doctor, kernels):
-    verdicts.keep({SPLICE: ON})
+    ask.keep({SPLICE: ON})
     kernels.refusals = [KernelError("load", errno=errno.EINVAL)] * 2
     with Running() as run:
         assert not run.acceleration.may_come

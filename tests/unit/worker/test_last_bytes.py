@@ -14,6 +14,7 @@ from sockproxy.net.address import Address
 from sockproxy.net.tcp import keep_every_end
 from sockproxy.proxy import control
 from sockproxy.proxy.control import Control
+from sockproxy.worker import connect
 from sockproxy.worker.connect import Attempts, Connector
 from sockproxy.worker.engine import Engine
 from sockproxy.worker.loop import EventLoop
@@ -147,6 +148,8 @@ def test_an_attempt_that_fails_is_passed_over(monkeypatch, fault):
         if fault == "zone":
             first = Address(socket.AF_INET6, "fe80::1%nothing", 80)
         else:
+            # As from a remote host: no answer yet when connect(2) returns.
+            monkeypatch.setattr(connect, "_is_connected", lambda _sock: False)
             watch, fails = loop.watch, [refuse(errno.ENOSPC)]
             monkeypatch.setattr(
                 loop, "watch", lambda *rest: fails.pop()() if fails else watch(*rest)

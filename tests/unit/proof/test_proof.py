@@ -6,29 +6,23 @@ import errno
 import json
 import os
 import time
-from dataclasses import asdict
 from typing import ClassVar
 
 import pytest
 
-from sockproxy.proof import examination
-from sockproxy.proof import record as verdicts
+from sockproxy import proof
+from sockproxy.proof import ask, protocol, record
+from sockproxy.proof.ask import find_out, keep, proof_of, why_not_proved
 from sockproxy.proof.examination import Examination
 from sockproxy.proof.mechanisms import BYPASS, MECHANISMS, OBSERVE, SPLICE, VERDICT_ONLY
-from sockproxy.proof.record import (
-    RIGHTS,
-    Verdict,
-    find_out,
-    keep,
-    kept_at,
-    verdict,
-    why_off,
-)
+from sockproxy.proof.proof import RIGHTS, Proof
+from sockproxy.proof.protocol import Said, parse_arguments, parse_line, to_line
+from sockproxy.proof.record import kept_at
 
-FOUND = {name: Verdict() for name in MECHANISMS} | {
-    SPLICE: Verdict({"early data": "round 3: received b''"}, {"probe": "slow"}),
+FOUND = {name: Proof() for name in MECHANISMS} | {
+    SPLICE: Proof({"early data": "round 3: received b''"}, {"probe": "slow"}),
 }
-UNKNOWN = Verdict(unknown={"bypass": "no result in 20 s"}, lasts=False)
+UNKNOWN = Proof(unknown={"bypass": "no result in 20 s"}, lasts=False)
 
 
 class FakeExamination:
@@ -53,88 +47,92 @@ class FakeExamination:
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
     """A run-time directory of our own; doctor is not there to be asked."""
-    monkeypatch.setattr(verdicts, "runtime_root", lambda: tmp_path / "sockproxy")
+    monkeypatch.setattr(record, "runtime_root", lambda: tmp_path / "sockproxy")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(verdicts, "Examination", FakeExamination)
+    monkeypatch.setattr(ask, "Examination", FakeExamination)
     monkeypatch.setattr(FakeExamination, "asked", [])
     monkeypatch.setattr(FakeExamination, "says", [])
-    verdicts.forget()
+    ask.forget()
     yield kept_at()
-    verdicts.forget()
+    ask.forget()
 
 
 def says(**found):
     """One of doctor's lines."""
-    return {"verdicts": {name: asdict(each) for name, each in found.items()}}
+    return Said(proofs=found)
 
 
 def test_what_is_kept_is_read():
     keep(FOUND)
-    assert {name: verdict(name) for name in MECHANISMS} == FOUND
-    assert why_off(BYPASS) == ""
-    assert why_off(SPLICE) == ("splice is off on this kernel: early data: round 3: received b''")
+    assert {name: proof_of(name) for name in MECHANISMS} == FOUND
+    assert why_not_proved(BYPASS) == ""
+    assert why_not_proved(SPLICE) == (
+        "splice is off on this kernel: early data: round 3: received b''"
+    )
 
 
 def test_nothing_kept_asks_doctor(place):
     assert not place.exists()
-    FakeExamination.says = [{"told": "a line"}, says(bypass=Verdict(), observe=Verdict())]
-    assert verdict(BYPASS).on
-    assert verdict(OBSERVE).on
+    FakeExamination.says = [Said("a line"), says(bypass=Proof(), observe=Proof())]
+    assert proof_of(BYPASS).on
+    assert proof_of(OBSERVE).on
     assert FakeExamination.asked == [[BYPASS, OBSERVE]]  # together, and once
 
 
 def test_what_doctor_says_meanwhile_is_passed_on():
-    FakeExamination.says = [{"told": "a line"}, says(bypass=Verdict())]
+    FakeExamination.says = [Said("a line"), says(bypass=Proof())]
     lines = []
     find_out((BYPASS,), lines.append)
     assert lines[1:] == ["a line"]  # after what it is about
 
 
 def test_what_could_not_be_found_out_is_neither_on_nor_off(place):
-    FakeExamination.says = [says(bypass=UNKNOWN, observe=Verdict())]
-    assert (verdict(BYPASS).on, verdict(BYPASS).known) == (False, False)
-    assert why_off(BYPASS) == (
+    FakeExamination.says = [says(bypass=UNKNOWN, observe=Proof())]
+    assert (proof_of(BYPASS).on, proof_of(BYPASS).known) == (False, False)
+    assert why_not_proved(BYPASS) == (
         "could not find out whether bypass is safe here: bypass: no result in 20 s"
     )
-    assert verdict(OBSERVE).on
+    assert proof_of(OBSERVE).on
     assert len(FakeExamination.asked) == 1  # a process does not ask again at once
-    keep({BYPASS: UNKNOWN, OBSERVE: Verdict()})
+    keep({BYPASS: UNKNOWN, OBSERVE: Proof()})
     assert list(json.loads(place.read_text())["verdicts"]) == [OBSERVE]
 
 
 def test_it_is_asked_again_a_minute_later(monkeypatch):
     FakeExamination.says = [says(bypass=UNKNOWN)]
-    assert not verdict(BYPASS).known
-    FakeExamination.says = [says(bypass=Verdict())]
-    later = time.monotonic() + 2 * verdicts.UNKNOWN_HOLDS
-    monkeypatch.setattr(verdicts.time, "monotonic", lambda: later)
-    assert verdict(BYPASS).on
+    assert not proof_of(BYPASS).known
+    FakeExamination.says = [says(bypass=Proof())]
+    later = time.monotonic() + 2 * ask.UNKNOWN_HOLDS
+    monkeypatch.setattr(ask.time, "monotonic", lambda: later)
+    assert proof_of(BYPASS).on
 
 
 def test_what_one_found_out_stays_when_another_does_not(place):
-    keep({SPLICE: Verdict()})
-    keep({BYPASS: Verdict()})
+    keep({SPLICE: Proof()})
+    keep({BYPASS: Proof()})
     assert keep({SPLICE: UNKNOWN}) is None
     assert {SPLICE, BYPASS} == json.loads(place.read_text())["verdicts"].keys()
-    assert verdict(SPLICE).on
+    assert proof_of(SPLICE).on
 
 
 def test_want_of_rights_is_not_told_of_the_kernel():
-    FakeExamination.says = [says(bypass=Verdict({RIGHTS: "missing: CAP_BPF"}, lasts=False))]
-    assert why_off(BYPASS) == "bypass is off for want of rights: capabilities: missing: CAP_BPF"
+    FakeExamination.says = [says(bypass=Proof({RIGHTS: "missing: CAP_BPF"}, lasts=False))]
+    assert (
+        why_not_proved(BYPASS) == "bypass is off for want of rights: capabilities: missing: CAP_BPF"
+    )
 
 
 def test_no_room_for_a_doctor_says_nothing_of_the_kernel(monkeypatch):
     def refuse(mechanisms):
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(verdicts, "Examination", refuse)
-    assert not verdict(BYPASS).known
-    assert "cannot be started: Resource temporarily" in why_off(BYPASS)
+    monkeypatch.setattr(ask, "Examination", refuse)
+    assert not proof_of(BYPASS).known
+    assert "cannot be started: Resource temporarily" in why_not_proved(BYPASS)
 
 
 def asks_doctor():
-    verdict(BYPASS)
+    proof_of(BYPASS)
     return FakeExamination.asked == [[BYPASS, OBSERVE]]
 
 
@@ -167,15 +165,15 @@ def test_a_link_is_not_followed(place, tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_told(place, monkeypatch):
-    monkeypatch.setattr(verdicts, "runtime_root", lambda: place / "nowhere" / "sockproxy")
+    monkeypatch.setattr(record, "runtime_root", lambda: place / "nowhere" / "sockproxy")
     assert keep(FOUND) is None
 
 
-@pytest.mark.parametrize("verdict", [None, {}, [], {"failed": {}}])
-def test_a_verdict_of_another_shape_is_not_believed(place, verdict):
+@pytest.mark.parametrize("shape", [None, {}, [], {"failed": {}}])
+def test_a_proof_of_another_shape_is_not_believed(place, shape):
     keep(FOUND)
     document = json.loads(place.read_text())
-    document["verdicts"][BYPASS] = verdict
+    document["verdicts"][BYPASS] = shape
     place.write_text(json.dumps(document))
     assert asks_doctor()
 
@@ -185,27 +183,62 @@ def test_doctor_is_ours_and_not_the_working_directorys(tmp_path, monkeypatch):
     (tmp_path / "sockproxy" / "__main__.py").write_text("open('ran', 'w')")
     (tmp_path / "json.py").write_text("open('ran', 'w')")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(verdicts, "Examination", Examination)
-    found = verdict(VERDICT_ONLY)
+    monkeypatch.setattr(ask, "Examination", Examination)
+    found = proof_of(VERDICT_ONLY)
     assert not (tmp_path / "ran").exists()
     assert "doctor" not in found.unknown, found  # it has given an answer
 
 
 def test_no_answer_proves_nothing(monkeypatch):
-    monkeypatch.setattr(verdicts, "Examination", Examination)
-    monkeypatch.setattr(examination.sys, "executable", "/bin/false")
-    found = verdict(BYPASS)
+    monkeypatch.setattr(ask, "Examination", Examination)
+    monkeypatch.setattr(protocol.sys, "executable", "/bin/false")
+    found = proof_of(BYPASS)
     assert (found.on, found.known) == (False, False)
-    assert "ended with status 1" in why_off(BYPASS)
+    assert "ended with status 1" in why_not_proved(BYPASS)
+
+
+def test_without_a_prover_nothing_is_known(monkeypatch, place):
+    """As a program that has taken doctor away, or a layer below that is used alone."""
+    monkeypatch.setattr(proof, "prover", "")
+    monkeypatch.setattr(ask, "Examination", Examination)
+    found = proof_of(BYPASS)
+    assert (found.on, found.known, found.lasts) == (False, False, False)
+    assert why_not_proved(BYPASS) == (
+        "could not find out whether bypass is safe here:"
+        " doctor: it cannot be started: no prover is registered"
+    )
+    assert keep(FOUND) is None  # nobody could tell what it holds for
+    assert not place.exists()
+
+
+def test_the_package_registers_its_prover_when_it_is_imported():
+    assert proof.prover == "sockproxy.doctor"
+
+
+@pytest.mark.parametrize("said", [Said("a line"), Said(proofs=FOUND), Said()])
+def test_what_a_prover_says_is_read_as_it_was_said(said):
+    assert parse_line(to_line(said).encode()) == said
+
+
+@pytest.mark.parametrize("line", [b"", b"MemoryError: no more", b"[1]", b"null", b"\xff"])
+def test_what_no_prover_says_is_told_from_what_one_does(line):
+    assert parse_line(line) is None
+
+
+def test_what_a_prover_is_asked_is_read_as_it_was_asked():
+    argv = protocol.command("sockproxy.doctor", (BYPASS, OBSERVE))
+    name = argv.index("sockproxy.doctor")
+    assert argv[name - 1] == "-m"
+    assert parse_arguments(argv[name:]) == (os.getpid(), [BYPASS, OBSERVE])
 
 
 def test_the_last_words_of_a_doctor_that_broke_are_told(monkeypatch, tmp_path):
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho Traceback\necho 'MemoryError: no more' >&2\nexit 3\n")
     broken.chmod(0o700)
-    monkeypatch.setattr(verdicts, "Examination", Examination)
-    monkeypatch.setattr(examination.sys, "executable", str(broken))
-    assert "ended with status 3: MemoryError: no more" in why_off(BYPASS)
+    monkeypatch.setattr(ask, "Examination", Examination)
+    monkeypatch.setattr(protocol.sys, "executable", str(broken))
+    assert "ended with status 3: MemoryError: no more" in why_not_proved(BYPASS)
 
 
 @pytest.mark.parametrize("ending", ["close", "time"])
@@ -213,10 +246,10 @@ def test_a_doctor_that_does_not_end_is_ended(monkeypatch, tmp_path, ending):
     hanging = tmp_path / "python"
     hanging.write_text('#!/bin/sh\necho \'{"told": "here"}\'\nexec sleep 1000\n')
     hanging.chmod(0o700)
-    monkeypatch.setattr(examination.sys, "executable", str(hanging))
+    monkeypatch.setattr(protocol.sys, "executable", str(hanging))
     run = Examination([BYPASS])
     heard = run.said_within(1000 if ending == "close" else 0.5)
-    assert next(heard) == {"told": "here"}
+    assert next(heard) == Said("here")
     if ending == "time":
         assert list(heard) == []
         assert run.why_no_answer() == "no answer in time"

@@ -8,8 +8,10 @@ import sys
 import pytest
 
 import sockproxy
+from sockproxy.proof.ask import forget, keep
 from sockproxy.proof.mechanisms import BYPASS, MECHANISMS, OBSERVE, SPLICE
-from sockproxy.proof.record import Verdict, forget, keep, kept_at
+from sockproxy.proof.proof import Proof
+from sockproxy.proof.record import kept_at
 from sockproxy.rundir import pins
 from tests.support.bypass import NAME, status
 from tests.support.bypass import sockproxy as command
@@ -27,8 +29,8 @@ def switch_off():
     before = place.read_bytes() if place.exists() else None
 
     def switch(*names, probe="early data"):
-        found = Verdict({probe: "round 3"})
-        keep({name: found if name in names else Verdict() for name in MECHANISMS})
+        found = Proof({probe: "round 3"})
+        keep({name: found if name in names else Proof() for name in MECHANISMS})
 
     yield switch
     place.unlink(missing_ok=True)
