@@ -8,14 +8,14 @@ from sockproxy.syscalls import barrier
 
 __all__ = ["wait_for_programs"]
 
-LONG = 1.0  # seconds, that no program takes
+LONG = 1.0  # seconds; no BPF program runs as long
 
 
 def wait_for_programs() -> None:
     """Return when all programs that began before the call have ended.
 
-    They run inside of RCU read-side sections, and membarrier(2) waits for those
-    (kernel/sched/membarrier.c). Kernels with nohz_full refuse it.
+    BPF programs run inside of RCU read-side sections, and membarrier(2) waits for those
+    (kernel/sched/membarrier.c). Kernels with nohz_full refuse the call; then this waits LONG.
     """
     try:
         barrier()

@@ -1,4 +1,4 @@
-"""A bypass in the kernel, opened by its NAME: read, change, drain, remove."""
+"""A bypass that is attached, opened by its NAME: what it tells, how it is changed and drained."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MAPS = (
     "namespaces",
     "wakers",
     "drains",
-)  # the others live as long as the programs
+)  # are pinned, as user space reads and writes them; the programs keep the others alive
 
 
 class Bypass:
@@ -151,7 +151,7 @@ class Bypass:
 
     @property
     def lists_by(self) -> str:
-        """In which way sockets are listed: see Listing."""
+        """In which way sockets are listed: Listing.how."""
         return self._listing.how
 
     @property

@@ -1,8 +1,9 @@
-"""Load as much of a BPF object as this kernel takes: a refused program takes away only what it
-gives.
+"""Load as much of a BPF object as this kernel takes: a program that is refused takes away only what
+it is there for.
 
-Kernels refuse programs of whole kinds, and not by their version: lockdown, an LSM, a helper that is
-not there. What programs are for is a role; some roles can be played in several ways.
+Which programs a kernel refuses cannot be told by its version: lockdown, an LSM or a helper that is
+not there refuses all of a kind. So what a program is there for is named, as a Role, and a role may
+be played by other programs where the best are refused.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Refuses = Callable[["Role", str], SockproxyError | None]
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What programs of an object are there for.
+    """One thing that programs of an object are there for.
 
     ways: sets of programs that do it, the best first; of each all are needed.
     without: what follows where none of the ways is to be had, as a phrase.
@@ -139,5 +140,5 @@ def refusal(program: str, error: SockproxyError) -> str:
     why = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})" if number else str(error)
     said = [line.strip() for line in (error.log or "").splitlines()]
     said = [line for line in said if line and not line.startswith("processed ")]
-    # The first line of a log of ours is the program's name.
+    # BpfObject.load() puts the program's name into the first line of the log.
     return f"{program}: {why}" + (f": {said[-1]}" if len(said) > 1 else "")

@@ -1,4 +1,4 @@
-"""Programs that a bypass leaves alone: their reads would stall, or come in the wrong order."""
+"""Programs whose sockets a bypass leaves plain, as their reads would stall or come out of order."""
 
 from __future__ import annotations
 
@@ -30,21 +30,24 @@ __all__ = [
 ]
 
 FIONREAD = "FIONREAD"  # the name of doctor's probe
-# Names of processes. These are known to ask FIONREAD before they read.
+# Names of processes that are known to ask FIONREAD before they read.
 FIONREAD_USERS = ("nginx", "nginx-debug", "angie", "freenginx", "openresty", "java", "dotnet")
-# These read by recv and go on by splice(2), which does not see what was bypassed: a short
-# answer in two parts stalls between them.
+# Names of processes that read by recv(2) and go on by splice(2), which does not see what was
+# bypassed: a short answer in two parts would stall between them.
 SPLICE_USERS = ("haproxy",)
 MOST_SHOWN = 200  # characters of a name or a path that is none
 
 
 def is_fionread_wrong(*, proved: bool = True) -> bool:
-    """Whether this kernel answers it wrongly for what is in a sockmap, or nobody knows."""
+    """Whether FIONREAD is wrong for what is in a sockmap, or nobody knows.
+
+    proved: False to trust no proof, so that it is taken to be wrong.
+    """
     return not proved or not (found := proof_of(BYPASS)).on or FIONREAD in found.limits
 
 
 def was_fionread_found_wrong() -> bool:
-    """Whether doctor has found that; it is not asked."""
+    """Whether doctor has found FIONREAD to be wrong; doctor is not run for it."""
     return (found := known_proof(BYPASS)) is not None and FIONREAD in found.limits
 
 
@@ -87,7 +90,7 @@ def program_called(given: str) -> Program:
 
 
 def running(program: Program) -> int:
-    """How many processes of that program there are."""
+    """How many processes run that program."""
     return sum(program in found for _, found in _processes([program]))
 
 
@@ -151,8 +154,10 @@ def _listening(pid: int) -> Iterator[tuple[tuple[int, int], bool]]:
 
 
 def _is_blocking(fdinfo: Path) -> bool:
-    """Whether a descriptor is in blocking mode; as long as nothing can be told it is taken to be,
-    which keeps what comes of it plain."""
+    """Whether a listener is in blocking mode, by the fdinfo file of its descriptor.
+
+    Where that cannot be told it is taken to be, so that the connections it accepts stay plain.
+    """
     try:
         flags = fdinfo.read_text().split("flags:")[1].split()[0]
     except OSError:  # it has been closed, and another may have the same socket

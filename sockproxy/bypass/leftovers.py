@@ -57,10 +57,10 @@ def collect_group(name: str, group: Cgroup) -> None:
 def guarded(name: str, group: Cgroup) -> Iterator[None]:
     """Should this process be killed inside the `with`, what is in the group is collected at once.
 
-    A child sees to it, for nobody else would before the next command. To be called by a process
-    with one thread.
+    A child process sees to it, as otherwise it would wait for the next command. It is forked, so
+    that the caller must have one thread only.
     """
-    alive, end = os.pipe()  # it reads the end of this when we are no more
+    alive, end = os.pipe()  # the child reads end-of-file from it when this process has ended
     guard = os.fork()
     if guard == 0:
         try:
@@ -80,7 +80,8 @@ def guarded(name: str, group: Cgroup) -> Iterator[None]:
 
 
 def _stand_apart(kept: int) -> None:
-    """Away from the terminal, and from who reads what the command writes."""
+    """In the child: leave the terminal, ignore what ends a command, and close all descriptors but
+    `kept`, so that who reads the command's output sees its end."""
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -12,7 +12,7 @@ from sockproxy.rundir import check_name, is_running, pins, running
 
 __all__ = ["gather", "select"]
 
-NOT_ALL = 1  # exit status: some gave no answer
+NOT_ALL = 1  # exit status when a proxy or a bypass gave no answer
 
 
 def select(name: str | None) -> tuple[list[str], list[str]]:
@@ -58,9 +58,10 @@ def _proxies(name: str | None = None) -> list[str]:
 def gather(
     name: str | None, question: str, look: Callable[[str], dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, str]]]:
-    """What the proxies and the bypasses of NAME tell, and who tells nothing: its name and why.
+    """The answers of the proxies called NAME, what is seen of the bypasses called NAME, and those
+    of both that tell nothing, as {"name": ..., "why": ...}. None stands for all names.
 
-    question: to a proxy. look: at a bypass.
+    question: what a proxy is asked, "status" or "connections". look: what is called for a bypass.
     """
     proxies, bypasses = select(name)
     quiet = QUIET if name is None else ANSWER_TIME

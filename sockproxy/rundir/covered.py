@@ -1,7 +1,8 @@
 """A bpffs that another one was mounted over, reached without a change to what others see.
 
-No path leads below a mount. In a mount namespace of its own, cut off from all others first, a
-thread can unmount what lies on top; the descriptor that it opens there is good outside as well.
+No path leads to what lies below a mount. So a thread makes a mount namespace of its own, cuts it
+off from all others, and unmounts there what lies on top. A descriptor that it opens then is good in
+the whole process, whose own mounts are as they were.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sockproxy.syscalls import (
 
 __all__ = ["open_covered"]
 
-DEEPEST = 16  # mounts on one another at one point
+DEEPEST = 16  # mounts at one point, on top of one another, that are looked through
 
 
 def open_covered(point: Path, device: int) -> int | None:
@@ -37,7 +38,8 @@ def open_covered(point: Path, device: int) -> int | None:
 
 
 def _dig(point: Path, device: int, found: list[int]) -> None:
-    """In a thread, whose mount namespace ends with it."""
+    """Look for `device` below `point`, in a thread of its own, with which its mount namespace ends;
+    the descriptor goes into `found`."""
     with contextlib.suppress(OSError):
         unshare(CLONE_NEWNS)
         # Without this step, what is unmounted below would go from other namespaces too.

@@ -36,7 +36,7 @@ __all__ = ["Held", "Seen", "Waits", "check_name", "collect", "find_elsewhere", "
            "open_pins", "out_of_sight", "remarks", "remove", "seen"]  # fmt: skip
 
 ASIDE = "~"  # bpffs takes no dot in a name
-FIRST_UNPINNED = "link"  # of sock_ops, by which sockets enter
+LINK = "link"  # the pin of sock_ops, by which sockets enter: removed first
 MOST_SHOWN = 80  # characters of a name that is none
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 
@@ -203,7 +203,7 @@ def locked(name: str, waits: Waits, *, make: bool = True) -> Iterator[Held | Non
         with place:
             lock = take_lock(name, place, waits)
             if lock is None:
-                continue  # who had been the last there has just tidied up
+                continue  # the place was removed by who detached the last NAME in it
             try:
                 attached = _is_attached(name, place)
                 if attached is None:
@@ -242,7 +242,7 @@ def remove(folder: Path) -> None:
     if not folder.name.startswith(ASIDE):
         folder = folder.rename(folder.with_name(f"{ASIDE}{folder.name}"))
     with contextlib.suppress(FileNotFoundError):
-        (folder / FIRST_UNPINNED).unlink()
+        (folder / LINK).unlink()
     with contextlib.suppress(FileNotFoundError):
         for path in folder.iterdir():
             path.unlink()
@@ -274,7 +274,7 @@ def _is_attached(name: str, place: Folder) -> bool | None:
 
 
 def _clear_aside(name: str, place: Folder) -> None:
-    """What a command that was killed has left of NAME."""
+    """Remove the pins of NAME that a command that was killed has left aside. Its lock is held."""
     try:
         with contextlib.suppress(FileNotFoundError):
             remove(place.at(f"{ASIDE}{name}"))

@@ -73,7 +73,7 @@ def make_place(survey: Survey) -> Folder:
     """Our directory where a new NAME is to live: beside others, at the usual place, or on a bpffs
     of our own, which is mounted if need be; the caller closes it. Raises SockproxyError.
 
-    Where others could make or take away what is ours it is not.
+    A bpffs in whose top others could rename or remove our directory is passed over.
     """
     for place in survey.places:
         if place.names() and place not in survey.covered and _is_safe(place):
@@ -102,7 +102,8 @@ def _candidates(failures: list[SockproxyError]) -> Iterator[Mount]:
 
 
 def _is_safe(place: Folder) -> bool:
-    """Whether nobody else could rename our directory."""
+    """Whether only we and root could rename our directory, as the one above it belongs to us or
+    root."""
     with Folder(os.open("..", _OPEN, dir_fd=place.fd), place.path.parent) as top:
         try:
             _check_top(top)
@@ -127,8 +128,8 @@ def elsewhere() -> list[Elsewhere]:
     """What is attached in other mount namespaces and cannot be seen from this one, as far as
     processes in them can be looked at.
 
-    Of this user namespace only: in one of his own anybody may mount, a file system that never
-    answers among others.
+    Processes of other user namespaces are passed over: any user may mount in one of his own, even a
+    file system that never answers, on which this would hang.
     """
     known = {each.device for each in mounted.mounts() if is_in_sight(each)}
     namespaces, mine = {_namespace("self", "mnt")}, _namespace("self", "user")

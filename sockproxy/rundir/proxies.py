@@ -1,4 +1,4 @@
-"""Where running proxies can be found: one directory each, below one of ours.
+"""Running proxies are found by their names: one directory each, below runtime_root().
 
     ROOT/NAME/lock           held as long as the proxy lives
     ROOT/NAME/control.sock   where it answers
@@ -56,11 +56,14 @@ class Name:
         self._root, self._folder, self._lock = root, folder, lock
 
     def bind(self, sock: socket.socket) -> None:
-        """Make it the socket on which the proxy answers."""
+        """Bind `sock`, on which the proxy is to answer, to its place in the directory."""
         sock.bind(str(self._folder.at(SOCKET)))
 
     def release(self) -> None:
-        """Remove the directory. Ours above it stays: it may be a mount point to others."""
+        """Give the name back, and remove its directory.
+
+        The directory above it, of all proxies, stays: it may be a mount point to others.
+        """
         shutil.rmtree(self.name, ignore_errors=True, dir_fd=self._root.fd)
         os.close(self._lock)
         self._folder.close()
@@ -68,7 +71,7 @@ class Name:
 
 
 def take_name(name: str) -> Name:
-    """Make the directory of `name`, after clearing what dead proxies left.
+    """Make the directory of `name` and lock it, after the directories of dead proxies are removed.
 
     Raises UsageError when the name is malformed or a living proxy has it, and PermissionDenied
     when a directory is not ours alone.
@@ -97,7 +100,8 @@ def take_name(name: str) -> Name:
 
 
 def _try_to_take(name: str, root: Folder) -> Name | None:
-    """None when another start has just cleared it."""
+    """One try of take_name(); None when another proxy that starts took our directory, before it was
+    locked, for that of a dead one, and removed it."""
     try:
         folder = make_folder(name, root)
     except FileNotFoundError:
@@ -171,7 +175,7 @@ def is_running(name: str) -> bool:
     Raises PermissionDenied when its directory, or that of all, is not ours alone.
     """
     try:
-        with contextlib.suppress(BlockingIOError):  # so many that it takes no more now
+        with contextlib.suppress(BlockingIOError):  # it runs, and has a full queue of questions
             connect(name).close()
     except OSError:
         return False
@@ -186,10 +190,10 @@ def _takes_questions(name: str) -> bool:
 
 
 def connect(name: str) -> socket.socket:
-    """A socket to the proxy `name` that does not block.
+    """A socket that is connected to the proxy `name` and does not block; the caller closes it.
 
-    Raises PermissionDenied when it is not one of ours, BlockingIOError when it takes no more
-    questions now, and the OSError when it does not run.
+    Raises PermissionDenied when the proxy's directory is not ours alone, BlockingIOError when the
+    proxy takes no more questions now, and another OSError when none of that name runs.
     """
     check_name(name)
     with open_folder(runtime_root()) as root, open_folder(name, root) as folder:
