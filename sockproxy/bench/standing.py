@@ -23,7 +23,7 @@ from sockproxy.bypass.view import bypass_status
 from sockproxy.cgroup import Cgroup
 from sockproxy.errors import SockproxyError
 from sockproxy.proxy.asking import ask
-from sockproxy.rundir.pins import names
+from sockproxy.rundir.sight import names
 
 __all__ = ["Under", "end_bypass", "sweep_bypasses"]
 

@@ -17,6 +17,7 @@ from sockproxy.bpf.wakers import Wakers, learn_wakers
 from sockproxy.errors import SockproxyError
 from sockproxy.rundir import pins
 from sockproxy.rundir.locks import Waits
+from sockproxy.rundir.sight import find_elsewhere
 
 __all__ = ["PinnedBypasses"]
 
@@ -32,7 +33,7 @@ class PinnedBypasses:
         return pins.locked(name, waits, make=make)
 
     def find_elsewhere(self, name: str) -> str:
-        return pins.find_elsewhere(name)
+        return find_elsewhere(name)
 
     def load(self, programs: Collection[str], connections: int) -> LoadedBypass:
         def size(bpf: BpfObject) -> None:

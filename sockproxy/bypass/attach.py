@@ -28,7 +28,7 @@ from sockproxy.bypass.options import BypassOptions
 from sockproxy.cgroup import Cgroup
 from sockproxy.errors import Unsupported, UsageError
 from sockproxy.proof.ask import silent
-from sockproxy.rundir.pins import check_name
+from sockproxy.rundir.sight import check_name
 
 __all__ = ["Attached", "BypassOptions", "attach"]
 

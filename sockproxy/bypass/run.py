@@ -30,7 +30,7 @@ from sockproxy.errors import (
     UsageError,
 )
 from sockproxy.proof.ask import silent
-from sockproxy.rundir.pins import check_name, names
+from sockproxy.rundir.sight import check_name, names
 from sockproxy.syscalls import end_with_parent
 
 __all__ = ["CANNOT_RUN", "NOT_FOUND", "Ran", "run"]

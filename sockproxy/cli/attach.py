@@ -19,7 +19,7 @@ from sockproxy.cli.types import DURATION, SIZE
 from sockproxy.errors import UsageError
 from sockproxy.net.address import format_address
 from sockproxy.net.rules import parse_rule
-from sockproxy.rundir.pins import remarks
+from sockproxy.rundir.sight import remarks
 from sockproxy.text import clean
 
 __all__ = ["attach", "bypass_options", "detach", "read_options"]

@@ -8,7 +8,7 @@ from typing import Any
 from sockproxy.cli.output import tell
 from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.proxy.asking import ANSWER_TIME, QUIET, ask_all
-from sockproxy.rundir import check_name, is_running, pins, running
+from sockproxy.rundir import check_name, is_running, running, sight
 
 __all__ = ["gather", "select"]
 
@@ -23,21 +23,21 @@ def select(name: str | None) -> tuple[list[str], list[str]]:
     if name is not None:
         check_name(name)
     try:
-        seen = pins.seen()
-        bypasses = seen.names
-        for line in seen.remarks:
+        now = sight.seen()
+        bypasses = now.names
+        for line in now.remarks:
             tell(line)
     except PermissionDenied as error:
         bypasses = []  # root's; what this user runs can be shown all the same
         tell(f"bypasses are not shown: {error}")
     if name is None:
-        for line in pins.out_of_sight():
+        for line in sight.out_of_sight():
             tell(line)
         return _proxies(), bypasses
     proxies = _proxies(name)
     found = [name] if name in bypasses else []
     if not proxies and not found:
-        if there := pins.find_elsewhere(name):
+        if there := sight.find_elsewhere(name):
             raise SockproxyError(there)
         raise SockproxyError(
             f"nothing named {name} is running", hint="'sockproxy status' lists those that are"
@@ -77,6 +77,6 @@ def gather(
         try:
             seen.append(look(each))
         except SockproxyError as error:
-            if each in pins.names():  # else it was detached at this moment
+            if each in sight.names():  # else it was detached at this moment
                 silent.append({"name": each, "why": str(error)})
     return told, seen, silent

@@ -17,6 +17,7 @@ from sockproxy.cgroup import create_owned, is_owner_dead, owner_mark, sweep
 from sockproxy.errors import SockproxyError, Unsupported
 from sockproxy.net.tcp import loopback_pair
 from sockproxy.rundir import pins
+from sockproxy.rundir.sight import names
 from sockproxy.splicer.splicer import Splice, Splicer
 
 __all__ = ["Trial", "converse", "enrolling", "splicer", "tidy"]
@@ -153,7 +154,7 @@ def converse(one: socket.socket, other: socket.socket, turns: int = 8) -> None:
 def tidy() -> None:
     """Remove what probes that were killed have left: their bypasses and their cgroups."""
     with contextlib.suppress(SockproxyError):  # no right to, and so nothing was made
-        for name in pins.names():
+        for name in names():
             mark = name.removeprefix(NAME).replace("-", ".")
             if name.startswith(NAME) and is_owner_dead(f"{NAME}.{mark}"):
                 with contextlib.suppress(SockproxyError):

@@ -2,7 +2,7 @@
 
 folder.py opens directories that are ours alone; proxies.py has those of proxies. A bypass has no
 process: mounts.py finds the bpffs, places.py our directories on them, locks.py decides who may
-change a NAME, and pins.py keeps what is pinned.
+change a NAME, pins.py keeps what is pinned, and sight.py tells which there are.
 """
 
 from __future__ import annotations

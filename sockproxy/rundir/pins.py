@@ -13,120 +13,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from sockproxy.errors import PermissionDenied, SockproxyError, UsageError
+from sockproxy.errors import SockproxyError
 from sockproxy.rundir.folder import Folder, open_folder
-from sockproxy.rundir.locks import LOCK, Waits, give_back, is_held, take_lock
+from sockproxy.rundir.locks import LOCK, Waits, give_back, take_lock
 from sockproxy.rundir.mounts import OURS, failure
-from sockproxy.rundir.places import (
-    Elsewhere,
-    Survey,
-    elsewhere,
-    is_fleeting,
-    make_place,
-    surveyed,
-)
-from sockproxy.text import shortened
+from sockproxy.rundir.places import make_place, surveyed
+from sockproxy.rundir.sight import ASIDE, check_name, check_rights, find_elsewhere, is_name
 
-__all__ = ["Held", "Seen", "Waits", "check_name", "collect", "find_elsewhere", "locked", "names",
-           "open_pins", "out_of_sight", "remarks", "remove", "seen"]  # fmt: skip
+__all__ = ["Held", "collect", "locked", "open_pins", "remove"]
 
-ASIDE = "~"  # bpffs takes no dot in a name
 LINK = "link"  # the pin of sock_ops, by which sockets enter: removed first
-MOST_SHOWN = 80  # characters of a name that is none
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
-
-
-def check_name(name: str) -> str:
-    """`name`, if a bypass can be called so. Raises UsageError."""
-    if not _NAME.fullmatch(name):
-        shown = shortened(name, MOST_SHOWN)
-        raise UsageError(f"name {shown!r}", hint="use up to 64 letters, digits, '_' and '-'")
-    return name
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """names: those that are attached, sorted. remarks: as remarks() gives them."""
-
-    names: list[str]
-    remarks: list[str]
-
-
-def seen() -> Seen:
-    """The NAMEs that are attached, in all places, and what is to be said of the places.
-
-    Raises PermissionDenied where this user may not see them.
-    """
-    with surveyed() as survey:
-        return Seen(_names(survey), _remarks(survey))
-
-
-def names() -> list[str]:
-    """The NAMEs that are attached, in all places, sorted.
-
-    Raises PermissionDenied where this user may not see them.
-    """
-    with surveyed() as survey:
-        return _names(survey)
-
-
-def remarks(name: str = "") -> list[str]:
-    """Lines on why some places are not used and on what commands that were killed have left, with
-    what to do about it; and, if `name` is attached where it may end before it is detached, as in
-    a unit of its own mounts, that."""
-    with surveyed() as survey:
-        lines = _remarks(survey)
-        place = survey.place_of(name) if name else None
-        if place is not None and is_fleeting(place):
-            lines.append(
-                f"{name} is on a bpffs that only this mount namespace sees, and ends with it;"
-                f" mount one at /sys/fs/bpf outside to keep it"
-            )
-        return lines
-
-
-def _check_rights(survey: Survey) -> None:
-    if survey.refused and os.geteuid():
-        raise PermissionDenied(survey.refused[0].failure, hint="run as root")
-
-
-def _names(survey: Survey) -> list[str]:
-    _check_rights(survey)
-    found = {name for place in survey.places for name in place.names()}
-    return sorted(name for name in found if _NAME.fullmatch(name))
-
-
-def _remarks(survey: Survey) -> list[str]:
-    return [str(each) for each in survey.refused] + [
-        f"{place.path / each} was left by a command that was killed;"
-        " the next attach or detach clears it"
-        for place in survey.places
-        for each in place.names()
-        if each[0] == ASIDE and not is_held(each[1:], place) and place.at(each).exists()
-    ]
-
-
-def out_of_sight() -> list[str]:
-    """What is attached where only other mount namespaces see it; one line each."""
-    return [_out_of_sight(each) for each in elsewhere() if _NAME.fullmatch(each.name)]
-
-
-def find_elsewhere(name: str) -> str:
-    """Where NAME is, and how to get there, if it is attached where only another mount namespace
-    sees it; else ""."""
-    return next((_out_of_sight(each) for each in elsewhere() if each.name == name), "")
-
-
-def _out_of_sight(each: Elsewhere) -> str:
-    return (
-        f"{each.name} is on the bpffs at {each.point} of another mount namespace;"
-        f" reach it by 'nsenter -t {each.pid} -m sockproxy ...'"
-    )
 
 
 def open_pins(name: str) -> Folder | None:
@@ -221,7 +120,7 @@ def collect() -> None:
     with surveyed() as survey:
         for place in survey.places:
             left = {each[1:] for each in place.names() if each[0] in (ASIDE, LOCK)}
-            for name in sorted(filter(_NAME.fullmatch, left)):
+            for name in sorted(filter(is_name, left)):
                 lock = take_lock(name, place, None)
                 if lock is None:
                     continue  # somebody is at work there
@@ -255,7 +154,7 @@ def _find_place(name: str, make: bool) -> Folder | None:
         place = survey.place_of(name)
         if place is not None:
             return place.copy()
-        _check_rights(survey)
+        check_rights(survey)
         if not make:
             return None
         if there := find_elsewhere(name):

@@ -9,7 +9,7 @@ from sockproxy.bypass.attach import attach
 from sockproxy.bypass.detach import detach
 from sockproxy.bypass.options import BypassOptions
 from sockproxy.cgroup import create_owned
-from sockproxy.rundir import pins
+from sockproxy.rundir import sight
 from tests.support.bypass import NAME, status
 from tests.support.namespace import Namespace
 
@@ -32,7 +32,7 @@ def bypassed(group):
     assert not done.observes, done.why_not
     yield group
     assert detach(NAME, 10).drained
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()
 
 
 @pytest.fixture(params=["plain", "bypassed"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sockproxy.rundir import pins
+from sockproxy.rundir import sight
 from tests.support.bypass import NAME, sockproxy
 from tests.support.servers import Postgres
 
@@ -18,7 +18,7 @@ def attached(group):
     sockproxy("attach", NAME, "--cgroup", group.path, "--observe")
     yield group
     sockproxy("detach", NAME)
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from sockproxy.rundir import pins
+from sockproxy.rundir import sight
 from tests.support.bypass import ALL_READERS, NAME
 from tests.support.proxy import run_sockproxy, started
 from tests.support.servers import (
@@ -228,4 +228,4 @@ def test_run_leaves_nothing():
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"sockproxy: {NAME}: "), done.stderr
     assert int(last.split("past TCP ")[1].split()[0]) > 10_000, last
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()

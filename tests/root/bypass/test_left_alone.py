@@ -14,7 +14,7 @@ import pytest
 
 from sockproxy.bpf.abi import Plain
 from sockproxy.bypass import left_alone
-from sockproxy.rundir import pins
+from sockproxy.rundir import sight
 from tests.support.bypass import ALL_READERS, NAME, connections, converse, sockproxy, status
 from tests.support.proxy import run_sockproxy
 from tests.support.scale import patience
@@ -224,7 +224,7 @@ def test_what_is_no_program(group, tmp_path, wrong):
         wrong.write_text("#!/bin/sh\n")
     told = sockproxy("attach", NAME, "--cgroup", group.path, "--except", wrong, code=2)
     assert "program" in told
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()
 
 
 def test_one_that_is_left_alone_from_now_on(group, tmp_path):

@@ -14,7 +14,7 @@ import pytest
 import sockproxy
 from sockproxy.bpf.splice import SockmapKernel
 from sockproxy.net.tcp import socket_cookie
-from sockproxy.rundir import pins
+from sockproxy.rundir import sight
 from tests.support.bypass import (
     ALL_READERS,
     NAME,
@@ -105,7 +105,7 @@ def test_cgroup_removed_while_attached(group):
             assert "removed" in status()["cgroup"]
     finally:
         run("detach", NAME)
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()
 
 
 def test_namespace_removed_while_connections_live(bypassed):
@@ -210,7 +210,7 @@ def test_killed_at_every_step(group, command):
                 (converse if killed or command == "detach" else bypassing)(third, fourth)
         finally:
             run("detach", NAME)
-        assert NAME not in pins.names()
+        assert NAME not in sight.names()
         step += stride
     assert step > stride  # it was killed at some
 

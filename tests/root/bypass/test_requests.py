@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sockproxy.rundir import pins
+from sockproxy.rundir import pins, sight
 from tests.support.bypass import NAME, sockproxy, status
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("observe")]
@@ -54,7 +54,7 @@ def test_what_a_killed_attach_left_is_collected(group):
 def test_bad_requests_leave_nothing(group, arguments, code):
     arguments = [each.format(group=group.path) for each in arguments]
     sockproxy("attach", *arguments, code=code)
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()
 
 
 def test_a_cgroup_is_what_its_path_leads_to(group, tmp_path):

@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from sockproxy.cgroup import find_mount
-from sockproxy.rundir import pins
+from sockproxy.rundir import pins, sight
 from tests.support.bypass import NAME, converse, sockproxy, status
 from tests.support.hostile import as_nobody
 from tests.support.proxy import ROOT, run_sockproxy
@@ -104,7 +104,7 @@ def test_a_stalled_reader_holds_up_no_other_name(bypassed):
         assert process.poll() is None
         assert receive(reader, 1) == b"u"
         assert "detached" in finish(process)
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()
 
 
 def test_attached_again_while_it_drains(bypassed):
@@ -181,4 +181,4 @@ def test_many_at_once_with_one_name(group):
         assert process.returncode == 0 or "attached again meanwhile" in error, error
     detach_all = sockproxy("detach", NAME)
     assert "detached" in detach_all or "was not attached" in detach_all
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()

@@ -8,7 +8,7 @@ import pytest
 
 from sockproxy.cli import names
 from sockproxy.errors import PermissionDenied, SockproxyError
-from sockproxy.rundir.pins import Seen
+from sockproxy.rundir.sight import Seen
 
 
 @pytest.fixture
@@ -16,10 +16,10 @@ def bypasses(monkeypatch):
     """A function: from now on these are attached, and nothing that only others see."""
 
     def attached(*called):
-        monkeypatch.setattr(names.pins, "seen", lambda: Seen(list(called), []))
+        monkeypatch.setattr(names.sight, "seen", lambda: Seen(list(called), []))
 
-    monkeypatch.setattr(names.pins, "out_of_sight", list)
-    monkeypatch.setattr(names.pins, "find_elsewhere", lambda name: "")
+    monkeypatch.setattr(names.sight, "out_of_sight", list)
+    monkeypatch.setattr(names.sight, "find_elsewhere", lambda name: "")
     return attached
 
 
@@ -27,7 +27,7 @@ def test_bypasses_that_cannot_be_seen_are_not_passed_over_in_silence(monkeypatch
     def refuse():
         raise PermissionDenied("read the pins", errno=errno.EACCES, hint="run as root")
 
-    monkeypatch.setattr(names.pins, "seen", refuse)
+    monkeypatch.setattr(names.sight, "seen", refuse)
     monkeypatch.setattr(names, "running", lambda: ["mine"])
     assert names.select(None) == (["mine"], [])
     assert "run as root" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from sockproxy.errors import KernelError, UsageError
 from sockproxy.rundir import pins
 from sockproxy.rundir.folder import open_folder
 from sockproxy.rundir.locks import give_back, is_held, take_lock
+from sockproxy.rundir.sight import check_name
 
 
 @pytest.fixture
@@ -75,5 +76,5 @@ def test_who_waits_for_a_lock_is_told_for_whom(place, monkeypatch):
 @pytest.mark.parametrize("name", ["", ".", "a.b", "a/b", "-a", "x" * 65, "~a", "+a"])
 def test_names_that_are_none(name):
     with pytest.raises(UsageError) as caught:
-        pins.check_name(name)
+        check_name(name)
     assert len(str(caught.value)) < 200
