@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from sockproxy.bypass.detach import detach
 from sockproxy.cgroup import KEPT, MARK, Cgroup, orphans, sweep
 from sockproxy.errors import SockproxyError
-from sockproxy.rundir import clear_dead, pins
+from sockproxy.rundir.dead import clear_dead
 
 __all__ = ["collect", "collect_group", "group_name", "guarded"]
 
@@ -37,8 +37,6 @@ def collect() -> None:
                 with contextlib.suppress(SockproxyError):
                     collect_group(found[1], group)
         sweep()
-    with contextlib.suppress(SockproxyError):
-        pins.collect()
     clear_dead()
 
 

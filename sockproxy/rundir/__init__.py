@@ -2,7 +2,8 @@
 
 folder.py opens directories that are ours alone; proxies.py has those of proxies. A bypass has no
 process: mounts.py finds the bpffs, places.py our directories on them, locks.py decides who may
-change a NAME, pins.py keeps what is pinned, and sight.py tells which there are.
+change a NAME, pins.py keeps what is pinned, sight.py tells which there are, and dead.py
+removes what the dead have left of either.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from sockproxy.rundir.proxies import (
     Name,
     check_name,
-    clear_dead,
     connect,
     is_running,
     running,
@@ -21,7 +21,6 @@ from sockproxy.rundir.proxies import (
 __all__ = [
     "Name",
     "check_name",
-    "clear_dead",
     "connect",
     "is_running",
     "running",

@@ -16,8 +16,9 @@ from sockproxy.proxy.answers import SHAPES, read_answer
 from sockproxy.proxy.asking import ask, ask_all
 from sockproxy.proxy.control import QUESTIONS
 from sockproxy.proxy.proxy import Proxy, ProxyOptions
-from sockproxy.rundir import check_name, clear_dead, running, take_name
+from sockproxy.rundir import check_name, running, take_name
 from sockproxy.rundir import proxies as runtime
+from sockproxy.rundir.proxies import clear_dead
 from tests.support.sockets import tcp_pair
 
 
