@@ -148,7 +148,7 @@ def test_namespace_removed_while_spliced():
 KILLED = """\
 import os, signal, sys
 from sockproxy.cli import main
-from sockproxy.bpf import bypass_load as attach, bypass
+from sockproxy.bpf import bypass, bypass_kernel
 from sockproxy.bpf import BpfObject, Link, Program
 left = int(sys.argv.pop(1))
 def deadly(step):
@@ -159,7 +159,7 @@ def deadly(step):
             os.kill(os.getpid(), signal.SIGKILL)
         return step(*arguments, **options)
     return do
-attach.pin = deadly(attach.pin)
+bypass_kernel.pin = deadly(bypass_kernel.pin)
 for kind, steps in {
     Link: ["pin"], BpfObject: ["load"], os: ["mkdir", "rename", "unlink", "rmdir"],
     Program: ["attach", "attach_to_cgroup", "attach_to_map", "attach_iterator"],
