@@ -7,7 +7,8 @@ INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 BOOTS := $(VENV)/.boots
 
-BPF_SOURCES := $(wildcard bpf/*.c bpf/*.h)
+BPF_SOURCES := $(wildcard bpf/*/*.c bpf/*/*.h)
+C_SOURCES := $(BPF_SOURCES) $(wildcard sockproxy/bench/load/pingpong/*.c sockproxy/bench/load/pingpong/*.h)
 BUILD_INPUTS := $(BPF_SOURCES) hatch_build.py sockproxy/bpf/_build.py
 
 # A virtual environment knows its own path: one that came with a copied checkout is stale.
@@ -60,12 +61,12 @@ lint: $(BUILT) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	clang-format --dry-run -Werror $(BPF_SOURCES)
+	clang-format --dry-run -Werror $(C_SOURCES)
 
 format: $(BUILT) ## put Python and C into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	clang-format -i $(BPF_SOURCES)
+	clang-format -i $(C_SOURCES)
 
 test: lint ## check style and types, run all tests but the long ones; TESTS=path, ARGS go to pytest
 	$(BIN)/pytest -q $(TESTS) $(ARGS)
@@ -95,6 +96,6 @@ bench: $(BUILT) ## measure all tools and all peers, in half an hour; ARGS go to 
 	@$(BIN)/sockproxy bench run standard $(ARGS)
 
 clean: ## remove what was made, the virtual environment included
-	rm -rf $(VENV) build dist sockproxy/_bpf sockproxy/bpf/_binding.py
+	rm -rf $(VENV) build dist sockproxy/_bpf sockproxy/bpf/_binding.py sockproxy/bpf/_layout.py
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path "./.git/*" -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Makes what the wheel holds besides sources: BPF objects and the libbpf binding.
+"""Makes what the wheel holds besides sources: BPF objects, the libbpf binding, Python's enums.
 
 Hatchling runs this as a build hook; ``python hatch_build.py`` does the same in place,
 for a checkout whose BPF sources have changed. Needs clang and llvm-strip.
@@ -19,12 +19,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from cffi import CDefError
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCES = Path("bpf")
 OBJECTS = Path("sockproxy/_bpf")
+ABI = SOURCES / "abi"
 BUILDER = Path("sockproxy/bpf/_build.py")
 BINDING = Path("sockproxy/bpf/_binding.py")
+LAYOUT = Path("sockproxy/bpf/_layout.py")
+TARGET = ("-target", "bpf", "-mcpu=v3", "-Wall", "-Werror")
 
 
 class BuildError(Exception):
@@ -43,7 +47,8 @@ def find_tool(name: str) -> str:
 
 
 def include_flags(root: Path) -> list[str]:
-    """-I flags for bpf/ and for the <asm/...> headers, which Debian keeps per architecture."""
+    """-I flags for bpf/, which every #include "..." is relative to, and for the <asm/...> headers,
+    which Debian keeps per architecture."""
     multiarch = sysconfig.get_config_var("MULTIARCH") or f"{platform.machine()}-linux-gnu"
     system = Path("/usr/include") / multiarch
     return [f"-I{root / SOURCES}"] + ([f"-I{system}"] if system.is_dir() else [])
@@ -60,17 +65,45 @@ def run(*command: str | Path) -> None:
 def compile_object(root: Path, source: Path, target: Path) -> None:
     """Compile `source` to the BPF object `target`: with BTF, without DWARF."""
     clang, strip = find_tool("clang"), find_tool("llvm-strip")
-    flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror", *include_flags(root)]
-    run(clang, *flags, "-c", source, "-o", target)
+    run(clang, "-O2", "-g", *TARGET, *include_flags(root), "-c", source, "-o", target)
     run(strip, "-g", target)
 
 
-def write_binding(root: Path, target: Path) -> None:
-    """Write cffi's out-of-line ABI module. The builder is run as a file, because the
-    package cannot be imported before it has its binding."""
-    builder = runpy.run_path(str(root / BUILDER))["ffibuilder"]
+def check_layouts(root: Path, builder: dict[str, Any], aside: Path) -> None:
+    """Have clang confirm the offset and size of everything in bpf/abi/ as cffi has it.
+
+    Raises BuildError with the field or struct that the two lay out differently.
+    """
+    checks = aside / "layout_checks.c"
+    try:
+        checks.write_text(builder["layout_checks"](builder["read_layouts"](root / ABI)))
+        run(find_tool("clang"), *TARGET, *include_flags(root), "-fsyntax-only", checks)
+    except BuildError as error:
+        raise BuildError(f"clang and cffi read {ABI}/ differently:\n{error}") from None
+    finally:
+        checks.unlink(missing_ok=True)
+
+
+def load_builder(root: Path) -> dict[str, Any]:
+    """What sockproxy/bpf/_build.py defines. It is run as a file, because the package cannot be
+    imported before it has its binding. Raises BuildError for headers that cffi cannot read."""
+    try:
+        return runpy.run_path(str(root / BUILDER))
+    except (ValueError, CDefError) as error:
+        raise BuildError(f"cannot read {ABI}/: {error}") from None
+
+
+def write_python(root: Path, builder: dict[str, Any], aside: Path) -> None:
+    """Write cffi's out-of-line ABI module, and the enums and structs that type checkers see.
+
+    Raises BuildError for what has no form in Python.
+    """
     with contextlib.redirect_stdout(io.StringIO()):  # it tells what it writes
-        builder.emit_python_code(str(target))
+        builder["ffibuilder"].emit_python_code(str(aside / BINDING.name))
+    try:
+        (aside / LAYOUT.name).write_text(builder["python_of"](root / ABI))
+    except ValueError as error:
+        raise BuildError(f"cannot make Python of {ABI}/: {error}") from None
 
 
 def build(root: Path) -> list[Path]:
@@ -79,23 +112,28 @@ def build(root: Path) -> list[Path]:
     Each appears whole or not at all: it is made aside and moved into place, so that
     a process which has the old one open is not disturbed.
     """
-    sources = sorted((root / SOURCES).glob("*.bpf.c"))
+    sources = sorted((root / SOURCES).glob("*/*.bpf.c"))
     if not sources:
-        raise BuildError(f"no *.bpf.c in {root / SOURCES}")
-    (root / OBJECTS).mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root / OBJECTS, prefix=".build-") as aside:
-        made: list[tuple[Path, Path]] = []
+        raise BuildError(f"no *.bpf.c in the folders of {root / SOURCES}")
+    (root / OBJECTS / ABI.name).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root / OBJECTS, prefix=".build-") as folder:
+        aside = Path(folder)
+        find_tool("clang")  # first: what is missing is to be told before what is wrong
+        builder = load_builder(root)
+        check_layouts(root, builder, aside)
+        made: list[Path] = []
         for source in sources:
             name = source.name.removesuffix(".c") + ".o"
-            compile_object(root, source, Path(aside, name))
-            made.append((Path(aside, name), OBJECTS / name))
-        shutil.copyfile(root / SOURCES / "shared.h", Path(aside, "shared.h"))
-        made.append((Path(aside, "shared.h"), OBJECTS / "shared.h"))
-        write_binding(root, Path(aside, BINDING.name))
-        made.append((Path(aside, BINDING.name), BINDING))
-        for new, place in made:
-            os.replace(new, root / place)
-    return [place for _, place in made]
+            compile_object(root, source, aside / name)
+            made.append(OBJECTS / name)
+        for header in sorted((root / ABI).glob("*.h")):
+            shutil.copyfile(header, aside / header.name)
+            made.append(OBJECTS / ABI.name / header.name)
+        write_python(root, builder, aside)
+        made += [BINDING, LAYOUT]
+        for place in made:
+            os.replace(aside / place.name, root / place)
+    return made
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]

@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them."""
+"""Sizes and durations as people write them: ``64KiB``, ``500ms``."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
-"""What cannot be measured here, and why: a tool that is missing, a mechanism that is off."""
+"""Cases and systems that cannot be measured on this machine, and why: a program is missing, or
+a mechanism is off."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from sockproxy.bench import machine
+from sockproxy.bench.load import Tool
 from sockproxy.bench.scenario import Case
 from sockproxy.bench.systems import System
-from sockproxy.bench.tools import Tool
 from sockproxy.proof.ask import proof_of
 from sockproxy.proof.mechanisms import BYPASS, SPLICE
 
@@ -15,7 +16,7 @@ __all__ = ["find_off", "why_no_case", "why_no_system"]
 
 
 def find_off(systems: Iterable[System]) -> dict[str, str]:
-    """The systems whose mechanism doctor finds off on this kernel, and why."""
+    """The keys of the systems whose mechanism doctor has found off on this kernel, and why."""
     off = {}
     for system in systems:
         peer = system.peer
@@ -28,7 +29,7 @@ def find_off(systems: Iterable[System]) -> dict[str, str]:
 
 
 def why_no_case(case: Case, tool: Tool) -> str:
-    """Why nothing of a case can be played here; "" when it can."""
+    """Why a case cannot be measured on this machine by any system; "" when it can."""
     if missing := tool.missing():
         return f"no {', '.join(missing)}: {tool.install}"
     if case.placement == "apart" and len(set(machine.choose_cpus())) < 2:
@@ -37,7 +38,7 @@ def why_no_case(case: Case, tool: Tool) -> str:
 
 
 def why_no_system(case: Case, tool: Tool, system: System) -> str:
-    """Why a system cannot play a case, whatever the kernel; "" when it can."""
+    """Why a case cannot be measured with a system, whatever the kernel; "" when it can."""
     if system.unix and not tool.unix:
         return f"{tool.title} has no AF_UNIX"
     if system.unix and case.topology != "loopback":

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-import sockproxy
 from sockproxy.bench import interrupt, machine
 from sockproxy.bench.ability import find_off, why_no_case, why_no_system
-from sockproxy.bench.document import KIND, SCHEMA, Document
-from sockproxy.bench.folder import sweep_folders
+from sockproxy.bench.describe import describe_case, describe_system, new_document
 from sockproxy.bench.interrupt import Undo
-from sockproxy.bench.metrics import METRICS
+from sockproxy.bench.load import TOOLS, Tool
 from sockproxy.bench.peers import Peer
-from sockproxy.bench.programs import find_program, version
+from sockproxy.bench.result.metrics import METRICS
+from sockproxy.bench.result.summary import noise, summarize
 from sockproxy.bench.scenario import RUN_OVERHEAD, Case, Scenario
 from sockproxy.bench.stage import Stage, staged
-from sockproxy.bench.standing import Under, end_bypass, sweep_bypasses
-from sockproxy.bench.summary import noise, summarize
+from sockproxy.bench.subject import Subject, end_bypass, sweep_bypasses
 from sockproxy.bench.systems import System, resolve
-from sockproxy.bench.tools import TOOLS, Tool
+from sockproxy.bench.workplace import find_program, sweep_folders, version
 from sockproxy.cgroup import Cgroup, create_owned, orphans, sweep
 from sockproxy.errors import SockproxyError, Unsupported
 from sockproxy.proof.ask import find_out
@@ -34,7 +30,6 @@ __all__ = ["Campaign"]
 
 MOST_COUNTED = 2_000_000  # transactions
 GRACE = 1.0  # seconds that what is left in a cgroup has to end
-CONFIDENCE = 0.95
 Progress = Callable[[str], None]
 
 
@@ -43,7 +38,8 @@ class Campaign:
 
     slack: seconds that a client may take beyond twice the length of a run.
     progress: receives a line for each step.
-    document: what was found so far; whole after run(), and good to be kept after any error.
+    document: what was found so far, in the shape of result/document.py; whole after run(), and
+    worth keeping after any error.
     """
 
     def __init__(
@@ -69,23 +65,13 @@ class Campaign:
                 [*scenario.against, *(key for case in scenario.cases for key in case.systems)]
             )
         }
-        self.document: Document = {
-            "schema": SCHEMA, "kind": KIND, "sockproxy": sockproxy.__version__,
-            "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "took": 0.0, "complete": False,
-            "scenario": {
-                "name": scenario.name, "title": scenario.title, "seed": seed,
-                "rounds": scenario.rounds, "seconds": scenario.seconds,
-                "confidence": CONFIDENCE, "against": list(scenario.against),
-            },
-            "machine": {**machine.describe(), "versions": {}, "sysctls": {}},
-            "systems": [], "cases": [], "samples": [], "failures": [], "skipped": [],
-            "metrics": {key: asdict(metric) for key, metric in METRICS.items()},
-            "warnings": [], "summary": [],
-        }  # fmt: skip
+        self.document = new_document(scenario, seed)
 
     def run(self) -> None:
-        """All of it. Raises SockproxyError when nothing can run, Interrupted by a signal."""
+        """Measure every case of the scenario, and fill `document`.
+
+        Raises SockproxyError when nothing can be measured, Interrupted when a signal ends it.
+        """
         if find_program("nft") is None:
             raise Unsupported("find nft", hint="apt-get install nftables")
         _collect_orphans()
@@ -93,7 +79,7 @@ class Campaign:
         find_out(MECHANISMS, self._progress)
         self._off = find_off(self._systems.values())
         try:
-            self._look_at_the_machine()
+            self._warn_if_busy()
             with Undo() as undo:
                 group = create_owned("bench")
                 undo.callback(group.remove)
@@ -109,7 +95,7 @@ class Campaign:
                 self.document["summary"] = summarize(self.document)
                 self.document["warnings"] += noise(self.document)
 
-    def _look_at_the_machine(self) -> None:
+    def _warn_if_busy(self) -> None:
         busy = machine.busy_share(0.5)
         if busy > machine.BUSY:
             self.document["warnings"].append(
@@ -121,17 +107,7 @@ class Campaign:
         for name in dict.fromkeys(case.tool for case in self._scenario.cases):
             for program, argv in TOOLS[name].versions.items():
                 versions[program] = version(argv)
-        for system in self._systems.values():
-            peer = system.peer
-            self.document["systems"].append(
-                {
-                    "key": system.key, "title": system.title, "about": system.about,
-                    "argv": list(peer.argv) if peer else None,
-                    "config": peer.config[1] if peer and peer.config else None,
-                    "version": version(peer.version_command()) if peer else None,
-                    "why_not": "",
-                }
-            )  # fmt: skip
+        self.document["systems"] += map(describe_system, self._systems.values())
 
     # -- one case -------------------------------------------------------------------------
 
@@ -140,7 +116,7 @@ class Campaign:
         after = self._left - len(case.systems) * (self._scenario.rounds + 1)
         systems, off = self._able(case, tool)
         shown = [key for key in case.systems if key in off or self._systems[key] in systems]
-        self.document["cases"].append(_describe_case(case, shown))
+        self.document["cases"].append(describe_case(case, shown))
         try:
             if systems:
                 self._progress(f"{case.title}: starting {tool.programs[-1]}")
@@ -153,8 +129,8 @@ class Campaign:
         self._left = after
 
     def _able(self, case: Case, tool: Tool) -> tuple[list[System], list[str]]:
-        """Those that can play here, and those that this kernel keeps from it; whoever cannot is
-        noted as skipped."""
+        """The systems that can be measured in this case, and the keys of those whose mechanism is
+        off on this kernel. Each system that cannot be measured is noted as skipped."""
         able: list[System] = []
         off: list[str] = []
         if why := why_no_case(case, tool):
@@ -170,26 +146,26 @@ class Campaign:
                 able.append(system)
         return able, off
 
-    def _start(self, stage: Stage, systems: Sequence[System], undo: Undo) -> dict[str, Under]:
-        """Those systems that could be started and went through a warm-up.
+    def _start(self, stage: Stage, systems: Sequence[System], undo: Undo) -> dict[str, Subject]:
+        """The systems whose proxies could be started, by key.
 
-        They stay for the whole case: an idle proxy costs the others nothing, and none is
-        measured cold.
+        The proxies run for the whole case: an idle one costs the other systems nothing, and none
+        is measured cold.
         """
         ready = {}
         for number, system in enumerate(systems):
             try:
                 with _ours():
-                    under = stage.raise_up(system, number)
-                    undo.callback(under.close)
-                    self._note_why_not(under)
-                ready[system.key] = under
+                    subject = stage.raise_up(system, number)
+                    undo.callback(subject.close)
+                    self._note_why_not(subject)
+                ready[system.key] = subject
             except SockproxyError as error:
                 self._left -= 1  # the warm-up that it does not have
                 self._drop(stage.case, system.key, 0, str(error))
         return ready
 
-    def _rounds(self, stage: Stage, ready: dict[str, Under]) -> None:
+    def _rounds(self, stage: Stage, ready: dict[str, Subject]) -> None:
         amounts: dict[str, int] = {}
         for key in list(ready):
             first = self._turn(stage, ready, key, 0, stage.tool.warm_up(stage.case))
@@ -204,9 +180,12 @@ class Campaign:
                     self._tell(stage.case, self._systems[key], sample["values"])
 
     def _turn(
-        self, stage: Stage, ready: dict[str, Under], key: str, number: int, amount: int
+        self, stage: Stage, ready: dict[str, Subject], key: str, number: int, amount: int
     ) -> dict[str, Any] | None:
-        """One run, or none: then the system has no more turns in this case."""
+        """One run of the client through a system; its sample, or None when it failed.
+
+        A system that has failed is taken out of `ready`: it has no more turns in this case.
+        """
         interrupt.check()
         self._runs += 1
         self._left -= 1
@@ -239,10 +218,10 @@ class Campaign:
         self.document["skipped"].append({"case": case.key, "system": key, "why": why})
         self._progress(f"skipped: {case.title}{': ' if key else ''}{key}: {why}")
 
-    def _note_why_not(self, under: Under) -> None:
-        if reason := under.why_not():
+    def _note_why_not(self, subject: Subject) -> None:
+        if reason := subject.why_not():
             for entry in self.document["systems"]:
-                if entry["key"] == under.system.key:
+                if entry["key"] == subject.system.key:
                     entry["why_not"] = reason
 
     def _tell(self, case: Case, system: System, values: Mapping[str, float]) -> None:
@@ -259,7 +238,8 @@ class Campaign:
 
 @contextlib.contextmanager
 def _ours() -> Iterator[None]:
-    """Whatever goes wrong, as an error of ours: a full disk, output that nobody expects."""
+    """Turn every error inside into a SockproxyError, which fails one run and not the campaign: a
+    full disk, say, or a tool's output that its reader did not expect."""
     try:
         yield
     except SockproxyError:
@@ -272,25 +252,16 @@ def _ours() -> Iterator[None]:
 
 
 def _amount(stage: Stage, values: Mapping[str, float]) -> int:
-    """How much a run has to do so as to take its time, after what the warm-up did."""
+    """Seconds for a run, or transactions of a counted test: as many as fill the seconds of the
+    case at the rate that the warm-up had (`values`)."""
     case = stage.case
     if not stage.tool.tests[case.test].counted:
         return case.seconds
     return max(case.connections, int(min(MOST_COUNTED, values["per_s"] * case.seconds)))
 
 
-def _describe_case(case: Case, systems: Sequence[str]) -> dict[str, Any]:
-    return {
-        "key": case.key, "title": case.title, "tool": case.tool, "test": case.test,
-        "topology": case.topology, "placement": case.placement,
-        "connections": case.connections, "size": case.size,
-        "headline": TOOLS[case.tool].tests[case.test].headline,
-        "systems": list(systems),
-    }  # fmt: skip
-
-
 def _collect_orphans() -> None:
-    """What a run that was killed has left: its processes, cgroups, folders and its bypass."""
+    """Remove what runs that were killed have left: processes, cgroups, folders, a bypass."""
     for group in orphans():
         if group.path.name.startswith("bench."):
             group.end_all(GRACE)

@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin: an exception where work is done, held back where it is undone."""
+"""Signals that end a run: an exception where work is done, held back where it is undone."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """A signal asks us to end; `number` is its number.
+    """A signal asks this process to end; `number` is its number.
 
-    No Exception, as libraries swallow those.
+    It is no Exception, as libraries swallow those.
     """
 
     def __init__(self, number: int) -> None:
@@ -23,20 +23,42 @@ class Interrupted(BaseException):
         self.number = number
 
 
-class _State:
-    """Of this process, as signals are: the one that came, and how deep we are in undoing."""
+class _Watch:
+    """The handler of those signals, which also keeps what has come of them.
 
-    number: int | None = None
-    depth = 0
+    number: of the signal that came last, None before the first. depth: how many held() are open.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.depth = 0
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self.number = number
+        self.check()
+
+    def check(self) -> None:
+        """Raise Interrupted when a signal has come, unless it is held back."""
+        if self.number is not None and not self.depth:
+            raise Interrupted(self.number)
+
+
+def _watch() -> _Watch | None:
+    """The handler that watching() has installed; None outside of it.
+
+    Signals belong to the process, so the process's table of handlers is where it is kept.
+    """
+    handlers = map(signal.getsignal, ENDING)
+    return next((each for each in handlers if isinstance(each, _Watch)), None)
 
 
 @contextlib.contextmanager
 def watching() -> Iterator[None]:
-    """Those signals raise Interrupted, for the length of a `with`: but not what is ignored
-    (nohup)."""
-    _State.number, _State.depth = None, 0
+    """SIGINT, SIGTERM and SIGHUP raise Interrupted for the length of a `with`, but for those that
+    this process was started to ignore (nohup)."""
+    watch = _Watch()
     wanted = [each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {each: signal.signal(each, _handle) for each in wanted}
+    before = {each: signal.signal(each, watch) for each in wanted}
     try:
         yield
     finally:
@@ -44,34 +66,32 @@ def watching() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _handle(number: int, _frame: FrameType | None) -> None:
-    _State.number = number
-    if not _State.depth:
-        raise Interrupted(number)
-
-
 def check() -> None:
-    """Raise Interrupted when a signal has come that nobody has heard of: it was held back, or
+    """Raise Interrupted when a signal has come that ended nothing yet: it was held back, or
     raised where Python ignores exceptions."""
-    if _State.number is not None and not _State.depth:
-        raise Interrupted(_State.number)
+    if (watch := _watch()) is not None:
+        watch.check()
 
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Signals wait until the end of the `with`."""
-    before = _State.number
-    _State.depth += 1
+    """Signals that come inside the `with` raise Interrupted at its end."""
+    watch = _watch()
+    if watch is None:
+        yield
+        return
+    before = watch.number
+    watch.depth += 1
     try:
         yield
     finally:
-        _State.depth -= 1
-        if _State.number != before:
-            check()
+        watch.depth -= 1
+        if watch.number != before:
+            watch.check()
 
 
 class Undo(contextlib.ExitStack):
-    """An ExitStack that no signal cuts short."""
+    """An ExitStack whose callbacks are all run, whatever signal comes meanwhile."""
 
     def __exit__(
         self,

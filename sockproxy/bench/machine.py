@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 BUSY = 0.1  # share of all CPUs that may be taken by others before figures become doubtful
-# Of the kernel, that make BPF or a wake-up slower or faster.
+# Settings of the kernel, in /proc/sys, that make BPF or a wake-up slower or faster.
 KNOBS = (
     "net/core/bpf_jit_enable",
     "net/core/bpf_jit_harden",
@@ -42,7 +42,7 @@ def busy_seconds() -> tuple[float, float]:
 
 
 def busy_share(seconds: float) -> float:
-    """How much of all CPUs is in use now, 0 to 1, observed for so long."""
+    """The share of all CPUs that is in use now, 0 to 1, observed for so many seconds."""
     before, _ = busy_seconds()
     time.sleep(seconds)
     now, _ = busy_seconds()
@@ -50,7 +50,8 @@ def busy_share(seconds: float) -> float:
 
 
 def choose_cpus() -> tuple[int, int]:
-    """Two CPUs of ours, on different cores where there are such; the same one twice on one."""
+    """Two CPUs that this process may use, on different cores where there are such; the same one
+    twice when there is only one."""
     allowed = sorted(os.sched_getaffinity(0))
     first = allowed[0]
     others = [cpu for cpu in allowed if cpu not in _siblings(first)] or allowed[1:] or [first]
@@ -85,7 +86,7 @@ def describe() -> dict[str, Any]:
 def _knob(name: str) -> str | None:
     try:
         return (Path("/proc/sys") / name).read_text().strip()
-    except OSError:  # not there, or not for us to read
+    except OSError:  # this kernel does not have it, or this process may not read it
         return None
 
 

@@ -7,7 +7,7 @@
     version = ["haproxy", "-v"]
     argv = ["haproxy", "-db", "-f", "$config"]
     config = "haproxy.cfg"               a file beside this one, filled in; may be left out
-    counts = true                        ours: `sockproxy status` tells what it moved
+    counts = true                        sockproxy's own: `sockproxy status` has its counters
 
 In `argv` and in the file of `config` stand: $address and $port to listen on; $upstream_address
 and $upstream_port to connect to; $folder for its own files; $config; $name, which is nobody
@@ -18,26 +18,23 @@ from __future__ import annotations
 
 import string
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sockproxy.bench.data import data_folder
-from sockproxy.bench.programs import find_program
+from sockproxy.bench.workplace import data_folder, find_program
 from sockproxy.errors import UsageError
+from sockproxy.tables import Table, read_table
 
 __all__ = ["Peer", "find_peers"]
 
-_TEXTS = ("title", "about", "program", "install")
-_OPTIONAL = {"config", "counts"}
-_KNOWN = {*_TEXTS, "version", "argv", *_OPTIONAL}
+_KNOWN = {"title", "about", "program", "install", "version", "argv", "config", "counts"}
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One proxy. file: its TOML. config: name and text of its configuration, to be filled in."""
+    """One proxy. file: its TOML; the other fields are the keys of that. config: name and text of
+    its configuration, in which placeholders are not yet filled in."""
 
     key: str
     file: Path
@@ -52,7 +49,7 @@ class Peer:
 
     @property
     def relays(self) -> bool:
-        """One of ours, told to stay in user space."""
+        """Whether it is sockproxy's own proxy with --relay, which stays in user space."""
         return self.counts and "--relay" in self.argv
 
     def is_missing(self) -> bool:
@@ -60,7 +57,7 @@ class Peer:
         return find_program(self.program) is None
 
     def version_command(self) -> list[str]:
-        """What prints its version."""
+        """The command line that prints its version."""
         return [word.replace("$python", sys.executable) for word in self.version]
 
     def command(self, folder: Path, values: Mapping[str, object]) -> list[str]:
@@ -92,28 +89,27 @@ def find_peers(extra: Path | None = None) -> dict[str, Peer]:
 
 
 def _read(file: Path) -> Peer:
-    try:
-        found: dict[str, Any] = tomllib.loads(file.read_text())
-        config = found.get("config")
-        text = None if config is None else (str(config), (file.parent / str(config)).read_text())
-    except OSError as error:
-        raise UsageError(f"read {error.filename}", errno=error.errno) from None
-    except (ValueError, RecursionError) as error:  # no TOML, or no UTF-8
-        raise UsageError(f"{file}: {error}") from None
-    if unknown := found.keys() - _KNOWN:
-        raise UsageError(f"{file}: {min(unknown)}: unknown; known are {', '.join(sorted(_KNOWN))}")
-    for key in _KNOWN - _OPTIONAL:
-        if key in _TEXTS and isinstance(found.get(key), str):
-            continue
-        words = found.get(key)
-        if key in _TEXTS or not isinstance(words, list) or not words:
-            raise UsageError(f"{file}: {key}: must be a {'text' if key in _TEXTS else 'list'}")
+    table = read_table(file, _KNOWN)
     return Peer(
         key=file.stem,
         file=file,
-        **{key: found[key] for key in _TEXTS},
-        version=tuple(map(str, found["version"])),
-        argv=tuple(map(str, found["argv"])),
-        config=text,
-        counts=bool(found.get("counts", False)),
+        title=table.text("title"),
+        about=table.text("about"),
+        program=table.text("program"),
+        install=table.text("install"),
+        version=tuple(table.texts("version")),
+        argv=tuple(table.texts("argv")),
+        config=_configuration(table) if table.has("config") else None,
+        counts=table.flag("counts"),
     )
+
+
+def _configuration(table: Table) -> tuple[str, str]:
+    """Name and text of the file that `config` names, beside the peer's own."""
+    name = table.text("config")
+    try:
+        return name, (table.path.parent / name).read_text()
+    except OSError as error:
+        raise table.wrong("config", f"read {name}: {error.strerror}") from None
+    except ValueError:
+        raise table.wrong("config", f"{name} is no UTF-8, or no name of a file") from None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sockproxy.bench.programs import find_program
+from sockproxy.bench.workplace import find_program
 from sockproxy.cgroup import Cgroup, current
 from sockproxy.errors import SockproxyError
 from sockproxy.net.listening import listeners
@@ -24,7 +24,7 @@ __all__ = ["Place", "Server", "run", "run_client"]
 
 PATIENCE = 15.0  # seconds for a server to listen
 GRACE = 2.0  # seconds for one to end
-MOST_WRITTEN = 64 << 20  # bytes of each file of who is limited: logs, what a client prints
+MOST_WRITTEN = 64 << 20  # bytes of each file that a limited process writes: logs, output
 TAIL = 400  # characters of what a program said that are shown
 MOST_OUTPUT = 16 << 20  # bytes of what a client may print
 
@@ -33,7 +33,8 @@ MOST_OUTPUT = 16 << 20  # bytes of what a client may print
 class Place:
     """Where a process runs. cpus: those it may use; all, when empty.
 
-    group: its group id, by which the REDIRECT knows a proxy. limited: in what it writes.
+    group: its group id, by which the REDIRECT knows a proxy; 0 for ours. limited: whether each
+    file that it writes may have MOST_WRITTEN bytes at most.
     """
 
     namespace: Namespace
@@ -51,7 +52,8 @@ class Place:
         orphaned: int,
         folder: Path | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start it there. Should we be killed, the kernel sends it the signal `orphaned`."""
+        """Start a program in this place. When this process is killed, the kernel sends it the
+        signal `orphaned`. Raises SockproxyError when the program is not installed."""
         program = find_program(argv[0])
         if program is None:
             raise SockproxyError(f"find {argv[0]}")
@@ -76,13 +78,13 @@ class Place:
                 stderr=stderr,
                 cwd=folder,
                 group=self.group or None,
-                start_new_session=True,  # Ctrl-C is for us, who end it in order
+                start_new_session=True,  # Ctrl-C is for this process, which ends it in order
                 preexec_fn=enter,
             )
 
 
 class Server:
-    """A running server of ours. end_signal: what makes it end at once."""
+    """A server that this process has started. end_signal: the signal that makes it end at once."""
 
     def __init__(
         self,
@@ -105,16 +107,16 @@ class Server:
             raise
 
     def check(self) -> None:
-        """Raise SockproxyError, with the end of its log, when it has ended."""
+        """Raise SockproxyError, with the end of the server's log, when the server has ended."""
         code = self._process.poll()
         if code is not None:
             raise SockproxyError(f"{self.program} ended: {_exit(code)}: {self.said()}")
 
     def said(self) -> str:
-        """The last it wrote, on one line."""
+        """The end of the server's log, on one line."""
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, size - TAIL))
-        return " ".join(self._log.read().decode(errors="replace").split()) or "it said nothing"
+        return " ".join(self._log.read().decode(errors="replace").split()) or "its log is empty"
 
     def listens(self, port: int) -> bool:
         """Whether something in its namespace listens on the port; asked without connecting."""
@@ -136,11 +138,11 @@ class Server:
 
     @property
     def cgroup(self) -> Cgroup:
-        """Where it is now: sockproxy's own proxy makes a group for itself."""
+        """The server's cgroup as it is now: sockproxy's own proxy enters one that it makes."""
         return current(self._process.pid)
 
     def close(self) -> None:
-        """End it; by force, when asking does not help in time."""
+        """End the server: by its end_signal, and after GRACE seconds by SIGKILL."""
         self._process.send_signal(self._end_signal)
         try:
             self._process.wait(GRACE)
@@ -151,7 +153,7 @@ class Server:
 
 
 def run(place: Place, argv: Sequence[str], timeout: float) -> str:
-    """Run a program to its end; what it printed.
+    """Run a program to its end; what it printed on stdout.
 
     Raises SockproxyError when it fails, or takes longer than `timeout` seconds.
     """
@@ -173,12 +175,13 @@ def run(place: Place, argv: Sequence[str], timeout: float) -> str:
             said.append(stream.read(MOST_OUTPUT).decode(errors="replace"))
         if code != 0:
             words = " ".join((said[1].strip() or said[0]).split())[-TAIL:]
-            raise SockproxyError(f"{program}: {_exit(code)}: {words or 'it said nothing'}")
+            raise SockproxyError(f"{program}: {_exit(code)}: {words or 'it printed nothing'}")
         return said[0]
 
 
 def run_client(place: Place, argv: Sequence[str], timeout: float) -> str:
-    """As run(), in a cgroup of which whatever is left is ended: what the client started."""
+    """As run(); ends every other process in the place's cgroup after that, which the client may
+    have started."""
     try:
         return run(place, argv, timeout)
     finally:

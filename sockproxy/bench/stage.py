@@ -1,4 +1,4 @@
-"""Where one case is played: namespaces, cgroups, the tool's server, and one run of its client."""
+"""One case, set up: namespaces, cgroups, the tool's server; and one run of the tool's client."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from sockproxy.bench import machine
-from sockproxy.bench.accounting import ALONE, Meter
-from sockproxy.bench.folder import own_folder
 from sockproxy.bench.interrupt import Undo
+from sockproxy.bench.load import TOOLS, Host, Outcome, Target, Tool
+from sockproxy.bench.meter import ALONE, Meter
 from sockproxy.bench.process import Place, run_client
 from sockproxy.bench.scenario import Case
-from sockproxy.bench.standing import Under, end_bypass
+from sockproxy.bench.subject import Subject, end_bypass
 from sockproxy.bench.systems import System
-from sockproxy.bench.tools import TOOLS, Host, Outcome, Target, Tool
 from sockproxy.bench.topology import PROXY_GROUP, Topology
+from sockproxy.bench.workplace import own_folder
 from sockproxy.cgroup import Cgroup
 from sockproxy.errors import SockproxyError
 
@@ -29,7 +29,7 @@ GRACE = 1.0  # seconds that what a server started has to end
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One case, ready to be played. group: the cgroup that all of it is in."""
+    """One case, ready to be measured. group: the cgroup that all processes of the case are in."""
 
     case: Case
     tool: Tool
@@ -38,37 +38,41 @@ class Stage:
     client: Place
     group: Cgroup
 
-    def raise_up(self, system: System, number: int) -> Under:
-        """Start a system's proxies, which must be closed. Raises SockproxyError."""
+    def raise_up(self, system: System, number: int) -> Subject:
+        """Start a system's proxies; the caller closes what is returned.
+
+        number: of the system within the case. Raises SockproxyError when a proxy does not start.
+        """
         group = self.group.child(f"proxy-{number}")
-        under = Under(system, self.topology, self.tool.port, group)
+        subject = Subject(system, self.topology, self.tool.port, group)
         beside = {"outbound": self.client, "inbound": self.host.place}
         places = {
             side: Place(end.namespace, group, end.cpus, PROXY_GROUP) for side, end in beside.items()
         }
         try:
-            under.start(places, number)
+            subject.start(places, number)
         except BaseException:
-            under.close()
+            subject.close()
             raise
-        return under
+        return subject
 
-    def take(self, under: Under, amount: int, slack: float) -> dict[str, Any]:
-        """One run of the client: a sample, as document.py has it.
+    def take(self, subject: Subject, amount: int, slack: float) -> dict[str, Any]:
+        """One run of the client: an entry of `samples` as result/document.py has it, without the
+        keys case, system, round and order.
 
         amount: seconds, or transactions. slack: seconds that it may take beyond twice the
         length of a run. Raises SockproxyError when it fails, or its figures cannot be right.
         """
         case, tool = self.case, self.tool
-        path = tool.unix_path(self.host) if under.system.unix else None
+        path = tool.unix_path(self.host) if subject.system.unix else None
         argv = tool.command(case, Target(self.topology.address, self.host.folder, path), amount)
-        with under.switched_on(self.group):
+        with subject.switched_on(self.group):
             began = time.monotonic()
             meter = Meter(
                 {
                     "client": [self.client.cgroup],
                     "server": [self.host.place.cgroup],
-                    "proxy": under.groups(),
+                    "proxy": subject.groups(),
                 }
             )
             output = run_client(self.client, argv, case.seconds * 2 + slack)
@@ -77,7 +81,7 @@ class Stage:
             outcome = tool.read(case, output, amount)
             if not outcome.values[tool.tests[case.test].headline] > 0:
                 raise SockproxyError(f"{tool.title}: nothing was moved")
-            carried = under.carried(outcome.payload)
+            carried = subject.carried(outcome.payload)
         return {
             "argv": [Path(argv[0]).name, *argv[1:]],
             "seconds": round(seconds, 6),
@@ -89,9 +93,10 @@ class Stage:
         }
 
     def recover(self) -> str:
-        """After a failure, when a server may wait for a client that is gone: start it anew.
+        """Start the tool's server anew after a failed run: it may wait for a client that is gone.
 
-        Returns what a server that has died said. Raises SockproxyError when it cannot start.
+        Returns how the server has ended, if it has, or "". Raises SockproxyError when it does not
+        start again.
         """
         words = ""
         try:
@@ -99,14 +104,17 @@ class Stage:
         except SockproxyError as error:
             words = str(error)
         self.host.clear()
-        end_bypass()  # now that who did not read has ended
+        end_bypass()  # the server that may not have read what was bypassed to it has ended
         self.tool.serve(self.case, self.host)
         return words
 
 
 @contextlib.contextmanager
 def staged(case: Case, group: Cgroup) -> Iterator[Stage]:
-    """Set the stage for a case, for the length of a `with`. Raises SockproxyError."""
+    """A case set up for the length of a `with`, within the cgroup `group`.
+
+    Raises SockproxyError when namespaces cannot be made, or the tool's server does not start.
+    """
     tool = TOOLS[case.tool]
     with Undo() as undo:
         topology = Topology(case.topology)
@@ -137,7 +145,8 @@ def _cpus(placement: str) -> tuple[frozenset[int], frozenset[int]]:
 
 
 def _cost(outcome: Outcome, spent: Mapping[str, float]) -> dict[str, float]:
-    """CPU of all that is under test, for what was done."""
+    """The CPU metrics of a run, of all parts that are under test: seconds for each GB, or
+    microseconds for each transaction."""
     ours = sum(each for part, each in spent.items() if part not in ALONE)
     if outcome.transactions:
         return {"cpu_us_per_transaction": ours * 1e6 / outcome.transactions}

@@ -1,11 +1,11 @@
-"""What is compared: a path from client to server, and what stands in it.
+"""Systems: the ways from client to server that are compared with each other.
 
 plain            TCP, direct
 unix             AF_UNIX, direct, as the limit
 bypass           TCP, direct, with a bypass attached
-bypass-all       the same with --blocking-readers and --any-reader: of any tool, however it reads
-NAME             the proxy of that name, of peers.py
-NAME+bypass      the same, with a bypass attached to it, the client and the server
+bypass-all       as bypass, with --blocking-readers and --any-reader: for tools of any kind
+NAME             through the proxy of that name, see peers.py
+NAME+bypass      through the proxy, with a bypass attached to it, the client and the server
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ BYPASS_ALL = "bypass-all"
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """One of them. peer: the proxy, if any."""
+    """One system. key, title, about: its name, and what it is, for people. peer: the proxy, if
+    any. bypassed: whether a bypass is attached. all_readers: with --blocking-readers and
+    --any-reader."""
 
     key: str
     title: str

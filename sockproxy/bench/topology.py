@@ -23,7 +23,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 
 from sockproxy.bench.interrupt import Undo
-from sockproxy.bench.programs import find_program
+from sockproxy.bench.workplace import find_program
 from sockproxy.errors import SockproxyError
 from sockproxy.net.namespace import Namespace
 
@@ -34,8 +34,8 @@ PROXY_GROUP = 64321  # the group id that proxies run under: what it sends is not
 
 NFT_TIME = 10.0  # seconds
 SYSCTLS = {
-    # The one that every namespace may have. Nothing is lost on a veth, so that it acts as
-    # cubic would; under BBR, where a machine is set to that, timers set the pace.
+    # reno may be set in every namespace. Nothing is lost on a veth, so that it acts as cubic
+    # would; under BBR, where a machine is set to that, timers set the pace.
     "ipv4/tcp_congestion_control": "reno",
     # Thousands of short connections between two addresses: ports and conntrack entries
     # must not have to wait for a minute in TIME_WAIT.
@@ -48,7 +48,7 @@ _SYSCTL = Path("/proc/sys/net")
 
 
 class Host(Namespace):
-    """A namespace that stands for a host."""
+    """A network namespace that stands for a host."""
 
     def configure(self, name: str, address: str, prefix: int) -> None:
         """Set the interface up, with an IPv4 address."""
@@ -77,9 +77,9 @@ class Host(Namespace):
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A proxy that connections to the server's port are sent to instead.
+    """A proxy to which connections to the server's port are redirected.
 
-    inbound: it stands beside the server, not beside the client.
+    port: where it listens. inbound: whether it stands beside the server, not beside the client.
     """
 
     port: int
@@ -106,7 +106,7 @@ class Topology:
                 self.server, self.address = Host(), SERVER
                 undo.callback(self.server.close)
                 self._join()
-            self.redirect(0, [])  # first, as it brings conntrack, and that its parameters
+            self.redirect(0, [])  # first: it loads conntrack, which SYSCTLS has parameters of
             for end in (self.client, self.server):
                 end.set(SYSCTLS)
             self._undo = undo.pop_all()
@@ -121,7 +121,8 @@ class Topology:
     def redirect(self, port: int, hops: Sequence[Hop]) -> None:
         """Send connections to `port` of the server through these proxies, one on each side.
 
-        The tables stay without any, so that plain TCP also passes conntrack.
+        Without proxies the rules go and the nft tables stay, so that plain TCP passes conntrack
+        as well. Raises SockproxyError when nft refuses.
         """
         for namespace, chain, inbound in self._sides():
             rules = [
@@ -138,7 +139,7 @@ class Topology:
             _nft(namespace, "-f", "-", script=script)
 
     def redirected(self) -> list[int]:
-        """Connections that each rule has redirected since it was set."""
+        """How many connections each rule has redirected since redirect() set it."""
         counts = []
         for namespace, chain, _ in self._sides():
             listed = json.loads(_nft(namespace, "-j", "list", "table", "ip", f"bench_{chain}"))
@@ -149,7 +150,7 @@ class Topology:
         return counts
 
     def _sides(self) -> list[tuple[Host, str, bool]]:
-        """Namespace, chain, and whether that is the server's side."""
+        """For each side its namespace, its chain, and whether it is the server's."""
         sides = [(self.client, "output", False)]
         if self.server is not self.client:
             sides.append((self.server, "prerouting", True))
@@ -160,7 +161,7 @@ class Topology:
         return self.client.sysctls(RECORDED)
 
     def close(self) -> None:
-        """Let go of the namespaces: they end when the last process in them has."""
+        """Close the namespaces, which end with the last process inside."""
         self._undo.close()
 
 
@@ -169,8 +170,11 @@ def _nft(namespace: Namespace, *arguments: str, script: str = "") -> str:
         try:
             done = subprocess.run(
                 [find_program("nft") or "nft", *arguments],
-                input=script, capture_output=True, text=True, timeout=NFT_TIME,
-            )  # fmt: skip
+                input=script,
+                capture_output=True,
+                text=True,
+                timeout=NFT_TIME,
+            )
         except subprocess.TimeoutExpired:
             raise SockproxyError(f"nft: no end after {NFT_TIME:g} s") from None
     if done.returncode != 0:

@@ -1,17 +1,24 @@
-"""Describes to cffi the part of libbpf 1.x that sockproxy uses.
+"""What the build makes of the part of libbpf 1.x that sockproxy uses, and of ``bpf/abi/``.
 
-The out-of-line ABI module ``sockproxy.bpf._binding`` is generated from this when
-the package is built, together with the structures of ``bpf/shared.h``; it needs no
-compiler, only ``libbpf.so.1`` at run time.
+``sockproxy.bpf._binding`` is cffi's out-of-line ABI module: it needs no compiler, only
+``libbpf.so.1`` at run time. ``sockproxy.bpf._layout`` has the enums of ``bpf/abi/`` and the
+structs that Python code is given, in a form that type checkers see.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from cffi import FFI
 
-BEGIN, END = "/* shared: begin */", "/* shared: end */"
+ABI = Path(__file__).resolve().parents[2] / "bpf" / "abi"
+HEADERS = ("splice.h", "bypass.h")
+# What C itself needs of the preprocessor; cffi sees none of it.
+FRAME = re.compile(r"#(ifndef \w+|define \w+|include \"abi/types\.h\"|endif)")
+FLAGS = {"end_trait"}  # enums of which several values may be set at once
+TYPED = {"direction": "SharedDirection"}  # structs that are handed out, by their names in Python
 
 LIBBPF = """
 enum bpf_attach_type {
@@ -107,18 +114,83 @@ int bpf_obj_get(const char *pathname);
 """
 
 
-def shared_header() -> str:
-    """The declarations of bpf/shared.h that stand between its two markers."""
-    root = Path(__file__).resolve().parents[2]
-    text = (root / "bpf" / "shared.h").read_text(encoding="ascii")
-    _, found, rest = text.partition(BEGIN)
-    body, ended, _ = rest.partition(END)
-    if not (found and ended):
-        raise ValueError(f"bpf/shared.h lacks a marker line: {BEGIN!r} or {END!r}")
-    return body
+def declarations(header: Path) -> str:
+    """What `header` declares, for cffi. Raises ValueError for what clang alone would obey."""
+    lines = header.read_text(encoding="ascii").splitlines()
+    for number, line in enumerate(lines, 1):
+        if line.startswith("#") and not FRAME.fullmatch(line):
+            raise ValueError(f"{header}:{number}: cffi does not know {line!r}: no macros here")
+    return "\n".join("" if line.startswith("#") else line for line in lines)
+
+
+def read_layouts(folder: Path) -> FFI:
+    """cffi's view of the headers in `folder` alone, without libbpf."""
+    ffi = FFI()
+    for name in HEADERS:
+        ffi.cdef(declarations(folder / name))
+    return ffi
+
+
+def layout_checks(ffi: FFI) -> str:
+    """A C file that clang compiles only if it lays out every struct of `ffi` as cffi does."""
+    lines = [f'#include "abi/{name}"' for name in HEADERS]
+    for name in ffi.list_types()[1]:
+        struct = f"struct {name}"
+        for field, about in ffi.typeof(struct).fields:
+            here = f"__builtin_offsetof({struct}, {field}) == {about.offset}"
+            text = f"cffi has {struct}.{field} at byte {about.offset}, clang has not"
+            lines.append(f'_Static_assert({here}, "{text}");')
+        size = ffi.sizeof(struct)
+        text = f"cffi gives {struct} {size} bytes, clang does not"
+        lines.append(f'_Static_assert(sizeof({struct}) == {size}, "{text}");')
+    return "\n".join(lines) + "\n"
+
+
+def python_of(folder: Path) -> str:
+    """The module sockproxy.bpf._layout, of the headers in `folder`."""
+    ffi = read_layouts(folder)
+    parts = [PYTHON_HEAD]
+    for header in HEADERS:
+        for name in re.findall(r"^enum (\w+) \{", declarations(folder / header), re.MULTILINE):
+            parts.append("\n".join(_enum(ffi, name, header)))
+    for name, called in TYPED.items():
+        parts.append("\n".join(_protocol(ffi, name, called)))
+    return "\n\n\n".join(parts) + "\n"
+
+
+PYTHON_HEAD = '''"""Generated from bpf/abi/ by sockproxy/bpf/_build.py: see there."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import Protocol'''
+
+
+def _enum(ffi: FFI, name: str, header: str) -> Iterator[str]:
+    """ACTION_HOLD and its like become members of a class Action."""
+    values = sorted(ffi.typeof(f"enum {name}").relements.items(), key=lambda item: item[1])
+    prefix = values[0][0].partition("_")[0]
+    base = "IntFlag" if name in FLAGS else "IntEnum"
+    yield f"class {prefix.capitalize()}({base}):"
+    yield f'    """enum {name} of bpf/abi/{header}."""\n'
+    for constant, value in values:
+        if not constant.startswith(f"{prefix}_"):
+            raise ValueError(f"enum {name}: {constant} does not begin with {prefix}_")
+        yield f"    {constant.removeprefix(prefix + '_')} = {value}"
+
+
+def _protocol(ffi: FFI, name: str, called: str) -> Iterator[str]:
+    """A struct of integers alone, as cffi lets its fields be read and written."""
+    yield f"class {called}(Protocol):"
+    yield f'    """struct {name} of bpf/abi/, in memory that BPF programs write too."""\n'
+    for field, about in ffi.typeof(f"struct {name}").fields:
+        if about.type.kind != "primitive":
+            raise ValueError(f"struct {name}: {field} is no integer")
+        yield f"    {field}: int"
 
 
 ffibuilder = FFI()
 ffibuilder.set_source("sockproxy.bpf._binding", None)
 ffibuilder.cdef(LIBBPF)
-ffibuilder.cdef(shared_header())
+for each in HEADERS:
+    ffibuilder.cdef(declarations(ABI / each))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sockproxy.bpf import Map, ffi, open_pinned
-from sockproxy.bpf.abi import Mode, Plain, Proof, check_sizes
+from sockproxy.bpf.abi import Mode, Plain, Proof, read_counters
 from sockproxy.bpf.barrier import wait_for_programs
 from sockproxy.bpf.bypass_roles import ASKING, NEEDED, RESULTS, pin_name, proof_of
 from sockproxy.bpf.bypass_settings import Settings, read_knobs, read_settings, write_settings
@@ -22,7 +22,6 @@ from sockproxy.rundir.pins import open_pins
 
 __all__ = ["MAPS", "Bypass"]
 
-TOTALS = tuple(name for name, _ in ffi.typeof("struct bypass_totals").fields)
 MAPS = (
     "settings",
     "knobs",
@@ -45,7 +44,6 @@ class Bypass:
     """
 
     def __init__(self, name: str, folder: Folder | None = None) -> None:
-        check_sizes()
         self.name = name
         folder = folder or open_pins(name)
         if folder is None:
@@ -147,7 +145,7 @@ class Bypass:
         """What was counted since it was attached, by the names of struct bypass_totals."""
         raw = ffi.new("struct bypass_totals *")
         self._maps["totals"].lookup(ffi.new("uint32_t *", 0), raw)
-        return {name: int(getattr(raw, name)) for name in TOTALS}
+        return read_counters(raw[0])
 
     @property
     def lists_by(self) -> str:

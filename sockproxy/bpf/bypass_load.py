@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
-from sockproxy.bpf.abi import Mode, check_sizes
+from sockproxy.bpf.abi import Mode
 from sockproxy.bpf.bypass import MAPS
 from sockproxy.bpf.bypass_roles import (
     ARRIVALS,
@@ -58,7 +58,6 @@ def create(kernel: BypassKernel, held: Held, wanted: Wanted) -> None:
 
     Raises KernelError and its kin.
     """
-    check_sizes()
     failure: SockproxyError | None = None
     refuses = cache(kernel.why_refused)  # a program that was tried is not tried again
     for cast in _likely(refuses, wanted):

@@ -1,4 +1,4 @@
-"""What each program of bpf/bypass.bpf.c is there for, and what a bypass needs of them."""
+"""What each program of bpf/bypass/bypass.bpf.c is there for, and what a bypass needs of them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ OPTIONS = Role(
     (("bypass_setsockopt",),),
     "nothing keeps kTLS and SO_ZEROCOPY off sockets that cannot have them",
 )
-# These two where FIONREAD is wrong: see bpf/proof.h.
+# These two where FIONREAD is wrong: see bpf/bypass/fionread.h.
 RESULTS = Role(
     "results",
     (("bypass_result",),),

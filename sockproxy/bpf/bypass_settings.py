@@ -26,7 +26,7 @@ class Settings:
     budget: bytes that may wait in one bypass queue, with the kernel's overhead.
     drainers: executables that read until there is no more, and by what that is known.
     same_cgroup: only pairs whose two ends belong to one. credit: bytes that may be granted to all
-    senders together; 0: as many as tcp_mem leaves (bpf/grant.h).
+    senders together; 0: as many as tcp_mem leaves (bpf/bypass/grant.h).
     programs: those whose sockets stay plain. blocking_readers: what is read in blocking mode
     does not. fionread_is_wrong: for what is in a sockmap. any_reader: readers are enrolled
     before they are known to do without it. evidence: seconds that a program is held to what it

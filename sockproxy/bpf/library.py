@@ -13,7 +13,7 @@ from sockproxy.errors import KernelError, PermissionDenied, SockproxyError, Unsu
 __all__ = ["SONAME", "check", "failure", "ffi", "load_library", "version"]
 
 ffi: Any = _binding.ffi
-"""cffi's view of libbpf's types and of bpf/shared.h; its structures are known at run time."""
+"""cffi's view of libbpf's types and of bpf/abi/; its structures are known at run time."""
 
 SONAME = "libbpf.so.1"
 

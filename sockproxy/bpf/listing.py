@@ -8,18 +8,18 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from sockproxy.bpf import Runner, ffi, open_pinned
-from sockproxy.bpf.abi import Plain, Role, Trait
+from sockproxy.bpf.abi import Plain, Role, Trait, field_names, read_counters
 from sockproxy.bpf.bypass_roles import LOOK_UP, NAMESPACE, STORAGE
 from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.net.find_namespace import find_namespaces
 from sockproxy.net.namespace import current_inode, entered
 
-__all__ = ["Connection", "Listed", "Listing"]
+__all__ = ["Connection", "Listed", "Listing", "read_connection"]
 
 RECORD: int = ffi.sizeof("struct connection")
 AT: int = ffi.integer_const("LOOKED_UP_AT")
@@ -155,7 +155,7 @@ class Listing:
         except OSError as error:
             raise SockproxyError(f"list {self._name}", errno=error.errno) from None
         lines = ffi.from_buffer(f"struct connection[{len(data) // RECORD}]", data)
-        found = (_read_connection(lines[number]) for number in range(len(data) // RECORD))
+        found = (read_connection(lines[number]) for number in range(len(data) // RECORD))
         return {each.cookie: each for each in found}
 
     def _look_up(self, cookies: Collection[int]) -> _Found:
@@ -168,35 +168,32 @@ class Listing:
             into[:] = cookie.to_bytes(8, sys.byteorder).ljust(RECORD, b"\0")
             if run():
                 raw = ffi.from_buffer("struct connection *", bytes(into))
-                found[cookie] = _read_connection(raw)
+                found[cookie] = read_connection(raw)
         return found
 
 
-def _read_connection(raw: Any) -> Connection:
-    return Connection(
-        cookie=int(raw.cookie),
-        peer=int(raw.peer) or None,
-        since=raw.since / 1e9,
-        cgroup=int(raw.cgroup),
-        inode=int(raw.inode),
-        netns=int(raw.netns),
-        local=(_host(raw.local), int(raw.local_port)),
-        remote=(_host(raw.remote), int(raw.remote_port)),
-        role=Role(raw.role),
-        plain=Plain(raw.plain),
-        traits=Trait(raw.traits),
-        in_map=bool(raw.in_map),
-        granted=bool(raw.granted),
-        closed=bool(raw.closed),
-        unread=int(raw.unread),
-        bytes_sent=int(raw.bytes_sent),
-        bytes_received=int(raw.bytes_received),
-        bypassed_bytes=int(raw.bypassed_bytes),
-        bypassed_messages=int(raw.bypassed_messages),
-        passed_bytes=int(raw.passed_bytes),
-        passed_messages=int(raw.passed_messages),
-        state=int(raw.state),
-    )
+# How a Connection has fields of struct connection; those not here are integers in both.
+_READ: dict[str, Callable[[Any], Any]] = {
+    "peer": lambda cookie: int(cookie) or None,
+    "since": lambda nanoseconds: nanoseconds / 1e9,
+    "role": Role,
+    "plain": Plain,
+    "traits": Trait,
+    "in_map": bool,
+    "granted": bool,
+    "closed": bool,
+}
+_ADDRESSES = ("local", "remote")
+_SENT = field_names("traffic")
+_OTHERS = [each.name for each in fields(Connection) if each.name not in (*_ADDRESSES, *_SENT)]
+
+
+def read_connection(raw: Any) -> Connection:
+    """The socket that a struct connection tells of. raw: cdata of it, or a pointer to it."""
+    found = {name: _READ.get(name, int)(getattr(raw, name)) for name in _OTHERS}
+    for end in _ADDRESSES:
+        found[end] = (_host(getattr(raw, end)), int(getattr(raw, f"{end}_port")))
+    return Connection(**found | read_counters(raw.sent))
 
 
 def _host(words: Any) -> str:

@@ -13,7 +13,7 @@ from sockproxy.bpf.abi import Plain
 __all__ = ["LONGEST_COMM", "LONGEST_NAME", "MOST_PROGRAMS", "Program", "note_acceptors",
            "read_programs", "write_programs"]  # fmt: skip
 
-MOST_PROGRAMS = 32  # the map has room for two entries of each: bpf/bypass_maps.h
+MOST_PROGRAMS = 32  # the map has room for two entries of each: bpf/bypass/maps.h
 LONGEST_COMM = 15  # bytes of a process's name, as the kernel keeps it
 LONGEST_NAME = ffi.offsetof("struct program_name", "inode") - 1  # bytes
 LONGEST_PATH = ffi.sizeof("struct asked_for") - 1  # bytes that are kept of one, to be shown

@@ -1,4 +1,4 @@
-"""Executable files as the BPF programs know them: struct program of bpf/shared.h."""
+"""Executable files as the BPF programs know them: struct program of bpf/abi/bypass.h."""
 
 from __future__ import annotations
 

@@ -1,18 +1,20 @@
-"""What the controller asks of the kernel, so that a test can put a fake in its place."""
+"""What a worker asks of the kernel, so that a test can put a fake in its place."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
+
+from sockproxy.bpf.abi import SharedDirection
 
 __all__ = ["Inspection", "SpliceKernel"]
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The state of one enrolled socket at one moment (bpf/shared.h).
+    """The state of one enrolled socket at one moment (struct inspection of bpf/abi/splice.h).
 
     Sequence numbers are TCP's own, modulo 2**32.
     """
@@ -37,7 +39,7 @@ class SpliceKernel(Protocol):
     capacity: int
     """Sockets that can be enrolled at once."""
 
-    def direction(self, slot: int) -> Any:
+    def direction(self, slot: int) -> SharedDirection:
         """The struct direction of the bytes that come from `slot`, shared with BPF."""
 
     def enrol(self, sock: socket.socket, cookie: int) -> int:

@@ -1,4 +1,4 @@
-"""The real kernel: bpf/splice.bpf.c loaded, its maps filled and read."""
+"""The real kernel: bpf/splice/splice.bpf.c loaded, its maps filled and read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sockproxy.bpf import BpfObject, Link, RingBuffer, ffi
-from sockproxy.bpf.abi import check_sizes
+from sockproxy.bpf.abi import SharedDirection, read_counters
 from sockproxy.bpf.loading import Role, load
 from sockproxy.bpf.seam import Inspection
 from sockproxy.bpf.splice_roles import (
@@ -32,14 +32,13 @@ PACKET = bytes(64)  # the shortest frame that BPF_PROG_TEST_RUN takes is 14 byte
 
 
 class SockmapKernel:
-    """SpliceKernel on two sockmaps; see bpf/maps.h for why there are two.
+    """SpliceKernel on two sockmaps; see bpf/splice/maps.h for why there are two.
 
     capacity: sockets at once.
     parser: False for the verdict-only variant, which is not exact.
     """
 
     def __init__(self, capacity: int, *, parser: bool = True) -> None:
-        check_sizes()
         self.capacity = capacity
         self._links: list[Link] = []
         self._directions: Any = None
@@ -110,8 +109,9 @@ class SockmapKernel:
         self._key[0] = slot
         sockmap.delete(self._key)
 
-    def direction(self, slot: int) -> Any:
-        return self._directions[slot]
+    def direction(self, slot: int) -> SharedDirection:
+        found: SharedDirection = self._directions[slot]
+        return found
 
     def _find(self, cookie: int) -> int | None:
         self._cookie[0] = cookie
@@ -205,9 +205,7 @@ class SockmapKernel:
         self._ring.consume()
 
     def enrolments(self) -> dict[str, int]:
-        counts = self._enrolments[0]
-        names = ("enrolled", "no_slot", "refused", "multipath")
-        return {name: int(getattr(counts, name)) for name in names}
+        return read_counters(self._enrolments[0])
 
     def watch_cgroup(self, fd: int) -> None:
         if self._no_enrolment is not None:

@@ -1,4 +1,4 @@
-"""What each program of bpf/splice.bpf.c is there for."""
+"""What each program of bpf/splice/splice.bpf.c is there for."""
 
 from __future__ import annotations
 

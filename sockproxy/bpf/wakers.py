@@ -29,7 +29,7 @@ PAUSE = 0.0005  # seconds between two looks whether it does
 
 @dataclass(frozen=True, slots=True)
 class Wakers:
-    """Addresses of kernel functions; struct wakers of bpf/shared.h.
+    """Addresses of kernel functions; struct wakers of bpf/abi/bypass.h.
 
     epoll: of epoll items. poll: of poll(2) and select(2). sleep: of a blocked recv(2) of TCP; 0
     where there is no loopback to learn it from, and then nobody who sleeps is recognised.

@@ -29,7 +29,7 @@ class Kind:
 
     why: by which of its code that is known. shown_by: what in the file tells that it is one. is_it:
     looks into a file, and raises OSError; None where the BPF programs look, when a process of it
-    reads for the first time (bpf/executable.h).
+    reads for the first time (bpf/bypass/executable.h).
     """
 
     drains: Drains

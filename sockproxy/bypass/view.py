@@ -10,12 +10,16 @@ from typing import Any
 
 import psutil
 
-from sockproxy.bpf.abi import Drains, Mode, Plain, Trait
+from sockproxy.bpf.abi import Drains, Mode, Plain, Trait, field_names
 from sockproxy.bpf.bypass import Bypass
 from sockproxy.bpf.listing import Connection
 from sockproxy.bypass.groups import cgroup_names
 
-__all__ = ["bypass_connections", "bypass_status"]
+__all__ = ["LEFT_PLAIN", "bypass_connections", "bypass_status"]
+
+LEFT_PLAIN = field_names("left_plain")
+"""Entries of bypass_status(): how many sockets stayed plain, by why."""
+TRAFFIC = field_names("traffic")  # entries of bypass_status() and of each connection
 
 WHY_PLAIN = {
     Plain.PEER_UNSEEN: "the other end is not on this host, not in the cgroup, or plain itself",
@@ -63,8 +67,8 @@ def bypass_status(name: str) -> dict[str, Any]:
         listed, lists_by = bypass.listed(), bypass.lists_by
         place, proof = str(bypass.place), bypass.proof
     live = listed.connections
-    for field in ("bypassed_bytes", "bypassed_messages", "passed_bytes", "passed_messages"):
-        totals[field] += sum(getattr(each, field) for each in live)
+    for counter in TRAFFIC:
+        totals[counter] += sum(getattr(each, counter) for each in live)
     return {
         "name": name,
         "place": place,
@@ -119,10 +123,7 @@ def bypass_connections(name: str) -> dict[str, Any]:
                 "age": now - each.since,
                 "bytes_sent": each.bypassed_bytes + each.bytes_sent,
                 "bytes_received": each.bytes_received + (other.bypassed_bytes if other else 0),
-                "bypassed_bytes": each.bypassed_bytes,
-                "bypassed_messages": each.bypassed_messages,
-                "passed_bytes": each.passed_bytes,
-                "passed_messages": each.passed_messages,
+                **{counter: getattr(each, counter) for counter in TRAFFIC},
                 "unread": each.unread,
                 "cgroup": groups[each.cgroup],
                 "netns": each.netns,

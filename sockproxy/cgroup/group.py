@@ -33,13 +33,15 @@ class Cgroup:
         return self.path.stat().st_ino
 
     def child(self, name: str) -> Cgroup:
-        """The group `name` below this one. Raises UsageError for a name that is none."""
+        """The cgroup `name` below this one. Raises UsageError for a name with other characters
+        than a cgroup of sockproxy's may have."""
         if not _NAME.fullmatch(name):
             raise UsageError(f"cgroup name {name!r}", hint="use letters, digits, '_', '-', '.'")
         return Cgroup(self.path / name)
 
     def create(self) -> Cgroup:
-        """Make it; it must not exist. Raises CgroupError and its kin."""
+        """Make the cgroup, which must not exist. Raises CgroupError, PermissionDenied without the
+        rights, and Unsupported where the hierarchy is read-only."""
         try:
             self.path.mkdir(mode=0o755)
         except OSError as error:
@@ -54,20 +56,20 @@ class Cgroup:
             raise _failure(f"enter the cgroup {self.path}", error) from None
 
     def processes(self) -> list[int]:
-        """The processes inside, without those of groups below."""
+        """The pids inside, without those of cgroups below; none when the cgroup is not there."""
         try:
             return [int(pid) for pid in (self.path / "cgroup.procs").read_text().split()]
         except FileNotFoundError:
             return []
 
     def all_processes(self) -> list[int]:
-        """The processes inside, and those of the groups below."""
+        """The pids inside, and those of the cgroups below."""
         folders = [Path(folder) for folder, _, _ in os.walk(self.path)]
         return [pid for folder in folders for pid in Cgroup(folder).processes()]
 
     def end_all(self, grace: float) -> None:
         """End every process inside and below: SIGTERM, and SIGKILL after `grace` seconds; with a
-        grace of 0 that alone.
+        grace of 0, SIGKILL at once.
 
         Raises CgroupError, naming them, when they do not end even so.
         """
@@ -89,8 +91,9 @@ class Cgroup:
             time.sleep(0.05 if grace else 0.005)
 
     def _kill(self) -> None:
-        """SIGKILL for all at once, forks under way included; from Linux 5.14 on."""
-        with contextlib.suppress(OSError):  # an older kernel: one by one, then
+        """Send SIGKILL to all processes inside at once, also to those that are just being forked;
+        does nothing before Linux 5.14."""
+        with contextlib.suppress(OSError):  # an older kernel: the caller signals each process
             (self.path / "cgroup.kill").write_text("1")
 
     def open(self) -> int:
@@ -101,7 +104,7 @@ class Cgroup:
             raise _failure(f"open the cgroup {self.path}", error) from None
 
     def remove(self) -> None:
-        """Remove it and the groups below. It is no error if it has gone already.
+        """Remove the cgroup and those below. It is no error if it is not there.
 
         Raises CgroupError, naming them, when processes are inside and stay there.
         """
@@ -131,7 +134,7 @@ class Cgroup:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """This process is inside for the length of a `with`, and back where it was after."""
+        """Move this process in for the length of a `with`, and back to its cgroup after that."""
         before = current()
         self.enter()
         try:
@@ -150,7 +153,7 @@ def current(pid: int | None = None) -> Cgroup:
 
 
 def find_by_id(ids: Collection[int]) -> dict[int, Cgroup]:
-    """The groups that have these numbers; one that was removed is not among them."""
+    """The cgroups that have these ids, by id; those that were removed are left out."""
     found: dict[int, Cgroup] = {}
     for folder, _, _ in os.walk(find_mount()):
         if len(found) == len(set(ids)):
@@ -163,7 +166,7 @@ def find_by_id(ids: Collection[int]) -> dict[int, Cgroup]:
 
 
 def leave_to(before: Cgroup) -> None:
-    """Go back to `before`; to the root of the hierarchy if it has gone meanwhile."""
+    """Move this process to the cgroup `before`, or to the root if that was removed meanwhile."""
     try:
         before.enter()
     except SockproxyError:

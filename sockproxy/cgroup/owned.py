@@ -1,6 +1,7 @@
-"""Groups that belong to one process of ours, recognised when that process is dead.
+"""Cgroups that belong to one process, which other processes remove once that one is dead.
 
-They lie in ``sockproxy/`` at the root of the hierarchy and are called ``NAME.MARK``: see owner.py.
+They lie in ``sockproxy/`` at the root of the hierarchy and are called ``NAME.MARK``, where MARK
+names the owner: see owner.py.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ __all__ = ["KEPT", "OwnedCgroup", "create_owned", "orphans", "sweep"]
 
 PARENT = "sockproxy"
 KEPT = "run@"
-"""How the names begin of groups that sweep() leaves: a bypass has to be detached from them first,
-which sockproxy.bypass.leftovers does."""
+"""The beginning of names that sweep() passes over: a bypass must be detached from such a cgroup
+before it is removed, which sockproxy.bypass.leftovers does."""
 TRIES = 10
 
 
 class OwnedCgroup(Cgroup):
-    """A group of this process. remove() also works from inside it."""
+    """A cgroup that this process owns. remove() works even while this process is inside: it goes
+    back to where it was before enter()."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -44,11 +46,12 @@ class OwnedCgroup(Cgroup):
 
 
 def create_owned(name: str) -> OwnedCgroup:
-    """A new group for this process. Raises CgroupError and its kin."""
+    """Make a cgroup that this process owns. Raises CgroupError, PermissionDenied without the
+    rights, and Unsupported without a writable cgroup v2."""
     parent = Cgroup(find_mount()).child(PARENT)
     path = parent.child(f"{name}.{owner_mark()}").path
     for _ in range(TRIES):
-        with contextlib.suppress(CgroupError):  # it exists: another process was first
+        with contextlib.suppress(CgroupError):  # the parent exists already
             parent.create()
         try:
             owned = OwnedCgroup(path)
@@ -62,18 +65,19 @@ def create_owned(name: str) -> OwnedCgroup:
 
 
 def orphans() -> list[Cgroup]:
-    """The groups of processes that are dead."""
+    """The cgroups whose owners are dead."""
     parent = Cgroup(find_mount()).child(PARENT)
     paths = sorted(parent.path.glob("*"))
     return [Cgroup(path) for path in paths if path.is_dir() and is_owner_dead(path.name)]
 
 
 def sweep() -> list[Path]:
-    """Remove the groups of processes that are dead, if nothing is inside; which those were."""
+    """Remove the cgroups whose owners are dead, but those with processes inside, and those whose
+    names begin with KEPT; the paths of what was removed."""
     swept = []
     for group in orphans():
         if group.path.name.startswith(KEPT) or group.all_processes():
-            continue  # its owner is dead, but somebody lives there
+            continue  # a process of the dead owner's is still inside
         with contextlib.suppress(SockproxyError):
             group.remove()
             swept.append(group.path)
@@ -82,5 +86,5 @@ def sweep() -> list[Path]:
 
 
 def _remove_parent(path: Path) -> None:
-    with contextlib.suppress(OSError):  # not empty, or gone
+    with contextlib.suppress(OSError):  # it is not empty, or was removed by another process
         path.rmdir()

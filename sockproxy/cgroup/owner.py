@@ -1,4 +1,4 @@
-"""Marks in names, by which a thing is known as that of one process, and that process as dead.
+"""Marks at the end of names, which say what process owns a cgroup or a folder.
 
 A mark is ``PIDNS.PID.STARTTIME``. A pid alone may be another process by now; and containers share a
 hierarchy of cgroups or a /tmp, but not their pids.
@@ -20,15 +20,15 @@ PROC = Path("/proc")
 
 
 def owner_mark() -> str:
-    """What names a thing as this process's."""
+    """The mark of this process."""
     pid = os.getpid()
     return f"{_namespace('self')}.{pid}.{start_time(pid)}"
 
 
 def is_owner_dead(name: str) -> bool:
-    """Whether a name ends with a mark, and that is of a process which is no more.
+    """Whether `name` ends with the mark of a process that has ended.
 
-    False where this cannot be told: of one in a PID namespace that is not seen from ours.
+    False where that cannot be told: for a process of a PID namespace that is hidden from ours.
     """
     if not (found := _MARKED.fullmatch(name)):
         return False
@@ -39,9 +39,9 @@ def is_owner_dead(name: str) -> bool:
 
 
 def start_time(pid: int) -> int | None:
-    """When the process began, in clock ticks since boot; None when there is no such one.
+    """When the process began, in clock ticks since boot; None when it has ended.
 
-    One that has ended and waits to be reaped, which some init does late, is none any more.
+    A zombie, which waits for its parent to reap it, has ended.
     """
     try:
         stat = (PROC / str(pid) / "stat").read_text()
@@ -56,7 +56,8 @@ def start_time(pid: int) -> int | None:
 
 
 def _has_ended(namespace: int) -> bool:
-    """Whether a PID namespace is no more; False where we do not see all processes."""
+    """Whether no process of the PID namespace is left; False where some processes are hidden from
+    this one."""
     if _namespace("self") != FIRST_NAMESPACE:
         return False
     seen = {_namespace(each.name) for each in PROC.glob("[0-9]*") if _is_nested(each)}
@@ -64,7 +65,7 @@ def _has_ended(namespace: int) -> bool:
 
 
 def _is_nested(process: Path) -> bool:
-    """Whether it has a pid in a namespace below ours as well; anybody may ask that."""
+    """Whether the process has a pid in a PID namespace below ours as well."""
     try:
         return len((process / "status").read_text().split("\nNSpid:")[1].split("\n")[0].split()) > 1
     except OSError:
@@ -72,7 +73,8 @@ def _is_nested(process: Path) -> bool:
 
 
 def _namespace(pid: str) -> int:
-    """Its number; 0 for a process that has ended, UNTOLD for one that is not ours to look at."""
+    """The number of the process's PID namespace; 0 when the process has ended, UNTOLD when this
+    process may not look at it."""
     try:
         return int(re.sub(r"\D", "", os.readlink(PROC / pid / "ns" / "pid")))
     except PermissionError:

@@ -27,7 +27,7 @@ class OnDemand(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._where:
             return None
-        module, _, name = self._where[cmd_name].partition(".")
+        module, _, name = self._where[cmd_name].rpartition(".")
         found = getattr(import_module(f"sockproxy.cli.{module}"), name)
         assert isinstance(found, click.Command)
         return found

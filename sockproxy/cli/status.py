@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sockproxy.bypass.view import bypass_status
+from sockproxy.bypass.view import LEFT_PLAIN, bypass_status
 from sockproxy.cli.names import NOT_ALL, gather
 from sockproxy.cli.output import age, show_json, table
 from sockproxy.text import clean
@@ -22,8 +22,6 @@ HEADINGS = ("NAME", "PID", "AGE", "LISTEN", "UPSTREAM", "PATH", "NOW", "ENDED", 
 BYPASS_HEADINGS = ("NAME", "AGE", "MODE", "CGROUP", "SOCKETS", "NOW", "PAIRS", "BYPASSED",
                    "MESSAGES", "PASSED", "MESSAGES", "LEFT PLAIN", "RULES")  # fmt: skip
 USUAL = Path("/sys/fs/bpf/sockproxy")  # where no line says that a bypass lives
-LEFT_PLAIN = ("policy", "programs", "no_gain", "streams", "full", "owned", "multipath",
-              "ambiguous", "zerocopy", "blocking", "unproven")  # fmt: skip
 
 
 @click.command(epilog="\b\nExamples:\n  sockproxy status\n  sockproxy status web --watch")

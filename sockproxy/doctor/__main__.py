@@ -24,18 +24,18 @@ from sockproxy.proof.protocol import Said, parse_arguments, to_line
 from sockproxy.proof.record import kept_at
 from sockproxy.syscalls import end_with_parent
 
-TURN = 75.0  # seconds to wait for another doctor, which may be stopped
-POLL = 0.1
+TURN = 75.0  # seconds to wait for another doctor's lock; that doctor may be stopped (SIGSTOP)
+POLL = 0.1  # seconds between two tries to take the lock
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main() -> None:
-    """Say what was found, after each pass over the probes."""
+    """Print what is known already, then what was found after each pass over the probes."""
     parent, mechanisms = parse_arguments(sys.argv)
     for number in ENDING:
         signal.signal(number, _leave)
     end_with_parent(signal.SIGTERM)
-    if os.getppid() != parent:  # it has ended before that
+    if os.getppid() != parent:  # who asked ended before the death signal was set
         return
     with _alone():
         found = {each: known for each in mechanisms if (known := known_proof(each)) is not None}
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
-    """End, and let what is under way be tidied up; that must not be ended as well."""
+    """End, and have what probes made removed; a second signal does not cut that short."""
     for each in ENDING:
         signal.signal(each, signal.SIG_IGN)
     sys.exit(128 + number)
@@ -78,13 +78,13 @@ def _say(said: Said) -> None:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """One doctor at a time: services that start at once wait for the first one's findings."""
+    """Hold the lock of doctors: services that start at once wait for the first one's findings."""
     place = kept_at()
     try:
         flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         lock = os.open(place.with_suffix(".lock"), flags, 0o600) if place else None
     except OSError:
-        lock = None  # a file system that is read-only: then each for itself
+        lock = None  # a read-only file system: then each process examines for itself
     try:
         if lock is not None:
             _take(lock)

@@ -18,14 +18,15 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def apart(seconds: float, do: Callable[..., Any], *arguments: Any) -> tuple[Any, bool]:
-    """What `do` returns, None for no answer in so many seconds, or the exit code of a crash;
-    and whether the machine was so busy that the time it took means nothing.
+    """Call `do` in a child process that is ended after so many seconds.
 
+    Returns what `do` returns, or None where it gave no answer in time, or the exit code of a
+    crash (an int); and whether the machine was so busy that the time it took means nothing.
     Raises OSError where there is no room for a process.
     """
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    # A daemon: one that hangs inside of the kernel must not be waited for at exit either.
+    # A daemon: at exit multiprocessing must not wait for a child that hangs inside of the kernel.
     child = context.Process(target=_inside, args=(os.getpid(), sender, do, *arguments), daemon=True)
     load = Load()
     try:
@@ -47,7 +48,7 @@ def apart(seconds: float, do: Callable[..., Any], *arguments: Any) -> tuple[Any,
 
 @contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
-    """For a fork: what a signal raises inside of its hooks is printed, and forgotten."""
+    """Hold signals during a fork: what one raises in a hook of fork is printed, and forgotten."""
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
@@ -56,10 +57,10 @@ def _signals_held() -> Iterator[None]:
 
 
 def _inside(parent: int, pipe: Any, do: Callable[..., Any], *arguments: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for doctor, which then ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for doctor, which then ends the probe
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     end_with_parent(signal.SIGKILL)
-    if os.getppid() == parent:  # it may have died before that
+    if os.getppid() == parent:  # doctor may have died before the death signal was set
         pipe.send(do(*arguments))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 __all__ = ["Load"]
 
-SPARE = 0.25  # of all CPUs' time: with so much unused, whoever wants to run may
-SHORT = 0.2  # seconds: in which nobody has waited for long, and ticks are too few to count
-WAITED = 0.25  # of a process's time, spent runnable and not running
+SPARE = 0.25  # of all CPUs' time: with so much unused, every process that wants to run may
+SHORT = 0.2  # seconds in which no process waits for long, and ticks are too few to count
+WAITED = 0.25  # of a process's time: with so much spent runnable and not running, it was kept off
 IDLE = slice(3, 5)  # in /proc/stat's first line: idle, and waiting for a disk
 ALL = slice(0, 8)  # user to steal; what follows is counted in these
 TICK = os.sysconf("SC_CLK_TCK")
@@ -51,7 +51,7 @@ def _cpu_times() -> list[int]:
 
 
 def _own_time(pid: int) -> int:
-    """Ticks that the process ran: one that spins takes them from nobody but itself."""
+    """Ticks that a process ran: counted as spare, as one that spins takes no other's time."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
 

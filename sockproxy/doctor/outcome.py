@@ -12,18 +12,18 @@ from sockproxy.errors import CgroupError, PermissionDenied, SockproxyError, is_p
 __all__ = ["Outcome", "crashed", "failed"]
 
 REFUSED = (errno.EPERM, errno.EACCES)
-# What this process lacks in its sandbox, or somebody has just removed.
+# Errors of what this process lacks in its sandbox, or somebody has just removed.
 ELSEWHERE = (errno.EROFS, errno.ENOENT, errno.ENOTDIR)
-# What a process gets for its own doing. Every other signal comes from somebody else: from the
+# Signals that a process gets for its own doing. Every other comes from somebody else: from the
 # kernel when memory is short, from a limit, from an administrator.
 CRASHES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one try; a process can send it to another.
+    """What came of one try of a probe, as its process sends it to doctor.
 
-    late: it ran out of time. The others are those of a Finding.
+    late: the probe ran out of time. The other fields are those of a Finding.
     """
 
     ok: bool
@@ -36,7 +36,7 @@ class Outcome:
 
 
 def failed(error: Exception) -> Outcome:
-    """What an error that the probe raised tells."""
+    """What follows from an error that a probe raised."""
     number = getattr(error, "errno", None)
     found, hint, log = str(error) or type(error).__name__, None, None
     if isinstance(error, TimeoutError):
@@ -44,22 +44,22 @@ def failed(error: Exception) -> Outcome:
     if isinstance(error, SockproxyError):
         found, hint, log = error.failure, error.hint, error.log
     if hint is not None and "sockproxy doctor" in hint:
-        hint = None  # this is doctor: the probe has a better one
+        hint = None  # which would send from doctor to doctor: the probe has a better one
     conclusive = not is_passing(number) and not isinstance(error, MemoryError)
     lasts = conclusive and _is_of_the_kernel(error, number)
     return Outcome(False, found, hint, log, conclusive, lasts)
 
 
 def _is_of_the_kernel(error: Exception, number: int | None) -> bool:
-    """Whether it will be the same for every process until the next boot."""
+    """Whether every process will meet the same error until the next boot."""
     if isinstance(error, CgroupError | PermissionDenied) or number in ELSEWHERE:
         return False
-    # A filter of this process may have refused; a lockdown refuses to all.
+    # EPERM may come of a seccomp filter of this process; a lockdown refuses to all.
     return number not in REFUSED or (isinstance(error, SockproxyError) and not is_filtered())
 
 
 def crashed(code: int) -> Outcome:
-    """What the exit code of a probe that gave no answer tells."""
+    """What follows from the exit code of a probe that gave no answer."""
     if code >= 0:
         return Outcome(False, f"the probe crashed ({code})", lasts=False)
     known = -code in set(signal.Signals)

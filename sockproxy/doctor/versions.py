@@ -1,6 +1,6 @@
-"""Which kernel runs, by the number of kernel.org: for the gates.
+"""Which kernel runs, by the number of kernel.org, and which versions have a bug: for gates.
 
-A distribution's own number says little: Debian's 6.1.0-56-amd64 is 6.1.192.
+A distribution's own number says little: Debian's 6.1.0-56-amd64 is kernel.org's 6.1.192.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _NUMBER = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
 
 def upstream() -> Version:
-    """Of the running kernel, such as (6, 1, 192)."""
+    """The version of the running kernel at kernel.org, such as (6, 1, 192)."""
     signature = SIGNATURE.read_text() if SIGNATURE.exists() else ""
     return parse(os.uname().release, os.uname().version, signature)
 
 
 def parse(release: str, version: str = "", signature: str = "") -> Version:
-    """From uname's two fields, and Ubuntu's signature where there is one.
+    """A version from uname's `release` and `version`, and Ubuntu's signature where there is one.
 
-    Raises SockproxyError for what has no number.
+    Raises SockproxyError where none of them has a number.
     """
     # "Ubuntu 6.8.0-57.59-generic 6.8.12", "#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-11-01)"
     debian = version.partition("Debian ")[2]
@@ -39,12 +39,12 @@ def parse(release: str, version: str = "", signature: str = "") -> Version:
 
 
 def within(version: Version, ranges: Iterable[tuple[str, str]]) -> bool:
-    """Whether it lies in one of the ranges [first, mended)."""
+    """Whether a version lies in one of the ranges [first, mended)."""
     return any(parse(first) <= version < parse(mended) for first, mended in ranges)
 
 
 def must_not_be(ranges: Sequence[tuple[str, str]]) -> str:
-    """Says that the running kernel is in none of the ranges; raises SockproxyError otherwise.
+    """A phrase that the running kernel is in none of the ranges; raises SockproxyError if it is.
 
     A vendor that carries fixes back under the number of the first release (5.14.0-503.el9) may
     have carried the bug back as well: of such a kernel nothing can be told.
@@ -59,5 +59,5 @@ def must_not_be(ranges: Sequence[tuple[str, str]]) -> str:
 
 
 def _hides(release: str, version: Version) -> bool:
-    """Whether a release tells its vendor's number, and nothing its own below X.Y.0."""
+    """Whether a release has a vendor's number behind X.Y.0, and so not that of kernel.org."""
     return version[2] == 0 and "-" in release and "-rc" not in release

@@ -1,3 +1,3 @@
-"""Addresses, and what Linux's TCP sockets tell and take by options."""
+"""Addresses, rules, options of TCP sockets, listeners and network namespaces."""
 
 from __future__ import annotations

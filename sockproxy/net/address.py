@@ -9,8 +9,16 @@ from dataclasses import dataclass
 
 from sockproxy.errors import UsageError
 
-__all__ = ["Address", "Host", "format_address", "original_destination", "parse_address",
-           "parse_host", "peer_address", "plain"]  # fmt: skip
+__all__ = [
+    "Address",
+    "Host",
+    "format_address",
+    "original_destination",
+    "parse_address",
+    "parse_host",
+    "peer_address",
+    "plain",
+]
 
 SOL_IP, SOL_IPV6 = 0, 41
 SO_PEERNAME = 28
@@ -43,7 +51,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host and a port as somebody wrote them; `addresses` are all that it has had at first."""
+    """A host and a port as a user wrote them; `addresses` are those that it had when parsed."""
 
     name: str
     port: int
@@ -67,7 +75,7 @@ class Host:
 
 
 def plain(address: tuple[str, int]) -> tuple[str, int]:
-    """What sockets tell of an address, alike for IPv4 and v4-mapped, without a zone."""
+    """An address as a socket tells it, made comparable: v4-mapped as IPv4, and without a zone."""
     return address[0].removeprefix(_MAPPED).partition("%")[0], address[1]
 
 
@@ -121,7 +129,7 @@ def _resolve(host: str, port: int, text: str, flags: int = 0) -> tuple[Address, 
 
 
 def peer_address(sock: socket.socket) -> tuple[str, int]:
-    """The other end's address, also of a connection that was reset, which getpeername() has not.
+    """The address of the other end, also after a reset, when getpeername() fails.
 
     Raises OSError for a socket that was never connected.
     """
@@ -141,7 +149,7 @@ def _read_sockaddr(family: int, raw: bytes) -> tuple[str, int]:
 
 
 def original_destination(sock: socket.socket) -> Address | None:
-    """Where the client meant to connect before iptables or nftables REDIRECTed it.
+    """The address that the client connected to, before iptables or nftables REDIRECTed it.
 
     None when the connection was not redirected, or connection tracking is not there.
     """

@@ -1,4 +1,4 @@
-"""Find network namespaces of this machine by their inodes, wherever somebody holds them."""
+"""Find network namespaces by their inodes: those of processes, threads, mounts and sockets."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SIOCGSKNS = 0x894C  # a descriptor of a socket's network namespace
 
 
 def find_namespaces(wanted: Collection[int]) -> dict[int, int]:
-    """Descriptors of these namespaces, by inode; the caller closes them.
+    """Descriptors of the network namespaces with these inodes, by inode; the caller closes them.
 
-    One that can not be found, or not by this process, is left out: it may have ended.
+    A namespace that has ended, or that this process may not look into, is left out.
     """
     found: dict[int, int] = {}
     # The cheap ones first. A namespace may have no process: a mount holds it, or just a socket.
@@ -57,13 +57,13 @@ def _of_threads(wanted: set[int]) -> Iterator[int]:
 
 
 def _of_mounts(wanted: set[int]) -> Iterator[int]:
-    """Those with a name: `ip netns add` and container runtimes mount them on a file."""
+    """Namespaces that are mounted on a file, as `ip netns add` and container runtimes do it."""
     mounts = psutil.disk_partitions(all=True)
     return _open_all((Path(each.mountpoint) for each in mounts if each.fstype == "nsfs"), wanted)
 
 
 def _of_sockets(_wanted: set[int]) -> Iterator[int]:
-    """Those that only a socket keeps, which outlived the processes and the name."""
+    """Namespaces that only a socket holds: no process is inside any more, and no mount."""
     for folder in Path("/proc").glob("[0-9]*/fd"):
         with contextlib.suppress(OSError):
             pidfd = os.pidfd_open(int(folder.parent.name))

@@ -1,4 +1,4 @@
-"""Who listens on which port, as /proc/PID/net has it: asked without connecting."""
+"""TCP listeners of a network namespace, read from /proc/PID/net without connecting to any."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LISTEN = "0A"  # TCP_LISTEN, include/net/tcp_states.h
 def listeners(pid: int) -> Iterator[tuple[int, int]]:
     """Port, and inode of the socket, of each TCP listener in the process's network namespace.
 
-    Raises OSError when it has ended.
+    Raises OSError when the process has ended.
     """
     for name in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]:

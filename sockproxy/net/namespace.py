@@ -46,7 +46,7 @@ class Namespace:
         return entered(self.fd)
 
     def close(self) -> None:
-        """Let go of the namespace."""
+        """Close the descriptor; the namespace ends with the last process inside."""
         os.close(self.fd)
 
 
@@ -91,8 +91,11 @@ def _told(doing: str) -> Iterator[None]:
 
 
 def _set_up(interface: str) -> None:
-    """As `ip link set INTERFACE up`. By ioctl(2): doctor does it for each probe, and the library
-    that speaks rtnetlink takes longer to import than all probes to run."""
+    """Set an interface up, as `ip link set INTERFACE up` does.
+
+    By ioctl(2): doctor makes a namespace for each probe, and pyroute2, which speaks rtnetlink,
+    takes longer to import than all probes take to run.
+    """
     request = struct.Struct("16sh22x")  # struct ifreq: its name, its flags
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         answer = fcntl.ioctl(sock, SIOCGIFFLAGS, request.pack(interface.encode(), 0))

@@ -1,4 +1,4 @@
-"""Rules on which connections may be touched: ports or networks, as people write them."""
+"""Rules that say which connections a bypass may touch: ports or networks, as people write them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Rule:
     """Matches a connection of which either end is in the network and either has a port.
 
     network: IPv6; an IPv4 network is v4-mapped, ::ffff:0:0/96 and longer.
-    ports: first and last. only_ipv6: v4-mapped addresses are not meant, though the network
-    holds them: who writes ::/0 does not think of IPv4.
+    ports: first and last. only_ipv6: v4-mapped addresses do not match, though the network holds
+    them: a user who writes ::/0 does not mean IPv4.
     """
 
     deny: bool
@@ -40,9 +40,9 @@ class Rule:
 
 
 def parse_rule(text: str, *, deny: bool) -> Rule:
-    """``80``, ``8000-8999``, ``10.0.0.0/8``, ``::1``. Raises UsageError.
+    """Parse ``80``, ``8000-8999``, ``10.0.0.0/8`` or ``::1``. Raises UsageError.
 
-    A network of IPv6 matches no IPv4, ``::/0`` neither.
+    A network of IPv6 matches no address of IPv4, not even ``::/0``.
     """
     found = _PORTS.fullmatch(text)
     if found:

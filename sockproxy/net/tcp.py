@@ -74,7 +74,7 @@ def fence(sock: socket.socket) -> int:
 
 
 def has_space(sock: socket.socket) -> bool:
-    """Whether a third of what may wait to be sent is free, or the connection has failed.
+    """Whether a third of the send buffer is free, or the connection has failed.
 
     If not, epoll has an edge of EPOLLOUT once it is: tcp_poll() has set SOCK_NOSPACE, and looked
     again after that, and so tcp_check_space() calls sk_write_space, which a psock hands on.
@@ -103,7 +103,8 @@ def take_error(sock: socket.socket, *, sending: bool) -> int:
 
 
 def upper_protocol(sock: socket.socket) -> str:
-    """The protocol that sits upon TCP inside of the kernel, such as "tls"; "" for none."""
+    """The upper layer protocol (ULP) that the kernel runs on the socket, such as "tls"; "" for
+    none."""
     try:
         return sock.getsockopt(socket.IPPROTO_TCP, TCP_ULP, 16).rstrip(b"\0").decode()
     except OSError:
@@ -122,11 +123,12 @@ def spare_pacing(sock: socket.socket) -> None:
 
 
 def keep_every_end(sock: socket.socket) -> None:
-    """Let the socket, or those that a listener accepts, lose no byte and tell no end by chance.
+    """Make the kernel close the socket with a RST, and keep urgent bytes in the stream.
 
-    However this process ends, kill -9 too, the kernel then closes the socket with a RST
-    (tcp_close() looks at SO_LINGER): a FIN would be the end of a stream that was cut. And the
-    urgent byte stays in band (SO_OOBINLINE): tcp_check_urg() drops it when the next one comes.
+    The sockets that a listener accepts inherit both. However this process ends, kill -9 too, the
+    peer then sees a RST (tcp_close() looks at SO_LINGER): a FIN would make a stream that was cut
+    look complete. And an urgent byte stays in band (SO_OOBINLINE): out of band, tcp_check_urg()
+    drops it when the next one comes.
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)

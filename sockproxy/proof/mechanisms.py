@@ -1,4 +1,4 @@
-"""The mechanisms by their names, as doctor, the refusals and the recorded results have them."""
+"""The names of the mechanisms that are proved, in doctor's output and in recorded results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MECHANISMS = (SPLICE, ENROL, BYPASS, OBSERVE, VERDICT_ONLY)
 
 
 def together(mechanism: str) -> tuple[str, ...]:
-    """Those that are examined with it, as who asks about one asks about the other."""
+    """The mechanisms to examine with one: who asks about it asks about the others as well."""
     for group in ((SPLICE, ENROL), (BYPASS, OBSERVE)):
         if mechanism in group:
             return group

@@ -1,4 +1,4 @@
-"""All suites, part by part: plain, then in each mode, and what differs again and again."""
+"""All suites, part by part: plain, then in each mode; what differs is run again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Campaign:
-    """What is to be run, and how. again: how often what differs is tried again, each way."""
+    """What is to be run, and how. again: how often a test that differs is run again, plain and in
+    the mode."""
 
     chosen: Sequence[tuple[Suite, Sequence[str]]]
     modes: Sequence[Mode]
@@ -85,7 +86,7 @@ class _Part:
         return told
 
     def _again(self, mode: Mode, plain: Outcomes, other: Outcomes) -> list[Record]:
-        """The tests that differ: what each did in all of the runs, and what to think of it."""
+        """For each test that differs: its outcomes in all runs, and the judgement on them."""
         names = differing(plain, other)
         if not names:
             return []
@@ -111,7 +112,7 @@ class _Part:
     def _once(
         self, mode: str, options: Sequence[str] | None
     ) -> tuple[Outcomes, float, dict[str, int]]:
-        """Outcomes, seconds, and the bypass's counters."""
+        """One run: the outcomes of its tests, its seconds, and the bypass's counters."""
         how, suite = self.suite.how, self.suite
         self.runs += 1
         place = f"{suite.name}-{self.name}-{self.runs}-{mode}".replace("/", "-").replace(" ", "-")

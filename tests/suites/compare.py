@@ -1,4 +1,4 @@
-"""Two outcomes of each test, and what to think of it when they differ."""
+"""Outcomes of tests in two kinds of runs, and the judgement on a test that differs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ UNSTEADY = "unsteady"
 
 
 def differing(plain: Outcomes, other: Outcomes) -> list[str]:
-    """The tests whose outcome is not the same, those that one of the two has not run included."""
+    """The tests whose outcomes are not the same, or that only one of the two runs has."""
     return sorted(
         name for name in plain.keys() | other.keys() if plain.get(name) != other.get(name)
     )
 
 
 def histories(names: Iterable[str], runs: Sequence[Outcomes]) -> dict[str, list[str]]:
-    """Of each test, its outcome in each of the runs."""
+    """For each test, its outcomes in all of the runs, in order."""
     return {name: [each.get(name, MISSING) for each in runs] for name in names}
 
 
 def judge(plain: Sequence[str], other: Sequence[str]) -> str:
-    """What a test does that differed in the first run of each, by all of its runs.
+    """The judgement on a test whose first outcomes differed, by its outcomes in all runs.
 
-    DIFFERS: it did again what plain it never did, or does always what plain it does seldom.
-    NOT_AGAIN: it did that in the first run, and no more. UNSTEADY: plain it does both as well.
+    plain, other: its outcomes without and with a bypass. DIFFERS: an outcome that plain never had
+    came again, or the test always has an outcome that plain seldom had. NOT_AGAIN: such an outcome
+    came in the first run alone. UNSTEADY: plain has both outcomes as well.
     """
     strange = [each not in plain for each in other]
     if any(strange):

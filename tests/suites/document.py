@@ -22,7 +22,7 @@ by sockets twice, part by part: plain, and with `sockproxy attach` around them, 
 outcome of each test. A part runs in a cgroup and a network namespace of its own, in an environment
 that is the same everywhere. Where a test differs the part is run again, both ways:
 
-| verdict | it means |
+| judgement | it means |
 |---|---|
 | differs | it did again what plain it never did, or does always what plain it does seldom |
 | not again | bypassed it did once what plain it never did, and no more |
@@ -38,7 +38,7 @@ CPython's tests are of Debian's package for its Python; the others are built fro
 
 
 def page(records: Sequence[Record]) -> str:
-    """The whole page."""
+    """The whole page of these records, as Markdown."""
     lines = [INTRODUCTION]
     for record in records:
         lines += [f"## Linux {record['release']}", "", *_run(record), ""]

@@ -24,7 +24,7 @@ __all__ = ["Ran", "run"]
 
 DRAIN = "5s"  # for bypassed bytes to be read; by then all processes have ended
 COUNTERS = ("enrolled", "paired", "bypassed_messages", "bypassed_bytes", "passed_messages")
-"""What is kept of what `sockproxy status` tells of a bypass."""
+"""The fields of `sockproxy status` on a bypass that a record keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 def _environment(folder: Path) -> list[str]:
-    """The same on every machine: what a user has set must not decide what a test finds."""
+    """The environment of a run, alike on every machine: a user's settings must not decide what a
+    test finds."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return [f"PATH={path}", "LANG=C.UTF-8", f"HOME={folder}", f"TMPDIR={folder}"]
 
@@ -102,7 +103,8 @@ def _counters(name: str) -> dict[str, int]:
 
 
 def _sockproxy(*words: str) -> str:
-    """What a command of ours prints. Raises SuiteError with what it says where it fails."""
+    """Run a command of sockproxy's; what it prints. Raises SuiteError, with its error, when it
+    fails."""
     done = subprocess.run(
         [sys.executable, "-m", "sockproxy", *words], capture_output=True, text=True
     )

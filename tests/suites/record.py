@@ -1,4 +1,4 @@
-"""What is kept of a run: a small document, in git."""
+"""The record of a run: a small document, kept in git."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ RESULTS = Path(__file__).with_name("results")
 
 
 def begin(modes: Sequence[Mode], again: int, selection: Sequence[str]) -> Record:
-    """Of a campaign that has just begun. again: how often what differs is tried again."""
+    """The record of a campaign that has just begun. again: how often a test that differs is run
+    again."""
     return {
         "schema": SCHEMA,
         "kind": "suites",
@@ -40,7 +41,7 @@ def begin(modes: Sequence[Mode], again: int, selection: Sequence[str]) -> Record
 
 
 def part(name: str, plain: Outcomes, seconds: float) -> Record:
-    """Of one part of a suite that was run plain; `modes` are to be filled in."""
+    """The record of one part of a suite that was run plain; the caller fills in `modes`."""
     return {
         "name": name,
         "tests": len(plain),
@@ -51,14 +52,14 @@ def part(name: str, plain: Outcomes, seconds: float) -> Record:
 
 
 def total(parts: Iterable[Record], mode: str) -> dict[str, int]:
-    """Of some parts: tests, those that did not stay the same by verdict, and the counters."""
+    """Totals of some parts: tests, those that differ by judgement, and the bypass's counters."""
     sums: dict[str, int] = {}
     for each in parts:
         found = each["modes"].get(mode)
         if found is None:
             continue
-        verdicts = [test["verdict"] for test in found["unlike"]]
-        told = {"tests": each["tests"], **{v: verdicts.count(v) for v in set(verdicts)}}
+        judgements = [test["verdict"] for test in found["unlike"]]
+        told = {"tests": each["tests"], **{it: judgements.count(it) for it in set(judgements)}}
         for name, number in [*told.items(), *found["did"].items()]:
             sums[name] = sums.get(name, 0) + number
     return sums
@@ -83,14 +84,14 @@ def why_failed(record: Record) -> list[str]:
 
 
 def save(record: Record, path: Path) -> Path:
-    """Write it."""
+    """Write a record to its file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return path
 
 
 def load(path: Path) -> Record:
-    """A record from its file. Raises SuiteError where that is none."""
+    """Read a record from its file. Raises SuiteError for a file that is no record."""
     try:
         record = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -101,5 +102,5 @@ def load(path: Path) -> Record:
 
 
 def recorded(folder: Path = RESULTS) -> list[Record]:
-    """All that were kept, by their kernels."""
+    """All records that are kept in git, in the order of their kernels."""
     return [load(path) for path in sorted(folder.glob("*.json"))]

@@ -1,4 +1,5 @@
-"""Debian's sources, fetched by an apt of our own and built below build/suites, not installed."""
+"""Debian's sources, fetched by apt with a configuration of its own and built below build/suites;
+nothing is installed."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A source that has been built. tree: where; version: Debian's."""
+    """A source that has been built. tree: its folder; version: Debian's."""
 
     version: str
     tree: str
@@ -63,7 +64,8 @@ def fetch(source: str, kind: Kind, folder: Path, update: bool, say: Say) -> Buil
 
 
 def _update(folder: Path, say: Say) -> Path:
-    """An apt that knows the sources of the machine's own release; its configuration."""
+    """Set up an apt that knows the sources of the machine's own release; the path of its
+    configuration."""
     own = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     found = read_sources()
     suites = (own, f"{own}-security")
@@ -78,7 +80,7 @@ def _update(folder: Path, say: Say) -> Path:
 
 
 def _newest(source: str, conf: Path) -> str:
-    """The version that apt would take."""
+    """The version of the source that apt would fetch."""
     told = _run(["apt-cache", "-c", str(conf), "showsrc", "--only-source", source], conf.parent)
     newest = ""
     for version in re.findall(r"^Version: (\S+)$", told, re.M):

@@ -43,24 +43,24 @@ class Suite:
 
     @property
     def how(self) -> Kind:
-        """What is peculiar to it."""
+        """The kind of the suite: how its tests are run, and its report is read."""
         return KINDS[self.kind]
 
     def wanted(self, parts: Sequence[str], patterns: Sequence[str]) -> list[str]:
-        """Of the parts that it has, those that the table asks for and the patterns too."""
+        """Those of `parts` that the table asks for, and that one of `patterns` fits."""
         return [each for each in parts if _fits(each, self.parts) and _fits(each, patterns)]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All of it, in order."""
+    """The modes and the suites of the table, in its order."""
 
     modes: Sequence[Mode]
     suites: Sequence[Suite]
 
 
 def read_table(path: Path = TABLE) -> Table:
-    """Raises SuiteError where a row is not as it should be."""
+    """Read the table. Raises SuiteError, which names the file and the row that is wrong."""
     try:
         data = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:

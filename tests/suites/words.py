@@ -1,4 +1,4 @@
-"""How results are told, in the table and in the document alike."""
+"""Words and tables for the suites' results, which the terminal and docs/suites.md share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAD = ["suite", "tests", "passed", "failed", "skipped", DIFFERS, NOT_AGAIN, UNS
 
 
 def row(name: str, parts: list[Record], mode: str) -> list[str]:
-    """What some parts did: their tests plain, and beside that in a mode."""
+    """The results of some parts of a suite: plain, and in one mode."""
     sums = total(parts, mode)
     counts = [each[PLAIN]["counts"] for each in parts]
     seconds = [each[PLAIN]["seconds"] + each["modes"][mode]["seconds"] for each in parts
@@ -50,7 +50,8 @@ def as_table(record: Record) -> Iterator[str]:
 
 
 def unlike(record: Record, mode: str) -> Iterator[str]:
-    """Each test that differed in the first run: its verdict, and what it did each way."""
+    """A line for each test that differed in the first run: its judgement, and its outcomes in all
+    runs, plain and in the mode."""
     for suite in record["suites"]:
         for part in suite["parts"]:
             for test in part["modes"].get(mode, {"unlike": []})["unlike"]:
@@ -61,7 +62,7 @@ def unlike(record: Record, mode: str) -> Iterator[str]:
 
 
 def _runs(outcomes: list[str]) -> str:
-    """Such as: failed 2 of 6, passed 4 of 6."""
+    """Outcomes counted: "failed 2 of 6, passed 4 of 6"."""
     return ", ".join(
         f"{each} {outcomes.count(each)} of {len(outcomes)}" for each in sorted(set(outcomes))
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import asdict
 
-from sockproxy.bench.document import KIND, SCHEMA
-from sockproxy.bench.metrics import METRICS
-from sockproxy.bench.summary import noise, summarize
+from sockproxy.bench.result.document import KIND, SCHEMA
+from sockproxy.bench.result.metrics import METRICS
+from sockproxy.bench.result.summary import noise, summarize
 
 # By key: title, command line, version, what carries its bytes.
 SYSTEMS = {

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -167,3 +168,11 @@ def run_flows(address, *, clients=2, timeout=300, **spec):
     results = [json.loads(line) for line in lines]
     assert len(results) == clients * spec["count"]
     return [result for result in results if result["error"]]
+
+
+def through(proxy, listener):
+    """A client's socket and the server's, connected through the proxy."""
+    client = socket.create_connection(proxy.address, timeout=patience(10))
+    upstream, _ = listener.accept()
+    upstream.settimeout(patience(10))
+    return client, upstream

@@ -26,6 +26,7 @@ LAYERS = [
     {"worker", "proof"},
     {"bpf"},
     {"cgroup", "net", "rundir"},
+    {"tables"},
     {"syscalls", "text", "units"},
     {"errors"},
 ]
@@ -146,3 +147,41 @@ def test_a_proxy_imports_what_it_needs_to_listen():
     loaded = set(done.stdout.split())
     assert "sockproxy.proxy.proxy" in loaded
     assert not {"asyncio", "multiprocessing", "psutil", "sockproxy.doctor"} & loaded
+
+
+def _loaded_by(*modules):
+    """The modules that are loaded once these are imported in a fresh interpreter."""
+    code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def _of(package, loaded):
+    return {name for name in loaded if name == package or name.startswith(f"{package}.")}
+
+
+def test_the_library_loads_neither_pyroute2_nor_iperf3():
+    """They are for the benchmarks, and take longer to import than the library itself."""
+    loaded = _loaded_by("sockproxy", "sockproxy.splicer.splicer", "sockproxy.splicer.streams")
+    for package in ("pyroute2", "iperf3", "psutil", "click", "sockproxy.bench"):
+        assert not _of(package, loaded), package
+
+
+def test_a_proxy_loads_nothing_of_the_bench():
+    loaded = _loaded_by("sockproxy.cli.main", "sockproxy.cli.proxy", "sockproxy.proxy.control")
+    for package in ("pyroute2", "iperf3", "jinja2", "matplotlib", "sockproxy.bench"):
+        assert not _of(package, loaded), package
+
+
+def test_what_only_a_report_needs_is_an_extra():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extra = {re.match(r"[\w.-]+", line)[0] for line in project["optional-dependencies"]["report"]}
+    plain = {re.match(r"[\w.-]+", line)[0] for line in project["dependencies"]}
+    assert extra == {"jinja2", "matplotlib"}
+    assert {"pyroute2", "cffi", "click", "psutil", "iperf3"} <= plain
+    needing = {
+        path
+        for path in MODULES
+        if extra & {name.split(".")[0] for name in imported((PACKAGE / path).read_text(), "")}
+    }
+    assert {path.parts[:2] for path in needing} == {("bench", "report")}

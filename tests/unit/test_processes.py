@@ -93,7 +93,7 @@ def test_a_call_upwards_is_found(name, source):
     [
         ("sockproxy.cli.x", 'argv = [sys.executable, "-m", "sockproxy", "doctor"]'),
         ("sockproxy", 'proof.prover = "sockproxy.doctor"'),
-        ("sockproxy.bench.x", 'WORKER = "sockproxy.bench.tools.iperf3_worker"'),
+        ("sockproxy.bench.x", 'WORKER = "sockproxy.bench.load.iperf3_worker"'),
         ("sockproxy.bench.x", 'argv = ["netperf", "-m", str(size)]'),
         ("sockproxy.doctor.x", '"""python -m sockproxy doctor"""'),
         ("sockproxy.bypass.x", "hint = f\"'sockproxy detach {name}' first\""),

@@ -53,7 +53,7 @@ def mounts() -> list[Path]:
 
 
 def interpreter() -> list[Path]:
-    """The program, and its library where it is built with one."""
+    """Python's program, and libpython where the program is linked with it."""
     library = Path(sys.base_prefix, "lib", sysconfig.get_config_var("INSTSONAME") or "none")
     program = Path(sys.executable).resolve()
     return (
@@ -84,7 +84,7 @@ def installed() -> Iterator[Path]:
 
 
 def distributions(names: Iterable[str]) -> dict[str, metadata.Distribution]:
-    """Those distributions and all that they require, by name."""
+    """These distributions and all that they require, by name."""
     found: dict[str, metadata.Distribution] = {}
     todo = list(names)
     while todo:

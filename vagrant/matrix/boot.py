@@ -70,7 +70,7 @@ def run(job: Job, stopped: Callable[[], bool], say: Callable[[str], None]) -> bo
 
 
 def _command(job: Job) -> tuple[list[str], str]:
-    """What to run, and the PATH for it."""
+    """The command line that runs guest.sh, and the PATH that it needs."""
     kernel = job.kernel
     inside = [
         "env",
@@ -133,7 +133,7 @@ def _read(path: Path) -> str:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End what we started and all that it started: its process group, by number."""
+    """End a process that was started here, and every process of its group."""
     try:
         os.killpg(child.pid, signal.SIGTERM)
         child.wait(3)

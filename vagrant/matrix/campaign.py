@@ -1,4 +1,4 @@
-"""Several kernels, some of them at a time."""
+"""Run several kernels, some of them at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ Say = Callable[[str], None]
 
 
 def fetch_all(kernels: Sequence[Kernel], update: bool, say: Say) -> dict[str, Unpacked]:
-    """Those that are booted, by name. One after the other: they come from one mirror."""
+    """The images of the kernels that are booted, by name, downloaded one after the other: they come
+    from one mirror."""
     return {
         kernel.name: fetch(kernel, KERNELS / kernel.name, update, _prefixed(say, kernel))
         for kernel in kernels

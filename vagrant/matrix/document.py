@@ -8,7 +8,7 @@ from pathlib import Path
 from sockproxy.doctor import PROBES
 from vagrant.matrix.kernels import CHECKOUT, RESULTS, Kernel, read_table
 from vagrant.matrix.results import Record, load
-from vagrant.matrix.words import RELAY, counts, markdown_table, mechanisms, verdict
+from vagrant.matrix.words import RELAY, counts, markdown_table, mechanisms, proof
 
 __all__ = ["DOCUMENT", "page", "recorded"]
 
@@ -52,7 +52,7 @@ def _overview(records: Sequence[Record]) -> Iterator[str]:
         [
             record["name"],
             record["release"] or "-",
-            *(verdict(record, name) for name in names),
+            *(proof(record, name) for name in names),
             record["outcome"],
             record["date"][:10],
         ]
@@ -82,11 +82,11 @@ def _kernel(record: Record) -> Iterator[str]:
         if not said["on"]:
             failed = ", ".join(said["failed"])
             detail = [f"failed: {failed}" if failed else f"not known: {', '.join(said['unknown'])}"]
-        rows.append([name, verdict(record, name), "; ".join(detail), counts(record, name)])
+        rows.append([name, proof(record, name), "; ".join(detail), counts(record, name)])
     if rows:
         rows.append([RELAY, "on", "", counts(record, RELAY)])
         yield ""
-        yield from markdown_table(["mechanism", "verdict", "limits, or why", "conformance"], rows)
+        yield from markdown_table(["mechanism", "proof", "limits, or why", "conformance"], rows)
     conformance = record["conformance"]
     if conformance is None:
         yield ""

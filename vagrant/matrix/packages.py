@@ -138,7 +138,7 @@ def unpack(debs: list[Path], tree: Path, version: str) -> Unpacked:
 
 
 def _run(command: list[str | Path], cwd: Path | None = None) -> str:
-    """What it prints. Raises MatrixError with the last line of what it complains of."""
+    """Run a command; what it prints. Raises MatrixError with the last line of its errors."""
     try:
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     except FileNotFoundError:

@@ -71,7 +71,7 @@ def read_run(kernel: Kernel, out: Path, in_time: bool, version: str, seconds: fl
 def _why(
     statuses: dict[str, int], in_time: bool, doctor: Record, conformance: Record, found: list[str]
 ) -> str:
-    """Why the run has not passed; empty if it has."""
+    """Why the run has not passed, in a line; "" when it has."""
     if not in_time:
         return f"time was up after: {', '.join(statuses) or 'nothing'}"
     if "end" not in statuses:
@@ -124,7 +124,7 @@ def _counted(document: Record) -> Record | None:
 
 
 def save(record: Record, folder: Path) -> Path:
-    """Write it as FOLDER/NAME.json."""
+    """Write a record as FOLDER/NAME.json."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record['name']}.json"
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
@@ -132,7 +132,7 @@ def save(record: Record, folder: Path) -> Path:
 
 
 def load(path: Path) -> Record:
-    """A record from its file. Raises MatrixError where that is none."""
+    """Read a record from its file. Raises MatrixError for a file that is no record."""
     record = _json(path)
     if record.get("kind") != "matrix" or record.get("schema") != SCHEMA:
         raise MatrixError(f"{path} is no record of the matrix, schema {SCHEMA}")
@@ -150,7 +150,7 @@ def _text(path: Path) -> str:
 
 
 def _json(path: Path) -> Record:
-    """A document; an empty one if the file is not there, or was cut short."""
+    """The JSON document of a file; an empty one when the file is not there or was cut short."""
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):

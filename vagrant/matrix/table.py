@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vagrant.matrix.results import Record
-from vagrant.matrix.words import mechanisms, numbers, verdict
+from vagrant.matrix.words import mechanisms, numbers, proof
 
 __all__ = ["as_table"]
 
@@ -18,7 +18,7 @@ def as_table(records: Sequence[Record]) -> list[str]:
         [
             record["name"],
             record["release"] or "-",
-            *(verdict(record, name) for name in names),
+            *(proof(record, name) for name in names),
             numbers(record),
             str(len(record["warnings"])),
             record["outcome"],

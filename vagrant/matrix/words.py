@@ -1,4 +1,4 @@
-"""How results are told, in the table and in the document alike."""
+"""Words and tables for the matrix' results, which the terminal and docs/kernels.md share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from vagrant.matrix.results import Record
 
-__all__ = ["RELAY", "counts", "markdown_table", "mechanisms", "numbers", "verdict"]
+__all__ = ["RELAY", "counts", "markdown_table", "mechanisms", "numbers", "proof"]
 
 RELAY = "relay"
 # What doctor calls a mechanism, and what the conformance table does.
@@ -23,8 +23,8 @@ def mechanisms(records: Iterable[Record]) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record["mechanisms"]))
 
 
-def verdict(record: Record, mechanism: str) -> str:
-    """on, on with limits, or off."""
+def proof(record: Record, mechanism: str) -> str:
+    """What doctor proved of a mechanism: on, on with limits, or off."""
     said = record["mechanisms"].get(mechanism)
     if said is None:
         return "-"
@@ -34,7 +34,7 @@ def verdict(record: Record, mechanism: str) -> str:
 
 
 def counts(record: Record, mechanism: str) -> str:
-    """Its cells of the conformance table, by status."""
+    """How many cells of a mechanism in the conformance table have each status, in words."""
     name = CONFORMANCE.get(mechanism)
     if name is None:
         return "-"

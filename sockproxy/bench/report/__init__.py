@@ -2,8 +2,9 @@
 
 text        a table for a terminal
 html        one page that needs nothing besides itself, from page.html.j2
-plots       its plots, as SVG
+plots       the page's plots, as SVG; panel: what they have in common
 markdown    the same without plots
 view        what html and markdown show, from the top down
-verdict, case, facts, parts, words     what view is made of
+overview, case, terms   the parts of view: all cases together, one case, what terms mean
+facts, parts, words     what those are made of
 """

@@ -15,8 +15,14 @@ from sockproxy.units import format_size
 
 __all__ = ["section"]
 
-WAYS = {"bypassed": "bypassed", "redirected": "redirected in kernel", "pumped": "pumped",
-        "tcp": "TCP", "proxy": "copied by the proxy", "unix": "AF_UNIX"}  # fmt: skip
+WAYS = {
+    "bypassed": "bypassed",
+    "redirected": "redirected in kernel",
+    "pumped": "pumped",
+    "tcp": "TCP",
+    "proxy": "copied by the proxy",
+    "unix": "AF_UNIX",
+}
 LEAST_SHARE = 0.005  # of the bytes, to be told
 
 
@@ -45,8 +51,9 @@ def _case_facts(facts: Facts, case: dict[str, Any]) -> Iterator[tuple[str, str]]
     ]
     checks = Counter(name for sample in samples for name in sample["checks"])
     if checks:
-        told = [f"{name}, in {many} of {count(len(samples), 'run')}"
-                for name, many in checks.items()]  # fmt: skip
+        told = [
+            f"{name}, in {many} of {count(len(samples), 'run')}" for name, many in checks.items()
+        ]
         yield "Checked", "; ".join(told)
 
 
@@ -59,11 +66,12 @@ def _table(facts: Facts, case: dict[str, Any]) -> Table:
     cost = facts.first(case, *facts.costs)
     extra = [metric for metric in (middle, tail, cost) if metric]
     heads = [
-        "System", f"{headline.title}: median (least to most)",
+        "System",
+        f"{headline.title}: median (least to most)",
         *(f"Ratio to {facts.title(key)}" for key in against),
         *(facts.metrics[metric].title for metric in extra),
         "Carried by",
-    ]  # fmt: skip
+    ]
     rows = []
     for system in case["systems"]:
         if (case["key"], headline.key, system) not in facts.cells:
@@ -104,7 +112,7 @@ def _ratio(facts: Facts, case: dict[str, Any], system: str, other: str) -> Cell:
 def _with_ratio(
     facts: Facts, case: dict[str, Any], metric: str, system: str, baseline: str
 ) -> Cell:
-    """A figure where less is better, and its ratio to the baseline."""
+    """The cell of a metric of which less is better: its median, and the ratio to the baseline."""
     comparison = facts.comparison(case, metric, system, baseline)
     text = facts.show(case, metric, system)
     if comparison is None:
@@ -113,19 +121,23 @@ def _with_ratio(
 
 
 def _carried(facts: Facts, case: dict[str, Any], system: str) -> str:
-    """Which way the bytes went, by the median share of all runs."""
+    """The ways that a system's bytes went, each with its median share over all runs."""
     shares: dict[str, list[float]] = {way: [] for way in WAYS}
     for sample in facts.samples.get((case["key"], system), []):
         total = sum(sample["carried"].values())
         for way, moved in sample["carried"].items():
             shares.setdefault(way, []).append(moved / total if total else 0.0)
     middle = {way: statistics.median(each) for way, each in shares.items() if each}
-    told = [f"{share * 100:.0f}{SPACE}% {WAYS.get(way, way)}"
-            for way, share in middle.items() if share >= LEAST_SHARE]  # fmt: skip
+    told = [
+        f"{share * 100:.0f}{SPACE}% {WAYS.get(way, way)}"
+        for way, share in middle.items()
+        if share >= LEAST_SHARE
+    ]
     return ", ".join(told) or "not counted"
 
 
 def _fate(facts: Facts, case: dict[str, Any], system: str) -> str:
+    """Why a system has no figure in the case."""
     for failure in facts.document["failures"]:
         if failure["case"] == case["key"] and failure["system"] in (system, ""):
             return f"failed: {failure['why']}"
@@ -147,7 +159,7 @@ def _notes(facts: Facts, case: dict[str, Any]) -> Iterator[str]:
             yield f"{who} was skipped: {skip['why']}"
 
 
-# -- its plots ----------------------------------------------------------------------------
+# -- the plots of the case ----------------------------------------------------------------
 
 
 def _plot(facts: Facts, case: dict[str, Any]) -> Plot:
@@ -163,11 +175,10 @@ def _plot(facts: Facts, case: dict[str, Any]) -> Plot:
     figures = _told((mark.title, mark.shown) for mark in marks)
     ratios = _told(
         (mark.title, f"{mark.comparison.words}, {mark.comparison.interval}")
-        for mark in compared if mark.comparison
-    )  # fmt: skip
-    latencies = _told(
-        (mark.title, mark.latencies_shown) for mark in marks if mark.latencies
-    )  # fmt: skip
+        for mark in compared
+        if mark.comparison
+    )
+    latencies = _told((mark.title, mark.latencies_shown) for mark in marks if mark.latencies)
     return Plot(
         unit=metric.title,
         confidence=facts.confidence,

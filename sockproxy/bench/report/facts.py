@@ -1,21 +1,25 @@
-"""The document with what is looked up again and again."""
+"""Look-ups in a document that several parts of a report need."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from sockproxy.bench.document import Document
-from sockproxy.bench.metrics import Metric, recorded
 from sockproxy.bench.report.parts import Comparison
 from sockproxy.bench.report.words import NONE, SPACE
+from sockproxy.bench.result.document import Document
+from sockproxy.bench.result.metrics import Metric, recorded
 
 __all__ = ["Facts"]
 
 
 @dataclass(slots=True)
 class Facts:
-    """See above. cells: of the summary, by case, metric, system. samples: by case and system."""
+    """A document, indexed.
+
+    titles: of systems, by key. metrics: those of the document, by key. cells: entries of the
+    summary, by the keys of case, metric and system. samples: by the keys of case and system.
+    """
 
     document: Document
     titles: dict[str, str] = field(init=False)
@@ -36,32 +40,37 @@ class Facts:
 
     @property
     def scenario(self) -> dict[str, Any]:
+        """The document's part `scenario`."""
         found: dict[str, Any] = self.document["scenario"]
         return found
 
     @property
     def cases(self) -> list[dict[str, Any]]:
+        """The document's part `cases`."""
         found: list[dict[str, Any]] = self.document["cases"]
         return found
 
     @property
     def confidence(self) -> str:
+        """The confidence of all intervals, for people: "95 %"."""
         return f"{self.scenario['confidence'] * 100:g}{SPACE}%"
 
     @property
     def costs(self) -> list[str]:
-        """The metrics of CPU time."""
+        """The keys of the metrics of CPU time."""
         return [key for key in self.metrics if key.startswith("cpu_")]
 
     def title(self, system: str) -> str:
+        """A system's title; its key where the document has no title."""
         return self.titles.get(system, system)
 
     def against(self, case: dict[str, Any]) -> list[str]:
-        """Whom others are compared with in this case; the first of them is its baseline."""
+        """The keys of the systems that the others of the case are compared with; the first of
+        them is the baseline."""
         return [key for key in self.scenario["against"] if key in case["systems"]]
 
     def first(self, case: dict[str, Any], *metrics: str) -> str:
-        """The first of these metrics that any system has a figure of; "" for none."""
+        """The first of these metrics of which a system of the case has a figure; "" for none."""
         return next(
             (
                 metric
@@ -73,12 +82,14 @@ class Facts:
         )
 
     def show(self, case: dict[str, Any], metric: str, system: str) -> str:
+        """The median of a metric, in its unit and digits; a dash where there is none."""
         cell = self.cells.get((case["key"], metric, system))
         return self.metrics[metric].show(cell["median"]) if cell else NONE
 
     def comparison(
         self, case: dict[str, Any], metric: str, system: str, other: str
     ) -> Comparison | None:
+        """A system's ratio to another one; None where the summary has none."""
         cell = self.cells.get((case["key"], metric, system))
         ratio = cell["ratios"].get(other) if cell else None
         if ratio is None:

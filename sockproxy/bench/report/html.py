@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sockproxy.bench.document import Document
 from sockproxy.bench.report.plots import draw
 from sockproxy.bench.report.view import build
+from sockproxy.bench.result.document import Document
 from sockproxy.errors import Unsupported
 
 __all__ = ["render"]

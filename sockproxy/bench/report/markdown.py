@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from sockproxy.bench.document import Document
 from sockproxy.bench.report.parts import Cell, Overview, Program, Report, Section, Table
 from sockproxy.bench.report.view import build
+from sockproxy.bench.result.document import Document
 
 __all__ = ["render"]
 
@@ -27,7 +27,7 @@ def _report(report: Report) -> Iterator[str]:
     if report.warnings:
         yield from ("**Warnings**", "")
         yield from _bullets(_line(warning) for warning in report.warnings)
-    yield from ("## Verdict", "")
+    yield from ("## Overview", "")
     for number, overview in enumerate(report.overviews):
         yield from _overview(overview, number)
     yield from ("## Machine and method", "")
@@ -124,20 +124,20 @@ def _bullets(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _line(text: str) -> str:
-    """Likewise, where it begins a line: no list, and no heading."""
+    """As _text(), for what begins a line: it makes neither a list nor a heading."""
     return _OPENING.sub(
         lambda found: f"{found[1]}\\{found[2]}" if found[1] else f"\\{found[3]}", _text(text)
     )
 
 
 def _text(text: str) -> str:
-    """On one line, and nothing of it is taken for markup."""
+    """The text on one line, escaped so that nothing of it is taken for markup."""
     line = " ".join(text.split())
     return _MARKUP.sub(lambda found: _ENTITIES.get(found[0], f"\\{found[0]}"), line)
 
 
 def _code(text: str) -> str:
-    """Inside a table: there a stroke ends the cell even in code."""
+    """Code in a cell of a table, where a stroke would end the cell even inside of code."""
     line = " ".join(text.split())
     fence = _fence(line, 1)
     pad = " " if "`" in line else ""
@@ -150,6 +150,6 @@ def _block(text: str) -> str:
 
 
 def _fence(text: str, least: int) -> str:
-    """More backticks than the text has in a row."""
+    """A fence of at least so many backticks, and of more than the text has in a row."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     return "`" * max(least, longest + 1)

@@ -6,26 +6,36 @@ from dataclasses import dataclass
 
 from sockproxy.bench.report.words import TIMES, number, span
 
-__all__ = ["Cell", "Comparison", "Mark", "Overview", "Plot", "Program", "Report", "Row", "Section",
-           "Table"]  # fmt: skip
+__all__ = [
+    "Cell",
+    "Comparison",
+    "Mark",
+    "Overview",
+    "Plot",
+    "Program",
+    "Report",
+    "Row",
+    "Section",
+    "Table",
+]
 
 TONES = {"better": "better", "worse": "worse", "no difference": "same", "too few rounds": "few"}
-"""Verdicts, as one word each."""
+"""A word for each judgement, by which pages choose colours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A ratio to another system, with its interval and its verdict."""
+    """A ratio to another system, with its interval and its judgement."""
 
     ratio: float
     low: float
     high: float
-    verdict: str
+    judgement: str
 
     @property
     def tone(self) -> str:
-        """The verdict as one word: better, worse, same, few."""
-        return TONES.get(self.verdict, "few")
+        """The judgement as one word: better, worse, same, few."""
+        return TONES.get(self.judgement, "few")
 
     @property
     def times(self) -> str:
@@ -35,18 +45,18 @@ class Comparison:
     @property
     def words(self) -> str:
         """The ratio and what may be said of it."""
-        comma = "" if self.verdict in ("better", "worse") else ","
-        return f"{self.times}{comma} {self.verdict}"
+        comma = "" if self.judgement in ("better", "worse") else ","
+        return f"{self.times}{comma} {self.judgement}"
 
     @property
     def interval(self) -> str:
-        """From low to high."""
+        """The confidence interval, from low to high."""
         return span(number(self.low), number(self.high))
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Of a table. note: a second, smaller line. tone: of what it says; "" for neither."""
+    """A cell of a table. note: a second, smaller line. tone: one of TONES' values, or ""."""
 
     text: str
     note: str = ""
@@ -55,7 +65,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Of a table. anchor: where its title leads to. fate: stands in place of all cells."""
+    """A row of a table. anchor: the id that its title links to. fate: words in place of all
+    cells."""
 
     title: str
     cells: tuple[Cell, ...] = ()

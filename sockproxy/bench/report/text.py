@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sockproxy.bench.document import Document
 from sockproxy.bench.machine import headline
 from sockproxy.bench.report.parts import Row, Section, Table
 from sockproxy.bench.report.view import build
+from sockproxy.bench.result.document import Document
 
 __all__ = ["render"]
 

@@ -1,6 +1,6 @@
-"""The document as a reader wants it: sections, tables and sentences, for any kind of page.
+"""A document as sections, tables and sentences, for any kind of page.
 
-Nothing is computed but counts: figures, ratios and verdicts are those of the document's summary.
+Nothing is computed but counts: figures, ratios and judgements are those of the document's summary.
 """
 
 from __future__ import annotations
@@ -8,54 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sockproxy.bench.document import Document
 from sockproxy.bench.report.case import section
 from sockproxy.bench.report.facts import Facts
+from sockproxy.bench.report.overview import overviews
 from sockproxy.bench.report.parts import Program, Report
-from sockproxy.bench.report.verdict import overviews
+from sockproxy.bench.report.terms import TERMS
 from sockproxy.bench.report.words import command_line, count, duration, listed, when
-from sockproxy.bench.stats import LEAST_PAIRS
+from sockproxy.bench.result.document import Document
+from sockproxy.bench.result.stats import LEAST_PAIRS
 
 __all__ = ["build"]
-
-READING = (
-    ("Figure", """
-        The median of all rounds, with the least and the most. In the plots each run is a dot, and
-        the upright mark is the median.
-    """),
-    ("Ratio", """
-        This system's figure divided by the other's, in the same rounds: what disturbed a round has
-        disturbed both. With it stands its {confidence} confidence interval. It need not be the
-        quotient of the two medians.
-    """),
-    ("Verdict", """
-        Better or worse only where the whole interval is on one side of 1. Each stands for itself:
-        of a hundred ratios of equal systems, about {chance} would be called different.
-    """),
-    ("No difference", """
-        This run cannot tell the two apart. That does not show that they are equal: a difference as
-        large as the ends of the interval may be there.
-    """),
-    ("Too few rounds", """
-        Below {least} rounds the interval is the whole range, and nothing is concluded.
-    """),
-    ("CPU", """
-        What client, server, proxy and kernel threads spent together, for each GB (10\u2079 bytes)
-        or for each transaction. Less is better. All else that the machine did is left out.
-    """),
-    ("Carried by", """
-        Which way the bytes went, as the median share of all runs. Bypassed: past TCP, straight from
-        the sender to the receiver. Redirected in kernel: from socket to socket, inside a proxy.
-        Pumped: copied by sockproxy, through user space. TCP: all the way through it.
-    """),
-    ("Not to be compared", """
-        Figures of different cases, tools or machines, or of runs at another time; for two results
-        there is 'sockproxy bench compare'. AF_UNIX is no TCP but its limit. A proxy does something
-        that a direct connection does not, so that it is fair to compare a proxy with another one.
-        Nothing here crosses a real network.
-    """),
-)  # fmt: skip
-"""How to read it: a term, and what it means."""
 
 
 def build(document: Document) -> Report:
@@ -96,7 +58,7 @@ def _warnings(facts: Facts) -> Iterator[str]:
 
 
 def _places(facts: Facts, entries: Sequence[Mapping[str, Any]]) -> str:
-    """Who it was, with the numbers of the cases; why stands there."""
+    """The systems of these entries, each with the numbers of its cases, which say why."""
     numbers = {case["key"]: number + 1 for number, case in enumerate(facts.cases)}
     found: dict[str, list[int]] = {}
     for entry in entries:
@@ -105,7 +67,7 @@ def _places(facts: Facts, entries: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(
         f"{name} in {'case' if len(at) == 1 else 'cases'} {listed([str(n) for n in at])}"
         for name, at in found.items()
-    )  # fmt: skip
+    )
 
 
 def _machine(document: Document) -> Iterator[tuple[str, str]]:
@@ -152,8 +114,8 @@ def _reading(facts: Facts) -> Iterator[tuple[str, str]]:
         "chance": round(100 - facts.scenario["confidence"] * 100),
         "least": LEAST_PAIRS,
     }
-    for name, text in READING:
-        yield name, " ".join(text.split()).format_map(values)
+    for name, text in TERMS.items():
+        yield name, text.format_map(values)
 
 
 def _settings(machine: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -8,10 +8,25 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sockproxy.bench.document import Document
+from sockproxy.bench.result.document import Document
 
-__all__ = ["DASH", "ELLIPSIS", "NONE", "SPACE", "TIMES", "anchor", "command_line", "count",
-           "duration", "every", "listed", "number", "short", "span", "when"]  # fmt: skip
+__all__ = [
+    "DASH",
+    "ELLIPSIS",
+    "NONE",
+    "SPACE",
+    "TIMES",
+    "anchor",
+    "command_line",
+    "count",
+    "duration",
+    "every",
+    "listed",
+    "number",
+    "short",
+    "span",
+    "when",
+]
 
 DASH, TIMES, SPACE = "\N{EN DASH}", "\N{MULTIPLICATION SIGN}", "\N{NO-BREAK SPACE}"
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
@@ -20,58 +35,60 @@ LONGEST = 60  # signs of a title inside a sentence
 
 
 def anchor(number: int) -> str:
-    """Of a case's section."""
+    """The id of a case's section in the page; `number` counts from 0."""
     return f"case-{number + 1}"
 
 
 def short(case: Mapping[str, Any]) -> str:
-    """What runs, without where: that is behind the title's semicolon."""
+    """The load of a case, cut where it is long: what its title has before the semicolon."""
     words = str(case["title"]).partition(";")[0]
     return words if len(words) <= LONGEST else f"{words[:LONGEST].rstrip()}{ELLIPSIS}"
 
 
 def number(figure: float) -> str:
-    """A ratio: two digits after the point, more where it is so small that these say nothing."""
+    """A ratio with two digits after the point, and with more where it is close to zero."""
     if not math.isfinite(figure) or figure >= 1e5 or 0 < figure < 0.01:
         return f"{figure:.2g}"
     return f"{figure:.2f}" if figure >= 0.1 else f"{figure:.3f}"
 
 
 def span(low: str, high: str) -> str:
-    """From low to high."""
+    """A range, "low - high" with a dash between them."""
     return f"{low} {DASH} {high}"
 
 
 def count(many: int, word: str) -> str:
-    """So many of them: the plural has an s."""
+    """ "1 case", "2 cases": a number with a noun whose plural has an s."""
     return f"{many} {word}{'' if many == 1 else 's'}"
 
 
 def listed(parts: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """A list in a sentence: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
 def every(counted: str) -> str:
-    """All of so many cases."""
+    """ "its only case", "both cases", "all 3 cases", of what count() has made of "case"."""
     return {"1 case": "its only case", "2 cases": "both cases"}.get(counted, f"all {counted}")
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """A command line. Dollars are placeholders here, which quotes would only hide."""
-    return " ".join(word if word and not set(word) & set(" \t\n\"'\\") else shlex.quote(word)
-                    for word in argv)  # fmt: skip
+    """A command line as a shell takes it, but for dollars: here those are placeholders, which
+    quotes would only hide."""
+    return " ".join(
+        word if word and not set(word) & set(" \t\n\"'\\") else shlex.quote(word) for word in argv
+    )
 
 
 def duration(seconds: float) -> str:
-    """In the unit that suits it."""
+    """A time in seconds, minutes or hours, whichever gives a short number."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def when(document: Document) -> str:
-    """When it began, as people write it; as it stands where it is no ISO time."""
+    """When the run began, as people write it; what the document has, where that is no ISO time."""
     try:
         began = datetime.datetime.fromisoformat(document["began"])
     except ValueError:

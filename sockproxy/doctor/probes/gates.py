@@ -135,7 +135,7 @@ def linearize(_: Trial) -> str:
     "multipath",
     Kind.GATE,
     "update the kernel",
-    avoided="a subflow is never enrolled (bpf/multipath.h)",
+    avoided="a subflow is never enrolled (bpf/common/multipath.h)",
     mended_by=(
         Commit(
             "fbade4bd08ba",

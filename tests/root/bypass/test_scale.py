@@ -70,7 +70,7 @@ def test_more_connections_than_the_limit(group):
             assert_paired(*pair)
         counts = status()
         assert (counts["paired"], counts["full"]) == (4, 16)
-        # Either way is granted once its reader has taken a few turns (TURNS in bpf/grant.h).
+        # Either way is granted once its reader has taken a few turns (TURNS in bpf/bypass/grant.h).
         assert counts["bypassed_messages"] >= 4 * 2 * (times - 4)
         for pair in pairs:
             for each in pair:

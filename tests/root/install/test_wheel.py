@@ -13,11 +13,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-SOURCES = sorted(path.name for path in (ROOT / "bpf").iterdir())
-OBJECTS = sorted(name.removesuffix(".c") + ".o" for name in SOURCES if name.endswith(".bpf.c"))
+OBJECTS = sorted(path.stem + ".o" for path in (ROOT / "bpf").rglob("*.bpf.c"))
+ABI = {f"sockproxy/_bpf/abi/{path.name}" for path in (ROOT / "bpf/abi").iterdir()}
 EM_BPF = 247
 
 pytestmark = pytest.mark.tools("clang", "llvm-strip")
+
+
+def sources(root):
+    """What lies below bpf/ of a checkout or an sdist, relative to it."""
+    return sorted(str(path.relative_to(root)) for path in (root / "bpf").rglob("*"))
 
 
 def run(*command, **options):
@@ -73,9 +78,10 @@ def without_compiler(folder):
 
 
 def test_sdist_holds_the_sources_and_nothing_built(sdist):
-    assert sorted(path.name for path in (sdist / "bpf").iterdir()) == SOURCES
+    assert sources(sdist) == sources(ROOT)
     assert not list(sdist.rglob("*.bpf.o"))
     assert not (sdist / "sockproxy/bpf/_binding.py").exists()
+    assert not (sdist / "sockproxy/bpf/_layout.py").exists()
 
 
 def test_wheel_holds_each_object_with_its_types(wheel):
@@ -89,8 +95,20 @@ def test_wheel_holds_each_object_with_its_types(wheel):
             assert int.from_bytes(image[18:20], sys.byteorder) == EM_BPF
             assert b".BTF" in image
             assert b".debug_info" not in image
-    assert {"sockproxy/_bpf/shared.h", "sockproxy/bpf/_binding.py"} <= set(names)
+    assert {*ABI, "sockproxy/bpf/_binding.py", "sockproxy/bpf/_layout.py"} <= set(names)
     assert "sockproxy/py.typed" in names
+
+
+def test_wheel_holds_what_a_benchmark_reads(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.removeprefix("sockproxy/bench/") for name in archive.namelist()}
+    assert "report/page.html.j2" in names
+    for folder, place in (("scenarios", "data/scenarios"), ("peers", "data/peers")):
+        kept = {f"{place}/{path.name}" for path in (ROOT / "bench" / folder).iterdir()}
+        assert kept <= names
+    # Compiled when a case begins, on the machine that measures.
+    sources = (ROOT / "sockproxy/bench/load/pingpong").glob("*.[ch]")
+    assert {f"load/pingpong/{path.name}" for path in sources} <= names
 
 
 def test_wheel_is_for_this_platform_only(wheel):
@@ -125,7 +143,7 @@ def test_building_without_clang_says_what_is_missing(sdist, tmp_path):
 def test_a_mistake_in_c_fails_the_build_and_keeps_the_old_object(sdist):
     run(sys.executable, "hatch_build.py", cwd=sdist)
     before = {path: path.read_bytes() for path in sdist.rglob("*.bpf.o")}
-    source = next((sdist / "bpf").glob("*.bpf.c"))
+    source = next((sdist / "bpf").rglob("*.bpf.c"))
     good = source.read_text()
     source.write_text(good + "\nstatic int unused;\n")
     try:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import gc
 import os
 import random
 import socket
@@ -17,16 +14,13 @@ import sockproxy
 from sockproxy.worker import traffic as traffic_module
 from tests.support.scale import patience, scaled
 from tests.support.sockets import (
-    eventually,
-    push_until_blocked,
     receive,
-    reset,
     spliced,
-    tcp_buffers,
     tcp_pair,
 )
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
+
 
 NOISE = random.Random(1).randbytes(1_000_003)
 
@@ -35,22 +29,6 @@ def pattern(offset, count):
     """The bytes at `offset` of an endless stream that repeats with a prime period."""
     start = offset % len(NOISE)
     return (NOISE[start:] + NOISE * (count // len(NOISE) + 1))[:count]
-
-
-@pytest.fixture(params=["auto", "eager", "relay"])
-def splicer(request):
-    options = {request.param: True} if request.param != "auto" else {}
-    with sockproxy.Splicer(pairs=64, **options) as splicer:
-        assert splicer.accelerated == (request.param != "relay"), splicer.why_not
-        yield splicer
-
-
-@pytest.fixture
-def accelerated():
-    """The kernel moves all that it can, from the first byte."""
-    with sockproxy.Splicer(pairs=64, eager=True) as splicer:
-        assert splicer.accelerated, splicer.why_not
-        yield splicer
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -174,40 +152,6 @@ def read_stream(sock, size, step):
     assert offset == size
 
 
-@pytest.mark.parametrize("who", ["client", "server"])
-def test_reset_passes_on(splicer, who):
-    with spliced(splicer) as (client, server, splice):
-        client.sendall(b"hello")
-        receive(server, 5)
-        one, other = (client, server) if who == "client" else (server, client)
-        reset(one)
-        with pytest.raises(ConnectionResetError):
-            other.recv(1)
-        assert "reset" in splice.wait(patience(5)).outcome
-
-
-def test_reset_of_a_stalled_stream(splicer):
-    with spliced(splicer) as (client, server, splice):
-        push_until_blocked(client, bytes(65536), quiet=0.2)
-        reset(client)
-        with pytest.raises(ConnectionResetError):
-            while server.recv(65536):
-                pass
-        assert "reset" in splice.wait(patience(5)).outcome
-
-
-@pytest.mark.parametrize("step", [10, 1000, 1_000_000])
-def test_a_stalled_reader_stops_the_sender(splicer, step):
-    with spliced(splicer) as (client, server, splice):
-        taken = push_until_blocked(client, bytes(step))
-        assert taken < tcp_buffers() + (4 << 20)
-        assert splice.stats().forward.largest_backlog < 2 << 20
-        seen = receive(server, taken)
-        assert not any(seen)
-        client.sendall(b"awake")
-        assert receive(server, 5) == b"awake"
-
-
 def test_bursts_and_rests_change_hands_again_and_again(monkeypatch):
     """Over the budget the direction is pumped; at rest the kernel has it again."""
     monkeypatch.setattr(traffic_module, "LONGEST_REST", 0.002)
@@ -234,140 +178,3 @@ def test_bursts_and_rests_change_hands_again_and_again(monkeypatch):
         assert stats.forward.pumped > 0
         assert stats.forward.moved == rounds * (burst + 1)
         assert stats.backward.moved == rounds * burst
-
-
-@pytest.mark.parametrize("side", ["forward", "backward"])
-def test_drop_one_direction(splicer, side):
-    with spliced(splicer) as (client, server, splice):
-        one, other = (client, server) if side == "forward" else (server, client)
-        one.sendall(b"before")
-        assert receive(other, 6) == b"before"
-        splice.drop(side)
-        one.sendall(b"x" * 5000)
-        eventually(lambda: getattr(splice.stats(), side).dropped == 5000)
-        other.sendall(b"still here")
-        assert receive(one, 10) == b"still here"
-        one.shutdown(socket.SHUT_WR)
-        assert other.recv(10) == b""
-
-
-def test_drop_lets_a_stalled_sender_go_on(splicer):
-    with spliced(splicer) as (client, _server, splice):
-        push_until_blocked(client, bytes(65536), quiet=0.2)
-        splice.drop("forward")
-        client.sendall(bytes(20 << 20))
-
-
-def test_abort_resets_both_ends(splicer):
-    with spliced(splicer) as (client, server, splice):
-        client.sendall(b"hello")
-        receive(server, 5)
-        splice.abort()
-        for sock in (client, server):
-            with pytest.raises(ConnectionResetError):
-                sock.recv(1)
-        assert splice.wait(patience(5)).outcome == "aborted"
-        splice.abort()
-
-
-def test_await_and_many_at_once(splicer):
-    async def splice_all(count):
-        with contextlib.ExitStack() as stack:
-            ends = [stack.enter_context(spliced(splicer)) for _ in range(count)]
-            for number, (client, _, _) in enumerate(ends):
-                client.sendall(bytes([number]) * 1000)
-                client.close()
-            for number, (_, server, _) in enumerate(ends):
-                assert receive(server, 1000) == bytes([number]) * 1000
-                server.close()
-            return await asyncio.gather(*(splice for _, _, splice in ends))
-
-    results = asyncio.run(splice_all(50))
-    assert [stats.outcome for stats in results] == ["finished"] * 50
-
-
-def test_more_pairs_than_slots_are_relayed_and_say_why():
-    with sockproxy.Splicer(pairs=1, eager=True) as splicer, contextlib.ExitStack() as stack:
-        ends = [stack.enter_context(spliced(splicer)) for _ in range(3)]
-        for client, server, _ in ends:
-            client.sendall(b"data")
-            assert receive(server, 4) == b"data"
-        states = [splice.stats().forward for _, _, splice in ends]
-        assert states[0].redirected == 4
-        for relayed in states[1:]:
-            assert (relayed.state, relayed.pumped) == ("pump", 4)
-            assert "take a slot" in relayed.why
-
-
-def test_a_slot_is_used_again(accelerated):
-    for _ in range(scaled(200, 20)):
-        with spliced(accelerated) as (client, server, splice):
-            client.sendall(b"data")
-            assert receive(server, 4) == b"data"
-            assert splice.stats().forward.redirected == 4
-            client.close()
-            server.close()
-            splice.wait(patience(5))
-
-
-def test_nothing_is_left_behind():
-    gc.collect()
-    before = sorted(os.listdir("/proc/self/fd"))
-    with sockproxy.Splicer(pairs=8, eager=True) as splicer:
-        with spliced(splicer) as (client, _server, splice):
-            push_until_blocked(client, bytes(65536), quiet=0.1)
-        with spliced(splicer) as (_client, _server, splice):
-            pass
-        splice.wait(patience(5))
-    assert sorted(os.listdir("/proc/self/fd")) == before
-    assert all(thread.name != "splicer" for thread in threading.enumerate())
-
-
-def test_close_resets_what_runs(splicer):
-    with spliced(splicer) as (client, server, splice):
-        client.sendall(b"hello")
-        receive(server, 5)
-        splicer.close()
-        with pytest.raises(ConnectionResetError):
-            client.recv(1)
-        assert splice.wait(patience(1)).outcome == "closed"
-        one, other = tcp_pair()
-        with one, other, pytest.raises(sockproxy.UsageError):
-            splicer.splice(one, other)
-
-
-def test_wait_times_out(splicer):
-    with spliced(splicer) as (_, _, splice), pytest.raises(TimeoutError):
-        splice.wait(0.05)
-
-
-def test_what_is_no_connected_tcp_socket_is_refused(splicer):
-    good, peer = tcp_pair()
-    datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    unconnected = socket.socket()
-    unix, other_unix = socket.socketpair()
-    closed = socket.socket()
-    closed.close()
-    with good, peer, datagram, unconnected, unix, other_unix:
-        for bad in (datagram, unconnected, unix, closed, good):
-            with pytest.raises(sockproxy.UsageError):
-                splicer.splice(good, bad)
-        with pytest.raises(sockproxy.UsageError):
-            sockproxy.Splicer(pairs=0)
-        good.sendall(b"unharmed")
-        assert receive(peer, 8) == b"unharmed"
-
-
-def test_verdict_only_moves_bytes_for_measurements():
-    with (
-        sockproxy.Splicer(pairs=4, eager=True, parser=False, force=True) as splicer,
-        spliced(splicer) as (client, server, splice),
-    ):
-        for _ in range(20):
-            client.sendall(b"x" * 100)
-            receive(server, 100)
-            server.sendall(b"y" * 100)
-            receive(client, 100)
-        assert splice.stats().forward.redirected == 2000
-        client.close()
-        assert server.recv(1) == b""

@@ -1,4 +1,4 @@
-"""What is peculiar to each suite."""
+"""The kinds of suites: how each runs its tests, and how its report is read."""
 
 from __future__ import annotations
 

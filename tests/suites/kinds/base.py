@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 Outcomes = dict[str, str]
-"""Of each test by its name, one of those below."""
+"""By a test's name, PASSED, FAILED, SKIPPED or ABORTED."""
 
 PASSED, FAILED, SKIPPED, ABORTED = "passed", "failed", "skipped", "aborted"
 THE_RUN = "(the run)"
@@ -32,19 +32,20 @@ class Kind(Protocol):
     """A kind of suite. Folders and trees are absolute."""
 
     def version(self) -> str:
-        """Of what is installed; "" where it comes as a source, whose version is known."""
+        """The version of what is installed; "" for a suite that is built from a source: its version
+        is known."""
 
     def build(self, tree: Path) -> Sequence[Sequence[str]]:
-        """The commands that make it, in its source tree."""
+        """The commands that build the suite, in its source tree."""
 
     def parts(self, tree: Path | None) -> list[str]:
-        """All that it has, each of which can be run by itself."""
+        """The names of all its parts, each of which can be run by itself."""
 
     def argv(self, part: str, left_out: Mapping[str, str]) -> list[str]:
-        """What runs a part in a folder that holds links to all of the source tree."""
+        """The command line that runs a part, in a folder of links to all files of the source."""
 
     def outcomes(self, folder: Path, output: str) -> Outcomes:
-        """What a run has found, from the files that it left in its folder, and what it printed."""
+        """The outcomes of a run, from the files that it left in `folder` and its output."""
 
 
 def numbered(found: Iterable[tuple[str, str]]) -> Outcomes:
@@ -58,7 +59,7 @@ def numbered(found: Iterable[tuple[str, str]]) -> Outcomes:
 
 
 def run(argv: Sequence[str], folder: Path | None = None) -> str:
-    """What a command prints; "" where it fails, or there is none."""
+    """What a command prints; "" when it fails or is not installed."""
     try:
         return subprocess.run(argv, cwd=folder or "/", capture_output=True, text=True).stdout
     except OSError:

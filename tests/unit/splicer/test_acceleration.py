@@ -10,6 +10,7 @@ import threading
 import pytest
 
 import sockproxy
+from sockproxy import proof
 from sockproxy.errors import KernelError
 from sockproxy.proof import ask, protocol, record
 from sockproxy.proof.mechanisms import SPLICE
@@ -188,6 +189,17 @@ def test_what_was_not_found_out_is_asked_again(doctor, kernels, kind):
     assert len(told) == 1  # as long as it is the same
     assert ("no result in 20 s" if kind == "unknown" else "ended with status 3") in told[0]
     assert "trying again in" in told[0]
+
+
+def test_without_a_prover_it_relays_and_asks_again(doctor, kernels, monkeypatch):
+    monkeypatch.setattr(proof, "prover", "")
+    with Running() as run:
+        assert run.tried.wait(20)
+        assert run.engine.kernel is None
+        assert run.acceleration.may_come
+        assert "doctor cannot be started: no prover is registered" in run.engine.why_not
+    assert not doctor.asked
+    assert not kernels
 
 
 def test_off_is_off(doctor, kernels):

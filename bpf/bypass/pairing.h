@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Which two sockets are the ends of one connection.
+ * Included by bypass/join.h, bypass/part.h.
+ *
+ * When a connection is established both ends know where each begins to count its
+ * bytes. The end that opened is established first and leaves its numbers; the end
+ * that accepts looks for them. Addresses may be translated on the way and namespaces
+ * may lie in between: numbers are never changed.
+ *
+ * Numbers alone could be forged: a remote host that opens a connection to us, and
+ * accepts one of ours, can give both the same. So the accepter must also see the
+ * opener's own address, from which no other host gets an answer. Where sources are
+ * translated too, the connection stays plain.
+ */
+#ifndef SOCKPROXY_PAIRING_H
+#define SOCKPROXY_PAIRING_H
+
+#include "bypass/maps.h"
+#include "bypass/pair.h"
+#include "common/ends.h"
+#include "common/kernel_sockets.h"
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+/* The opener leaves its numbers for the accepter to find. Returns why it is plain until then. */
+static __always_inline __u32 wait_for_accepter(const struct enrolled *end,
+					       const struct two_ends *ends, struct sock *sk)
+{
+	struct opener me = {.cookie = end->cookie, .port = ends->local_port}, *other;
+	struct handshake numbers = end->numbers;
+
+	__builtin_memcpy(me.address, ends->local, sizeof(me.address));
+	me.in_map = end->in_map;
+	me.cgroup = cgroup_of(sk);
+	if (!bpf_map_update_elem(&openers, &numbers, &me, BPF_NOEXIST))
+		return PLAIN_PEER_UNSEEN;
+	other = bpf_map_lookup_elem(&openers, &numbers);
+	if (other)
+		other->cookie = 0;
+	return PLAIN_AMBIGUOUS;
+}
+
+/* The opener's connection ends before an accepter has found its numbers. */
+static __always_inline void wait_no_longer(const struct enrolled *end)
+{
+	struct handshake numbers = end->numbers;
+	struct opener *me = bpf_map_lookup_elem(&openers, &numbers);
+
+	if (me && me->cookie == end->cookie)
+		bpf_map_delete_elem(&openers, &numbers);
+}
+
+/* Make the accepter `end` and its opener known to each other. The opener may close at the same
+ * time: part() removes its numbers first and looks at `peers` then, so that either this sees the
+ * numbers gone, or part() sees the peer. Returns why the accepter stays plain, or PLAIN_NOT. */
+static __always_inline __u32 introduce(struct enrolled *end, __u64 opener)
+{
+	struct peer mine = {.cookie = opener};
+	struct peer its = {.cookie = end->cookie};
+	struct handshake numbers = end->numbers;
+	__u64 cookie = end->cookie;
+	struct pair *pair;
+
+	mine.pair = its.pair = take_pair();
+	pair = find_pair(mine.pair);
+	if (!pair)
+		return PLAIN_FULL;
+	pair->cookie[0] = opener;
+	pair->cookie[1] = cookie;
+	if (bpf_map_update_elem(&peers, &cookie, &mine, BPF_NOEXIST)) {
+		bpf_map_push_elem(&free_pairs, &mine.pair, 0);
+		return PLAIN_FULL;
+	}
+	if (bpf_map_update_elem(&peers, &opener, &its, BPF_NOEXIST)) {
+		forget_peer(cookie);
+		leave_pair(mine.pair);
+		return PLAIN_FULL;
+	}
+	/* The delete fails where the opener, or an accepter with the same numbers, was first. */
+	if (bpf_map_delete_elem(&openers, &numbers)) {
+		forget_peer(opener);
+		forget_peer(cookie);
+		return PLAIN_PEER_UNSEEN;
+	}
+	end->peer = opener;
+	end->pair = mine.pair;
+	return PLAIN_NOT;
+}
+
+/* Whether an opener waits with these numbers. */
+static __always_inline int has_opener(const struct handshake *numbers)
+{
+	struct handshake key = *numbers;
+
+	return bpf_map_lookup_elem(&openers, &key) != NULL;
+}
+
+/* The accepter looks for its opener. `in_map` tells whether that is in the sockmap. Returns why the
+ * accepter stays plain, or PLAIN_NOT. */
+static __always_inline __u32 find_opener(struct enrolled *end, const struct two_ends *ends,
+					 struct sock *sk, __u32 same_cgroup, __u32 *in_map)
+{
+	struct handshake numbers = end->numbers;
+	struct opener *other;
+
+	other = bpf_map_lookup_elem(&openers, &numbers);
+	if (!other)
+		return PLAIN_PEER_UNSEEN;
+	if (!other->cookie)
+		return PLAIN_AMBIGUOUS;
+	if (other->port != ends->remote_port || other->address[0] != ends->remote[0] ||
+	    other->address[1] != ends->remote[1] || other->address[2] != ends->remote[2] ||
+	    other->address[3] != ends->remote[3])
+		return PLAIN_PEER_UNSEEN;
+	if (same_cgroup && other->cgroup != cgroup_of(sk))
+		return PLAIN_POLICY;
+	*in_map = other->in_map;
+	return introduce(end, other->cookie);
+}
+
+#endif

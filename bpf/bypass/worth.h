@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Which services are worth enrolling for.
+ * Included by bypass/join.h, bypass/part.h.
+ *
+ * To enter and to leave a sockmap costs a connection some microseconds, which one with a single
+ * request, or one to another host, never gets back. While many such connections come in a row both
+ * ends leave them out: the opener those to the service, the accepter those to its own address.
+ * A second later they try again.
+ *
+ * An opener that stays plain for what its program is, or does, never gains; but others that connect
+ * to the same service may. So the connections of such openers are counted apart.
+ */
+#ifndef SOCKPROXY_SERVICE_H
+#define SOCKPROXY_SERVICE_H
+
+#include "bypass/maps.h"
+#include "common/ends.h"
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#define LOSSES 8	     /* in a row, from which on connections are left out */
+#define ROLE_PLAIN_OPENER 4  /* of a struct service, beside enum end_role */
+#define MEMORY 1000000000ULL /* ns that a loss counts */
+
+/* Whether a socket with this enum plain_reason is plain for what its program is, or does. */
+static __always_inline int is_of_program(__u32 plain)
+{
+	return plain == PLAIN_PROGRAM || plain == PLAIN_BLOCKS || plain == PLAIN_UNPROVEN;
+}
+
+/* The service that a connection is to, as its end of this role sees it. plain: not 0 for one that
+ * is plain for its program. */
+static __always_inline void name_service(struct service *name, const struct two_ends *ends,
+					 __u32 role, __u32 plain)
+{
+	int opener = role == ROLE_OPENER;
+
+	__builtin_memcpy(name->address, opener ? ends->remote : ends->local, sizeof(name->address));
+	name->port = opener ? ends->remote_port : ends->local_port;
+	name->role = opener && plain ? ROLE_PLAIN_OPENER : role;
+}
+
+/* Whether a new connection to its service is worth enrolling. */
+static __always_inline int is_worth_enrolling(const struct two_ends *ends, __u32 role, __u32 plain)
+{
+	struct service_record *record;
+	struct service name;
+
+	name_service(&name, ends, role, plain);
+	record = bpf_map_lookup_elem(&services, &name);
+	return !record || record->losses < LOSSES || bpf_ktime_get_ns() - record->last > MEMORY;
+}
+
+/* A connection to its service has ended; gained: something was bypassed. */
+static __always_inline void remember_service(const struct two_ends *ends, __u32 role, __u32 plain,
+					     int gained)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct service_record fresh = {.last = now, .losses = 1}, *record;
+	struct service name;
+
+	name_service(&name, ends, role, plain);
+	record = bpf_map_lookup_elem(&services, &name);
+	if (!record) {
+		if (!gained)
+			bpf_map_update_elem(&services, &name, &fresh, BPF_NOEXIST);
+		return;
+	}
+	if (gained || now - record->last > MEMORY)
+		record->losses = 0;
+	if (gained)
+		return;
+	record->losses++;
+	record->last = now;
+}
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What one socket tells of both ends of its connection: addresses, ports, cgroup, bytes sent.
+ * Included by bypass/join.h, bypass/listing.h, bypass/message.h, bypass/pairing.h, bypass/part.h,
+ * bypass/policy.h, bypass/worth.h.
+ */
+#ifndef SOCKPROXY_ENDS_H
+#define SOCKPROXY_ENDS_H
+
+#include "common/kernel_sockets.h"
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+
+#define AF_INET6 10
+#define MAPPED bpf_htonl(0xffff)
+
+/* Both ends of a connection as one of its sockets sees them. */
+struct two_ends {
+	__u32 local[4];
+	__u32 remote[4];
+	__u32 local_port;
+	__u32 remote_port;
+};
+
+/* Keeps the compiler from merging the reads of two branches into one read at a computed address,
+ * which the verifier does not take of a context. */
+#define APART() asm volatile("" ::: "memory")
+
+/* From a context of sock_ops or sk_msg: both name these fields alike. */
+#define READ_ENDS(context, ends)                                                                   \
+	do {                                                                                       \
+		(ends)->local_port = (context)->local_port;                                        \
+		(ends)->remote_port = bpf_ntohl((context)->remote_port);                           \
+		if ((context)->family == AF_INET6) {                                               \
+			(ends)->local[0] = (context)->local_ip6[0];                                \
+			(ends)->local[1] = (context)->local_ip6[1];                                \
+			(ends)->local[2] = (context)->local_ip6[2];                                \
+			(ends)->local[3] = (context)->local_ip6[3];                                \
+			(ends)->remote[0] = (context)->remote_ip6[0];                              \
+			(ends)->remote[1] = (context)->remote_ip6[1];                              \
+			(ends)->remote[2] = (context)->remote_ip6[2];                              \
+			(ends)->remote[3] = (context)->remote_ip6[3];                              \
+			APART();                                                                   \
+			break;                                                                     \
+		}                                                                                  \
+		(ends)->local[0] = (ends)->local[1] = 0;                                           \
+		(ends)->local[2] = MAPPED;                                                         \
+		(ends)->local[3] = (context)->local_ip4;                                           \
+		(ends)->remote[0] = (ends)->remote[1] = 0;                                         \
+		(ends)->remote[2] = MAPPED;                                                        \
+		(ends)->remote[3] = (context)->remote_ip4;                                         \
+		APART();                                                                           \
+	} while (0)
+
+/* The id of the cgroup that a socket belongs to. */
+static __always_inline __u64 cgroup_of(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+}
+
+/* Bytes of data that TCP has sent, each counted once. bytes_acked counts SYN and FIN too. */
+static __always_inline __u64 payload_sent(struct tcp_sock *tp)
+{
+	return BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+}
+
+#endif

@@ -1,0 +1,108 @@
+"""`sockproxy bench compare`: its table, its JSON, and files that are no results."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from sockproxy.bench.result.document import KIND, SCHEMA
+from sockproxy.cli.bench.compare import compare as command
+from sockproxy.errors import UsageError
+from tests.support.bench_rounds import make
+
+
+@pytest.fixture
+def kept(tmp_path):
+    def keep(name, document):
+        path = tmp_path / name
+        path.write_text(document if isinstance(document, str) else json.dumps(document))
+        return str(path)
+
+    return keep
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(command, arguments, standalone_mode=False)
+
+
+def test_the_table(kept):
+    a, b = kept("a.json", make("a")), kept("b.json", make("b", factors={"bypass": 0.5}))
+    done = invoke(a, b)
+    assert (done.exception, done.return_value) == (None, 0)
+    lines = done.output.splitlines()
+    assert lines[0].split()[:3] == ["CASE", "SYSTEM", "METRIC"]
+    line = next(line for line in lines if "bypass" in line)
+    assert "1000 transactions/s" in line
+    assert "plain" in line
+    assert line.endswith("WORSE")
+    assert "0 better, 4 worse, 8 no difference, 0 too few rounds" in lines
+    assert "99 % interval" in done.output
+    assert "more than 3 % from 1" in done.output
+    assert invoke(a, b, "--fail-on-worse").return_value == 1
+    assert invoke(b, a, "--fail-on-worse").return_value == 0
+
+
+def test_the_table_of_figures(kept):
+    a, b = kept("a.json", make("a")), kept("b.json", make("b", speed=0.5))
+    done = invoke(a, b, "--absolute", "--metric", "p99_us")
+    assert (done.exception, done.return_value) == (None, 0)
+    assert "plain" in done.output
+    assert "transactions" not in done.output
+    assert "0 better, 8 worse" in done.output
+    assert "8 no difference" in invoke(a, b, "--absolute", "--metric", "p99_us",
+                                       "--tolerance", "100").output  # fmt: skip
+
+
+def test_json(kept):
+    done = invoke(kept("a.json", make("a")), kept("b.json", make("b")), "--all", "--json")
+    assert done.exception is None
+    found = json.loads(done.output)
+    assert found["kind"] == "bench-compare"
+    assert found["tolerance"] == pytest.approx(0.03)
+    assert found["differs"] == ""
+    assert len(found["rows"]) == 18
+    assert found["rows"][0].keys() == {
+        "case", "system", "metric", "baseline", "a", "b", "change", "verdict",
+    }  # fmt: skip
+    assert found["rows"][0]["change"].keys() == {"ratio", "low", "high", "pairs"}
+
+
+def test_what_differs_is_told_once(kept):
+    other = make("b")
+    other["machine"]["kernel"] = "6.12"
+    done = invoke(kept("a.json", make("a")), kept("b.json", other))
+    assert done.exception is None
+    assert done.output.count("differ in kernel (6.1 / 6.12)") == 1
+
+
+def test_all_and_metric_exclude_each_other(kept):
+    a = kept("a.json", make("a"))
+    assert isinstance(invoke(a, a, "--all", "--metric", "per_s").exception, UsageError)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (json.dumps(make("b"))[:5000], "cut off"),
+        ("", "cut off"),
+        ("[]", "no result"),
+        ('{"kind": "demo", "schema": 1}', "no result"),
+        (json.dumps({**make("b"), "schema": 99}), "schema 99"),
+        (json.dumps({"kind": KIND, "schema": SCHEMA, "scenario": {}}), "lacks machine"),
+    ],
+)
+def test_files_that_are_no_results(kept, content, says):
+    good, bad = kept("good.json", make("a")), kept("bad.json", content)
+    for order in ((good, bad), (bad, good)):
+        error = invoke(*order).exception
+        assert isinstance(error, UsageError)
+        assert says in str(error)
+        assert "bad.json" in str(error)
+
+
+def test_a_file_that_is_not_there(kept, tmp_path):
+    error = invoke(kept("good.json", make("a")), str(tmp_path / "none.json")).exception
+    assert isinstance(error, UsageError)
+    assert "none.json" in str(error)
