@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import resource
 import signal
@@ -19,6 +18,7 @@ from sockproxy.cgroup import Cgroup, current
 from sockproxy.errors import SockproxyError
 from sockproxy.net.listening import listeners
 from sockproxy.net.namespace import Namespace
+from sockproxy.syscalls import end_with_parent
 
 __all__ = ["Place", "Server", "run", "run_client"]
 
@@ -27,9 +27,6 @@ GRACE = 2.0  # seconds for one to end
 MOST_WRITTEN = 64 << 20  # bytes of each file that a limited process writes: logs, output
 TAIL = 400  # characters of what a program said that are shown
 MOST_OUTPUT = 16 << 20  # bytes of what a client may print
-PR_SET_PDEATHSIG = 1
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,7 @@ class Place:
                 os.sched_setaffinity(0, self.cpus)
             if self.limited:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_WRITTEN, MOST_WRITTEN))
-            _libc.prctl(PR_SET_PDEATHSIG, orphaned)
+            end_with_parent(orphaned)
             if os.getppid() != parent:  # it died before we asked to be told
                 os._exit(1)
 

@@ -16,11 +16,15 @@ from sockproxy.bench.process import Place, Server
 from sockproxy.bench.systems import System
 from sockproxy.bench.topology import LOOPBACK, Hop, Topology
 from sockproxy.bench.workplace import own_folder
-from sockproxy.bypass.attach import BypassOptions, attach, detach, is_orphaned, names
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.groups import is_orphaned
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.bypass.view import bypass_status
 from sockproxy.cgroup import Cgroup
 from sockproxy.errors import SockproxyError
 from sockproxy.proxy.asking import ask
+from sockproxy.rundir.sight import names
 
 __all__ = ["Subject", "end_bypass", "sweep_bypasses"]
 

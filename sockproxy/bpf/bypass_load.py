@@ -1,97 +1,93 @@
-"""Attach a bypass: bypass.bpf.c to a cgroup and to the kernel's functions, all pinned."""
+"""Attach a bypass to a cgroup and to the kernel's functions, all pinned, or nothing of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from pathlib import Path
-from types import MappingProxyType
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
 
-from sockproxy.bpf import BpfObject, Link, Program, pin, pins
-from sockproxy.bpf.abi import Plain
-from sockproxy.bpf.bypass import MAPS, Settings, write_settings
+from sockproxy.bpf.abi import Mode
+from sockproxy.bpf.bypass import MAPS
 from sockproxy.bpf.bypass_roles import (
     ARRIVALS,
     ASKING,
     NEEDED,
-    OBJECT,
     ON_CGROUP,
     RESULTS,
     pin_name,
     proof_of,
     roles_of,
 )
-from sockproxy.bpf.loading import Cast, Role, audition, best, load, refusal
-from sockproxy.bpf.plain_programs import note_acceptors
+from sockproxy.bpf.bypass_seam import Acceptors, BypassKernel, Held
+from sockproxy.bpf.bypass_settings import Settings
+from sockproxy.bpf.loading import Cast, Refuses, Role, best, choose, refusal
 from sockproxy.errors import SockproxyError, is_passing
 
-__all__ = ["CONNECTIONS", "create"]
+__all__ = ["CONNECTIONS", "Wanted", "create"]
 
 CONNECTIONS = 65536  # pairs of sockets at once that can be bypassed
 
 
-def create(
-    name: str,
-    place: Path,
-    cgroup_fd: int,
-    settings: Settings,
-    connections: int = CONNECTIONS,
-    acceptors: Mapping[tuple[int, int], Plain] = MappingProxyType({}),
-) -> None:
-    """Load, attach and pin, inside `pins.locked()`; undone in reverse when a step fails.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be attached.
+
+    cgroup: a descriptor of it. connections: pairs of sockets at once. acceptors: what listens
+    already.
+    """
+
+    cgroup: int
+    settings: Settings
+    connections: int = CONNECTIONS
+    acceptors: Acceptors = field(default_factory=dict)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """What the programs of this bypass are there for, those on the cgroup last: by the last
+        of them sockets enter."""
+        roles = roles_of(fionread_is_wrong=self.settings.fionread_is_wrong)
+        return (*(each for each in roles if each not in ON_CGROUP), *ON_CGROUP)
+
+
+def create(kernel: BypassKernel, held: Held, wanted: Wanted) -> None:
+    """Load, attach, pin and publish, with the lock of NAME held; undone in reverse when a step
+    fails.
 
     What the kernel refuses is done in another way, or left out, where settings.mode can do without.
-    acceptors: what listens already, as note_acceptors() takes it.
 
     Raises KernelError and its kin.
     """
-    aside = place / f"{pins.ASIDE}{name}"
-    create_with = partial(
-        _create,
-        aside=aside,
-        cgroup_fd=cgroup_fd,
-        settings=settings,
-        connections=connections,
-        acceptors=acceptors,
-    )
-    roles = roles_of(fionread_is_wrong=settings.fionread_is_wrong)
-    if (failure := _create_likely(create_with, roles)) is not None:
-        found = audition(OBJECT, roles)
-        if not found.refused:
-            raise failure
-        _check_needed(found, settings)
-        create_with(found)
-    try:
-        aside.rename(place / name)
-    except BaseException:
-        pins.remove(aside)
-        raise
-
-
-def _create_likely(
-    create_with: Callable[[Cast], None], roles: Iterable[Role]
-) -> SockproxyError | None:
-    """With the programs that kernels of today take, or those before 6.3, which are not tried one
-    by one; why not with the first, if not even with the others."""
     failure: SockproxyError | None = None
-    newest = best(roles)
-    if ASKING.name in newest.ways:
-        # Hardened kernels refuse it, and it alone: to try it is cheaper than to fail with all.
-        asking = audition(OBJECT, (ASKING,))
-        others = {name: way for name, way in newest.ways.items() if name != ASKING.name}
-        newest = Cast({**others, **asking.ways}, asking.refused)
-    old_ways = {name: way for name, way in newest.ways.items() if name != RESULTS.name}
-    older = Cast({**old_ways, ARRIVALS.name: ARRIVALS.ways[1]}, {})
-    for cast in (newest, older):
+    refuses = cache(kernel.why_refused)  # a program that was tried is not tried again
+    for cast in _likely(refuses, wanted):
         try:
-            create_with(cast)
+            _create(kernel, held, wanted, cast)
         except SockproxyError as error:
             if is_passing(error.errno):
                 raise
             failure = failure or error
         else:
-            return None
-    return failure
+            return
+    found = choose(wanted.roles, refuses)
+    if failure is not None and not found.refused:
+        raise failure
+    _check_needed(found, wanted.settings)
+    _create(kernel, held, wanted, found)
+
+
+def _likely(refuses: Refuses, wanted: Wanted) -> Iterator[Cast]:
+    """The programs that kernels of today take, then those that kernels before 6.3 do, which are not
+    tried one by one."""
+    newest = best(wanted.roles)
+    if ASKING.name in newest.ways:
+        # Hardened kernels refuse it, and it alone: to try it is cheaper than to fail with all.
+        asking = choose((ASKING,), refuses)
+        others = {name: way for name, way in newest.ways.items() if name != ASKING.name}
+        newest = Cast({**others, **asking.ways}, asking.refused)
+    yield newest
+    old_ways = {name: way for name, way in newest.ways.items() if name != RESULTS.name}
+    yield Cast({**old_ways, ARRIVALS.name: ARRIVALS.ways[1]}, {})
 
 
 def _check_needed(cast: Cast, settings: Settings) -> None:
@@ -105,46 +101,22 @@ def _check_needed(cast: Cast, settings: Settings) -> None:
             )
 
 
-def _create(
-    cast: Cast,
-    aside: Path,
-    cgroup_fd: int,
-    settings: Settings,
-    connections: int,
-    acceptors: Mapping[tuple[int, int], Plain],
-) -> None:
-    def size(bpf: BpfObject) -> None:
-        for each, entries in (("peers", 2), ("sockets", 2), ("pairs", 1), ("free_pairs", 1)):
-            bpf.set_max_entries(each, entries * connections)
-
-    bpf = load(OBJECT, cast.programs, size)
-    try:
-        maps = {each: bpf.map(each) for each in MAPS}
-        write_settings(maps, settings, which=1, version=1, proof=proof_of(cast.programs))
-        note_acceptors(maps["acceptors"], acceptors)
-        aside.mkdir(mode=0o700)
-        for each, opened in maps.items():
-            pin(opened.fd, str(aside / each))
-        for role in roles_of(fionread_is_wrong=settings.fionread_is_wrong):
-            if role not in ON_CGROUP:
+def _create(kernel: BypassKernel, held: Held, wanted: Wanted, cast: Cast) -> None:
+    settings, programs = wanted.settings, cast.programs
+    with contextlib.closing(kernel.load(programs, wanted.connections)) as loaded:
+        wakers = kernel.learn_wakers() if settings.mode is Mode.BYPASS else None
+        loaded.write(settings, proof_of(programs), wakers, wanted.acceptors)
+        with contextlib.ExitStack() as undo:
+            undo.callback(held.discard)
+            aside = held.make()
+            for name in MAPS:
+                undo.callback(held.unpin, name)
+                loaded.pin_map(name, str(aside / name))
+            for role in wanted.roles:
                 for program in cast.ways.get(role.name, ()):
-                    link = role.attach(bpf, program) if role.attach else None
-                    _pin(link or bpf.program(program), aside / pin_name(program))
-        for role in ON_CGROUP:
-            for program in cast.ways.get(role.name, ()):
-                link = bpf.program(program).attach_to_cgroup(cgroup_fd)
-                _pin(link, aside / pin_name(program))
-    except BaseException:
-        pins.remove(aside)
-        raise
-    finally:
-        bpf.close()
-
-
-def _pin(made: Link | Program, path: Path) -> None:
-    """Leave it to its pin; a link is none without it."""
-    try:
-        made.pin(str(path))
-    finally:
-        if isinstance(made, Link):
-            made.close()
+                    name = pin_name(program)
+                    undo.callback(held.unpin, name)
+                    with contextlib.closing(loaded.attach(role, program, wanted.cgroup)) as made:
+                        made.pin(str(aside / name))
+            held.publish()
+            undo.pop_all()

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 OBJECT = "bypass.bpf.o"
-# The three of LISTING.
+# The programs of LISTING, by which the sockets of a bypass are listed.
 STORAGE, NAMESPACE, LOOK_UP = "list_storage", "list_namespace", "look_up_socket"
 BPF_SK_MSG_VERDICT = 7
 
@@ -41,7 +41,7 @@ def _attach_to_map(bpf: BpfObject, program: str) -> None:
 
 def _attach_listing(bpf: BpfObject, program: str) -> Link | None:
     if program == LOOK_UP:
-        return None  # it is run by hand
+        return None  # it is attached to nothing: Listing runs it by BPF_PROG_TEST_RUN
     return bpf.program(program).attach_iterator(bpf.map("ends") if program == STORAGE else None)
 
 
@@ -52,7 +52,8 @@ PAIRING = Role(
 )
 MESSAGES = Role(
     "messages",
-    # Not on every kernel can a message look at its call, and so at MSG_OOB.
+    # Some kernels let no sk_msg program read the arguments of the call: the blind one does not see
+    # MSG_OOB.
     (("bypass_message",), ("bypass_message_blind",)),
     "no message can skip TCP",
     _attach_to_map,
@@ -65,7 +66,7 @@ READERS = Role(
 )
 ARRIVALS = Role(
     "arrivals",
-    # The first is there since Linux 6.3.
+    # The first needs Linux 6.3.
     (("bypass_arrival",), ("bypass_redirected",)),
     "nothing tells when a message has arrived, and so whether a socket can be given back to TCP",
     _attach_to_kernel,
@@ -90,7 +91,7 @@ ASKING = Role(
 )
 LISTING = Role(
     "listing",
-    # An iterator may pass one over while others come and go: that is looked up.
+    # An iterator may pass over a socket while others come and go: LOOK_UP finds that one.
     ((STORAGE, LOOK_UP), (STORAGE,), (NAMESPACE, LOOK_UP), (LOOK_UP,), (NAMESPACE,)),
     "connections are not listed, and one that is open when its bypass is detached stays in it"
     " until it ends",
@@ -100,14 +101,14 @@ LISTING = Role(
 PROVING = (RESULTS, ASKING)
 ROLES = (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS, LISTING, *PROVING)
 NEEDED = {
-    Mode.OBSERVE: (PAIRING,),  # it puts no socket into a sockmap, and no message past TCP
+    Mode.OBSERVE: (PAIRING,),  # no socket enters a sockmap, and no message skips TCP
     Mode.BYPASS: (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS),
 }
 ON_CGROUP = (OPTIONS, PAIRING)  # attached to it, in this order: with the last, sockets enter
 
 
 def roles_of(*, fionread_is_wrong: bool) -> tuple[Role, ...]:
-    """Those that a bypass has on this kernel."""
+    """The roles of a bypass. fionread_is_wrong: for what is in a sockmap, as far as is known."""
     return tuple(each for each in ROLES if fionread_is_wrong or each not in PROVING)
 
 
@@ -117,5 +118,6 @@ def proof_of(programs: Collection[str]) -> Proof:
 
 
 def pin_name(program: str) -> str:
-    """How its link, or itself where it has none, is called in the directory of a NAME."""
+    """What the pin of a program, or of its link where it has one, is called in the directory of a
+    NAME."""
     return "link" if program in PAIRING.programs else program

@@ -1,8 +1,9 @@
-"""Load as much of a BPF object as this kernel takes: a refused program takes away only what it
-gives.
+"""Load as much of a BPF object as this kernel takes: a program that is refused takes away only what
+it is there for.
 
-Kernels refuse programs of whole kinds, and not by their version: lockdown, an LSM, a helper that is
-not there. What programs are for is a role; some roles can be played in several ways.
+Which programs a kernel refuses cannot be told by its version: lockdown, an LSM or a helper that is
+not there refuses all of a kind. So what a program is there for is named, as a Role, and a role may
+be played by other programs where the best are refused.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from sockproxy.bpf import BpfObject, Link
 from sockproxy.bpf.objects import read_object
 from sockproxy.errors import SockproxyError, is_passing
 
-__all__ = ["Cast", "Prepare", "Role", "audition", "best", "load", "refusal"]
+__all__ = ["Cast", "Prepare", "Refuses", "Role", "audition", "best", "choose", "load", "refusal",
+           "why_refused"]  # fmt: skip
 
 Prepare = Callable[[BpfObject], None]
+Refuses = Callable[["Role", str], SockproxyError | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What programs of an object are there for.
+    """One thing that programs of an object are there for.
 
     ways: sets of programs that do it, the best first; of each all are needed.
     without: what follows where none of the ways is to be had, as a phrase.
@@ -75,21 +78,35 @@ def audition(name: str, roles: Iterable[Role], prepare: Prepare = lambda bpf: No
 
     Raises SockproxyError where that fails for want of memory, descriptors and the like.
     """
+    return choose(roles, lambda role, program: why_refused(name, role, program, prepare))
+
+
+def choose(roles: Iterable[Role], refuses: Refuses) -> Cast:
+    """For each role the first way of which no program is refused.
+
+    refuses: how the kernel refuses a program of a role, None when it takes it; asked once for each
+    program that matters.
+    """
     ways: dict[str, tuple[str, ...]] = {}
     tried: dict[str, SockproxyError | None] = {}
     for role in roles:
         for way in role.ways:
             for program in way:
                 if program not in tried:
-                    tried[program] = _try(name, role, program, prepare)
+                    tried[program] = refuses(role, program)
             if all(tried[program] is None for program in way):
                 ways[role.name] = way
                 break
     return Cast(ways, {program: error for program, error in tried.items() if error})
 
 
-def _try(name: str, role: Role, program: str, prepare: Prepare) -> SockproxyError | None:
-    """How the kernel refuses it, if it does."""
+def why_refused(
+    name: str, role: Role, program: str, prepare: Prepare = lambda bpf: None
+) -> SockproxyError | None:
+    """How the kernel refuses a program of the object `name`, if it does; nothing stays loaded.
+
+    Raises SockproxyError where that fails for want of memory, descriptors and the like.
+    """
     try:
         with contextlib.closing(load(name, {program}, prepare)) as bpf:
             if role.attach and (link := role.attach(bpf, program)):
@@ -123,5 +140,5 @@ def refusal(program: str, error: SockproxyError) -> str:
     why = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})" if number else str(error)
     said = [line.strip() for line in (error.log or "").splitlines()]
     said = [line for line in said if line and not line.startswith("processed ")]
-    # The first line of a log of ours is the program's name.
+    # BpfObject.load() puts the program's name into the first line of the log.
     return f"{program}: {why}" + (f": {said[-1]}" if len(said) > 1 else "")

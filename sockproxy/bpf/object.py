@@ -53,6 +53,9 @@ class Program:
         """Keep the program at `path`, which must lie on a bpffs."""
         pin(self.fd, path)
 
+    def close(self) -> None:
+        """Nothing: a program lives as long as its object, or as its pin."""
+
     def attach(self) -> Link:
         """Attach to what the section names: a function of the kernel."""
         pointer = load_library().bpf_program__attach(self._pointer)

@@ -10,7 +10,10 @@ __all__ = ["read_object"]
 
 
 def read_object(name: str) -> bytes:
-    """The compiled BPF object `name` of this package."""
+    """The compiled BPF object in the file `name`, such as "bypass.bpf.o".
+
+    Raises Unsupported when the package was built without it.
+    """
     try:
         return files("sockproxy").joinpath("_bpf", name).read_bytes()
     except FileNotFoundError:

@@ -21,9 +21,10 @@ LONGEST_PATH = ffi.sizeof("struct asked_for") - 1  # bytes that are kept of one,
 
 @dataclass(frozen=True, slots=True, order=True)
 class Program:
-    """One that is left alone. asked: the name or the path that it was given by.
+    """A program that is left alone. asked: the name or the path that the user gave.
 
-    name: of its process, or of its executable. inode: of its executable; 0 for any so called.
+    name: of its process, or of its executable. inode: of its executable; 0 where every program of
+    that name is meant.
     """
 
     asked: str
@@ -31,7 +32,8 @@ class Program:
     inode: int = 0
 
     def entries(self) -> list[Any]:
-        """Keys of its entries in the map. A process has no longer name than LONGEST_COMM bytes."""
+        """The keys under which the map has it: by its whole name, and by what the kernel keeps of a
+        process's name, which is LONGEST_COMM bytes."""
         name = os.fsencode(self.name)
         names = [name] if self.inode else [name, name[:LONGEST_COMM]]
         return [
@@ -41,7 +43,7 @@ class Program:
 
 
 def write_programs(left_alone: Map, programs: Iterable[Program]) -> None:
-    """These are left alone, and no others."""
+    """Make these the programs that are left alone, and no others."""
     wanted = {bytes(ffi.buffer(key)): each for each in programs for key in each.entries()}
     for key in [bytes(ffi.buffer(key)) for key in left_alone.keys("struct program_name")]:
         if key not in wanted:
@@ -53,7 +55,7 @@ def write_programs(left_alone: Map, programs: Iterable[Program]) -> None:
 
 
 def read_programs(left_alone: Map) -> tuple[Program, ...]:
-    """Those that are left alone, each once."""
+    """The programs that are left alone, each once, sorted."""
     found: dict[str, Program] = {}
     value = ffi.new("struct asked_for *")
     for key in left_alone.keys("struct program_name"):

@@ -1,7 +1,8 @@
 """By which functions this kernel wakes those who wait at a socket.
 
-Learned from sockets of our own, as /proc/kallsyms shows zeros under kptr_restrict=2, and as a check
-that compares with zero would let everybody pass.
+The addresses are learned from sockets of our own, and not read from /proc/kallsyms: that shows
+zeros under kptr_restrict=2, and a program that compared with zero would take everybody for what it
+looks for.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Programs that read until there is no more, and wait only then: by what their executables are.
 
-A bypass gives nothing to a reader that is promised edges (bpf/bypass/waiters.h), as it could take
-a short read for all that there is. Of these programs it is known that they do not; names prove
-nothing.
+A reader that waits with EPOLLET could take a short read for all that there is, and wait for an edge
+that does not come; so it gets nothing that is bypassed. Of the executables here it is known that
+they read until EAGAIN. They are told by what is in the file, as a name proves nothing.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ ENVOY_SYMBOLS = "envoy_dynamic_module_callback_"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Executables of one make.
+    """Executables that one compiler or project makes, and that read until EAGAIN.
 
-    why: it is safe to promise them edges. shown_by: what tells them. is_it: asks a file, and raises
-    OSError; None where the BPF programs ask, when a program reads for the first time
-    (bpf/bypass/executable.h).
+    why: by which of its code that is known. shown_by: what in the file tells that it is one. is_it:
+    looks into a file, and raises OSError; None where the BPF programs look, when a process of it
+    reads for the first time (bpf/bypass/executable.h).
     """
 
     drains: Drains
@@ -39,7 +39,7 @@ class Kind:
 
 
 def _is_envoy(path: Path) -> bool:
-    # Here, as to import what reads ELF takes a tenth of the time of a whole command.
+    # Imported here: pyelftools takes a tenth of the time that a whole command takes to start.
     from sockproxy.bypass.exports import exports
 
     return exports(path, ENVOY_SYMBOLS)

@@ -1,4 +1,4 @@
-"""Programs that a bypass leaves alone: their reads would stall, or come in the wrong order."""
+"""Programs whose sockets a bypass leaves plain, as their reads would stall or come out of order."""
 
 from __future__ import annotations
 
@@ -30,37 +30,42 @@ __all__ = [
 ]
 
 FIONREAD = "FIONREAD"  # the name of doctor's probe
-# Names of processes. These are known to ask FIONREAD before they read.
+# Names of processes that are known to ask FIONREAD before they read.
 FIONREAD_USERS = ("nginx", "nginx-debug", "angie", "freenginx", "openresty", "java", "dotnet")
-# These read by recv and go on by splice(2), which does not see what was bypassed: a short
-# answer in two parts stalls between them.
+# Names of processes that read by recv(2) and go on by splice(2), which does not see what was
+# bypassed: a short answer in two parts would stall between them.
 SPLICE_USERS = ("haproxy",)
 MOST_SHOWN = 200  # characters of a name or a path that is none
 
 
 def is_fionread_wrong(*, proved: bool = True) -> bool:
-    """Whether this kernel answers it wrongly for what is in a sockmap, or nobody knows."""
+    """Whether FIONREAD is wrong for what is in a sockmap, or nobody knows.
+
+    proved: False to trust no proof, so that it is taken to be wrong.
+    """
     return not proved or not (found := proof_of(BYPASS)).on or FIONREAD in found.limits
 
 
 def was_fionread_found_wrong() -> bool:
-    """Whether doctor has found that; it is not asked."""
+    """Whether doctor has found FIONREAD to be wrong; doctor is not run for it."""
     return (found := known_proof(BYPASS)) is not None and FIONREAD in found.limits
 
 
-def must_be_left_alone(*, proved: bool = True) -> tuple[str, ...]:
+def must_be_left_alone(*, fionread_is_wrong: bool | None = None) -> tuple[str, ...]:
     """Names of programs that this kernel would make wait for ever if they were enrolled.
 
-    proved: False where doctor is not to be asked, and so all of them are.
+    fionread_is_wrong: None to ask for what doctor found.
     """
-    return (*(FIONREAD_USERS if is_fionread_wrong(proved=proved) else ()), *SPLICE_USERS)
+    if fionread_is_wrong is None:
+        fionread_is_wrong = is_fionread_wrong()
+    return (*(FIONREAD_USERS if fionread_is_wrong else ()), *SPLICE_USERS)
 
 
 def program_called(given: str) -> Program:
     """The program of that name, or whose executable has that path. Raises UsageError."""
-    shown = shortened(given, MOST_SHOWN)
     if "/" not in given:
         if not 0 < len(os.fsencode(given)) <= LONGEST_NAME:
+            shown = shortened(given, MOST_SHOWN)
             raise UsageError(
                 f"program {shown!r}: a name has from 1 to {LONGEST_NAME} bytes",
                 hint="give the path of its executable",
@@ -73,27 +78,29 @@ def program_called(given: str) -> Program:
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle; a NUL
         number = error.errno if isinstance(error, OSError) else None
         hint = "give the name of a process, or the path of an executable"
-        raise UsageError(f"program {shown}", errno=number, hint=hint) from None
+        raise UsageError(
+            f"program {shortened(given, MOST_SHOWN)}", errno=number, hint=hint
+        ) from None
     if is_script:
         raise UsageError(
-            f"program {shown}: it is a script, which its interpreter runs",
+            f"program {shortened(given, MOST_SHOWN)}: it is a script, which its interpreter runs",
             hint="give the name that 'ps -o comm' shows of its process",
         )
     return Program(os.path.abspath(given), path.name, inode)
 
 
 def running(program: Program) -> int:
-    """How many processes of that program there are."""
+    """How many processes run that program."""
     return sum(program in found for _, found in _processes([program]))
 
 
-def acceptors(programs: Collection[Program], cgroup: Path) -> dict[tuple[int, int], Plain]:
+def acceptors(programs: Collection[Program], cgroup: Cgroup) -> dict[tuple[int, int], Plain]:
     """What accepts connections already, at (network namespace, port), and has to stay plain.
 
     Plain.PROGRAM where these programs do; Plain.BLOCKS where a process of the cgroup does by a
     listener in blocking mode, which may stand for what it accepts.
     """
-    inside = set(Cgroup(cgroup).all_processes())
+    inside = set(cgroup.all_processes())
     found = {}
     for pid, matching in _processes(programs):
         if not matching and pid not in inside:
@@ -147,8 +154,10 @@ def _listening(pid: int) -> Iterator[tuple[tuple[int, int], bool]]:
 
 
 def _is_blocking(fdinfo: Path) -> bool:
-    """Whether a descriptor is in blocking mode; as long as nothing can be told it is taken to be,
-    which keeps what comes of it plain."""
+    """Whether a listener is in blocking mode, by the fdinfo file of its descriptor.
+
+    Where that cannot be told it is taken to be, so that the connections it accepts stay plain.
+    """
     try:
         flags = fdinfo.read_text().split("flags:")[1].split()[0]
     except OSError:  # it has been closed, and another may have the same socket

@@ -1,4 +1,4 @@
-"""What a `run` that was killed has left: processes in its cgroup, its bypass, and the cgroup."""
+"""What commands that were killed have left, of every kind: found and removed by collect()."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import re
 import signal
 from collections.abc import Iterator
 
-from sockproxy.bypass.attach import detach
+from sockproxy.bypass.detach import detach
 from sockproxy.cgroup import KEPT, MARK, Cgroup, orphans, sweep
 from sockproxy.errors import SockproxyError
+from sockproxy.rundir.dead import clear_dead
 
 __all__ = ["collect", "collect_group", "group_name", "guarded"]
 
@@ -24,10 +25,11 @@ def group_name(name: str) -> str:
 
 
 def collect() -> None:
-    """End what `run`s that were killed have left running, and free their NAMEs.
+    """Remove what commands that were killed have left: the one call for commands that begin.
 
-    Only what is known by its name to be of one whose process is dead. What cannot be
-    collected now stays for the next call.
+    What `run` left running is ended and its NAME detached; then the cgroups of the dead go, the
+    pins that lie aside, and the directories of proxies. Only what is known by its name or its lock
+    to be of a process that is dead. What cannot be collected now stays for the next call.
     """
     with contextlib.suppress(SockproxyError):  # no cgroup v2, or no right to look
         for group in orphans():
@@ -35,6 +37,7 @@ def collect() -> None:
                 with contextlib.suppress(SockproxyError):
                     collect_group(found[1], group)
         sweep()
+    clear_dead()
 
 
 def collect_group(name: str, group: Cgroup) -> None:
@@ -52,10 +55,10 @@ def collect_group(name: str, group: Cgroup) -> None:
 def guarded(name: str, group: Cgroup) -> Iterator[None]:
     """Should this process be killed inside the `with`, what is in the group is collected at once.
 
-    A child sees to it, for nobody else would before the next command. To be called by a process
-    with one thread.
+    A child process sees to it, as otherwise it would wait for the next command. It is forked, so
+    that the caller must have one thread only.
     """
-    alive, end = os.pipe()  # it reads the end of this when we are no more
+    alive, end = os.pipe()  # the child reads end-of-file from it when this process has ended
     guard = os.fork()
     if guard == 0:
         try:
@@ -75,7 +78,8 @@ def guarded(name: str, group: Cgroup) -> Iterator[None]:
 
 
 def _stand_apart(kept: int) -> None:
-    """Away from the terminal, and from who reads what the command writes."""
+    """In the child: leave the terminal, ignore what ends a command, and close all descriptors but
+    `kept`, so that who reads the command's output sees its end."""
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import shutil
@@ -15,9 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sockproxy.bpf.pins import check_name
-from sockproxy.bypass.attach import BypassOptions, attach, detach, is_orphaned, names
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.groups import is_orphaned
 from sockproxy.bypass.leftovers import collect, group_name, guarded
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.bypass.view import bypass_status
 from sockproxy.cgroup import Cgroup, create_owned
 from sockproxy.errors import (
@@ -29,15 +30,15 @@ from sockproxy.errors import (
     UsageError,
 )
 from sockproxy.proof.ask import silent
+from sockproxy.rundir.sight import check_name, names
+from sockproxy.syscalls import end_with_parent
 
 __all__ = ["CANNOT_RUN", "NOT_FOUND", "Ran", "run"]
 
-GRACE = 5.0  # seconds that what the command leaves behind has to end, after SIGTERM
-DRAIN = 5.0  # seconds; by then all of its processes have ended
+GRACE = 5.0  # seconds from SIGTERM to SIGKILL for processes that the command has left running
+DRAIN = 5.0  # seconds that detach waits for readers; all processes of the command have ended
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 CANNOT_RUN, NOT_FOUND = 126, 127  # as shells have it
-PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,10 @@ class _NotStarted(Exception):
 def run(
     name: str, options: BypassOptions, argv: Sequence[str], tell: Callable[[str], None] = silent
 ) -> Ran:
-    """Run `argv`, and end what it leaves running; by plain TCP where no bypass is to be had.
+    """Run the command `argv` with a bypass NAME, and end what it leaves running.
 
-    When this process is killed, the command ends as well. tell: as attach() has it.
+    It runs by plain TCP where no bypass is to be had. When this process is killed, the command ends
+    as well. tell: receives lines about what takes long, as attach() has it.
 
     Raises UsageError when NAME is attached already.
     """
@@ -81,7 +83,7 @@ def run(
             raise UsageError(
                 f"{name} is attached", hint=f"use another NAME, or 'sockproxy detach {name}' first"
             )
-        detach(name, DRAIN)  # somebody has removed the cgroup of a run that was killed
+        detach(name, DRAIN)  # left by a run that was killed; somebody removed its cgroup
     try:
         group = create_owned(group_name(name))
     except SockproxyError as error:
@@ -97,7 +99,8 @@ def run(
 
 
 def _is_for_want_of_rights(error: SockproxyError) -> bool:
-    """Whether others may make cgroups here; to root it is just refused, as in a container."""
+    """Whether root could make this cgroup. Where root is refused too, as in a container, the
+    command runs by plain TCP instead."""
     return isinstance(error, PermissionDenied) and os.geteuid() != 0
 
 
@@ -142,7 +145,7 @@ def _run(argv: Sequence[str], group: Cgroup | None = None) -> int:
 
     def begin() -> None:
         """In the child, before exec: there is one thread, which is the parent that must live."""
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        end_with_parent(signal.SIGKILL)
         if os.getppid() not in (parent, 0):  # it was killed before; 0 is of another namespace
             os._exit(1)
         if group is not None:
@@ -151,7 +154,7 @@ def _run(argv: Sequence[str], group: Cgroup | None = None) -> int:
     if not argv[0]:  # which would be looked for as a directory of PATH
         raise _NotStarted(argv, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
     try:
-        process = subprocess.Popen(argv, preexec_fn=begin)  # one thread
+        process = subprocess.Popen(argv, preexec_fn=begin)  # safe, as there is one thread
     except OSError as error:
         raise _NotStarted(argv, error) from None
     except subprocess.SubprocessError:

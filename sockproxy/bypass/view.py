@@ -13,7 +13,7 @@ import psutil
 from sockproxy.bpf.abi import Drains, Mode, Plain, Trait, field_names
 from sockproxy.bpf.bypass import Bypass
 from sockproxy.bpf.listing import Connection
-from sockproxy.bypass.attach import cgroup_names
+from sockproxy.bypass.groups import cgroup_names
 
 __all__ = ["LEFT_PLAIN", "bypass_connections", "bypass_status"]
 

@@ -8,15 +8,18 @@ from pathlib import Path
 import click
 
 from sockproxy.bpf.listing import Connection
-from sockproxy.bypass import attach as bypass
-from sockproxy.bypass.attach import BypassOptions
-from sockproxy.bypass.left_alone import must_be_left_alone, program_called, running
+from sockproxy.bypass.attach import attach as attach_bypass
+from sockproxy.bypass.detach import detach as detach_bypass
+from sockproxy.bypass.groups import unit_cgroup
+from sockproxy.bypass.left_alone import program_called, running
 from sockproxy.bypass.leftovers import collect
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.cli.output import show_json, tell
 from sockproxy.cli.types import DURATION, SIZE
 from sockproxy.errors import UsageError
 from sockproxy.net.address import format_address
 from sockproxy.net.rules import parse_rule
+from sockproxy.rundir.sight import remarks
 from sockproxy.text import clean
 
 __all__ = ["attach", "bypass_options", "detach", "read_options"]
@@ -108,26 +111,26 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
     if (cgroup is None) == (unit is None):
         raise UsageError("attach needs --cgroup or --unit", hint="give one of them")
     options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
-    where = cgroup if cgroup is not None else bypass.unit_cgroup(unit or "")
-    where = bypass.resolve_cgroup(where)
+    given_cgroup = cgroup if cgroup is not None else unit_cgroup(unit or "")
     collect()
-    done = bypass.attach(name, where, options, tell)
-    for line in filter(None, [*bypass.refused(), bypass.fleeting(name)]):
+    done = attach_bypass(name, given_cgroup, options, tell)
+    for line in remarks(name):
         tell(line)
+    where = clean(str(done.cgroup))
     result = "changed" if done.changed else "attached"
     mode = "observing" if done.observes else "bypassing"
     if as_json:
-        show_json("attach", name=name, cgroup=str(where), result=result, mode=mode,
+        show_json("attach", name=name, cgroup=str(done.cgroup), result=result, mode=mode,
                   why_not=done.why_not or None)  # fmt: skip
     else:
-        click.echo(f"{name}: {result}, {mode} {clean(str(where))}")
+        click.echo(f"{name}: {result}, {mode} {where}")
     for each in options.programs:
         _tell_matches(each)
     if done.why_not:
         click.echo(f"sockproxy: {done.why_not}; connections stay plain TCP", err=True)
-    elif not as_json and (names := must_be_left_alone(proved=not options.force)):
+    elif not as_json and done.left_alone:
         click.echo(
-            f"sockproxy: left alone, as they could stall: {', '.join(names)}"
+            f"sockproxy: left alone, as they could stall: {', '.join(done.left_alone)}"
             " (docs/compatibility.md); --except adds others",
             err=True,
         )
@@ -163,8 +166,8 @@ def detach(name: str, timeout: float, as_json: bool) -> int:
     its socket stays until the next detach, and the exit status is 1.
     """
     collect()
-    done = bypass.detach(name, timeout, tell)
-    for line in bypass.refused():
+    done = detach_bypass(name, timeout, tell)
+    for line in remarks():
         tell(line)
     left = [_describe(each) for each in done.left]
     result = "detached" if done.was_attached else "was not attached"

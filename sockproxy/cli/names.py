@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sockproxy.bypass import attach as bypass
 from sockproxy.cli.output import tell
 from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.proxy.asking import ANSWER_TIME, QUIET, ask_all
-from sockproxy.rundir import check_name, is_running, running
+from sockproxy.rundir import check_name, is_running, running, sight
 
 __all__ = ["gather", "select"]
 
-NOT_ALL = 1  # exit status: some gave no answer
+NOT_ALL = 1  # exit status when a proxy or a bypass gave no answer
 
 
 def select(name: str | None) -> tuple[list[str], list[str]]:
@@ -24,20 +23,21 @@ def select(name: str | None) -> tuple[list[str], list[str]]:
     if name is not None:
         check_name(name)
     try:
-        bypasses = bypass.names()
-        for line in bypass.refused():
+        now = sight.seen()
+        bypasses = now.names
+        for line in now.remarks:
             tell(line)
     except PermissionDenied as error:
         bypasses = []  # root's; what this user runs can be shown all the same
         tell(f"bypasses are not shown: {error}")
     if name is None:
-        for line in bypass.out_of_sight():
+        for line in sight.out_of_sight():
             tell(line)
         return _proxies(), bypasses
-    proxies = [name] if is_running(name) else []
+    proxies = _proxies(name)
     found = [name] if name in bypasses else []
     if not proxies and not found:
-        if there := bypass.find_elsewhere(name):
+        if there := sight.find_elsewhere(name):
             raise SockproxyError(there)
         raise SockproxyError(
             f"nothing named {name} is running", hint="'sockproxy status' lists those that are"
@@ -45,9 +45,11 @@ def select(name: str | None) -> tuple[list[str], list[str]]:
     return proxies, found
 
 
-def _proxies() -> list[str]:
+def _proxies(name: str | None = None) -> list[str]:
     try:
-        return running()
+        if name is None:
+            return running()
+        return [name] if is_running(name) else []
     except PermissionDenied as error:
         tell(f"proxies are not shown: {error}")
         return []
@@ -56,9 +58,10 @@ def _proxies() -> list[str]:
 def gather(
     name: str | None, question: str, look: Callable[[str], dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, str]]]:
-    """What the proxies and the bypasses of NAME tell, and who tells nothing: its name and why.
+    """The answers of the proxies called NAME, what is seen of the bypasses called NAME, and those
+    of both that tell nothing, as {"name": ..., "why": ...}. None stands for all names.
 
-    question: to a proxy. look: at a bypass.
+    question: what a proxy is asked, "status" or "connections". look: what is called for a bypass.
     """
     proxies, bypasses = select(name)
     quiet = QUIET if name is None else ANSWER_TIME
@@ -74,6 +77,6 @@ def gather(
         try:
             seen.append(look(each))
         except SockproxyError as error:
-            if each in bypass.names():  # else it was detached at this moment
+            if each in sight.names():  # else it was detached at this moment
                 silent.append({"name": each, "why": str(error)})
     return told, seen, silent

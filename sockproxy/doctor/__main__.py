@@ -8,7 +8,6 @@ proof/protocol.py has what it is given and what it prints. It ends with PARENT.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import signal
@@ -18,12 +17,12 @@ from collections.abc import Iterator
 from types import FrameType
 
 from sockproxy.doctor import PASSES, PROBES, Finding, examine, proofs
-from sockproxy.doctor.apart import PR_SET_PDEATHSIG
 from sockproxy.doctor.examine import TOO_LATE
 from sockproxy.proof.ask import keep, known_proof
 from sockproxy.proof.proof import Proof
 from sockproxy.proof.protocol import Said, parse_arguments, to_line
 from sockproxy.proof.record import kept_at
+from sockproxy.syscalls import end_with_parent
 
 TURN = 75.0  # seconds to wait for another doctor's lock; that doctor may be stopped (SIGSTOP)
 POLL = 0.1  # seconds between two tries to take the lock
@@ -35,7 +34,7 @@ def main() -> None:
     parent, mechanisms = parse_arguments(sys.argv)
     for number in ENDING:
         signal.signal(number, _leave)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    end_with_parent(signal.SIGTERM)
     if os.getppid() != parent:  # who asked ended before the death signal was set
         return
     with _alone():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -11,10 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sockproxy.doctor.load import Load
+from sockproxy.syscalls import end_with_parent
 
 __all__ = ["apart"]
 
-PR_SET_PDEATHSIG = 1
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -62,6 +61,6 @@ def _inside(parent: int, pipe: Any, do: Callable[..., Any], *arguments: Any) -> 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    end_with_parent(signal.SIGKILL)
     if os.getppid() == parent:  # doctor may have died before the death signal was set
         pipe.send(do(*arguments))

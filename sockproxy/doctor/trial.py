@@ -8,13 +8,16 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 
-from sockproxy.bpf import pins
 from sockproxy.bpf.splice import SockmapKernel
-from sockproxy.bypass.attach import BypassOptions, attach, detach, names
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.bypass.view import bypass_status
 from sockproxy.cgroup import create_owned, is_owner_dead, owner_mark, sweep
 from sockproxy.errors import SockproxyError, Unsupported
 from sockproxy.net.tcp import loopback_pair
+from sockproxy.rundir import pins
+from sockproxy.rundir.sight import names
 from sockproxy.splicer.splice import Splice
 from sockproxy.splicer.splicer import Splicer
 

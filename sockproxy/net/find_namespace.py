@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 from collections.abc import Collection, Iterable, Iterator
@@ -12,12 +11,11 @@ from pathlib import Path
 import psutil
 
 from sockproxy.net.namespace import open_current
+from sockproxy.syscalls import pidfd_getfd
 
 __all__ = ["find_namespaces"]
 
-PIDFD_GETFD = 438  # system call that Python has no name for; the same number on every machine
 SIOCGSKNS = 0x894C  # a descriptor of a socket's network namespace
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def find_namespaces(wanted: Collection[int]) -> dict[int, int]:
@@ -80,9 +78,7 @@ def _of_sockets_of(folder: Path, pidfd: int) -> Iterator[int]:
         with contextlib.suppress(OSError):
             if not os.readlink(link).startswith("socket:"):
                 continue
-            copy = _libc.syscall(PIDFD_GETFD, pidfd, int(link.name), 0)
-            if copy < 0:
-                continue
+            copy = pidfd_getfd(pidfd, int(link.name))
             try:
                 yield fcntl.ioctl(copy, SIOCGSKNS)
             finally:

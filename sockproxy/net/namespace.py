@@ -4,7 +4,6 @@ that nothing is left even when this process is killed."""
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
@@ -13,14 +12,13 @@ import struct
 from collections.abc import Iterator
 
 from sockproxy.errors import KernelError, PermissionDenied
+from sockproxy.syscalls import CLONE_NEWNET, setns, unshare
 
 __all__ = ["Namespace", "current_inode", "entered", "open_current"]
 
 CURRENT = "/proc/thread-self/ns/net"
-CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 IFF_UP = 1
-_libc = ctypes.CDLL(None, use_errno=True)  # Python has setns(2) from 3.12 on
 
 
 class Namespace:
@@ -32,11 +30,12 @@ class Namespace:
     def __init__(self) -> None:
         home = open_current()
         try:
-            _check(_libc.unshare(CLONE_NEWNET), "make a network namespace")
+            with _told("make a network namespace"):
+                unshare(CLONE_NEWNET)
             try:
                 self.fd = open_current()
             finally:
-                _check(_libc.setns(home, CLONE_NEWNET), "return to the network namespace")
+                _return_to(home)
         finally:
             os.close(home)
         with self.entered():
@@ -56,11 +55,12 @@ def entered(fd: int) -> Iterator[None]:
     """Put this thread, and what it starts meanwhile, into the namespace that is open at `fd`."""
     home = open_current()
     try:
-        _check(_libc.setns(fd, CLONE_NEWNET), "enter a network namespace")
+        with _told("enter a network namespace"):
+            setns(fd, CLONE_NEWNET)
         try:
             yield
         finally:
-            _check(_libc.setns(home, CLONE_NEWNET), "return to the network namespace")
+            _return_to(home)
     finally:
         os.close(home)
 
@@ -75,11 +75,19 @@ def current_inode() -> int:
     return os.stat(CURRENT).st_ino
 
 
-def _check(result: int, doing: str) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        kind = PermissionDenied if number == errno.EPERM else KernelError
-        raise kind(doing, errno=number)
+def _return_to(home: int) -> None:
+    with _told("return to the network namespace"):
+        setns(home, CLONE_NEWNET)
+
+
+@contextlib.contextmanager
+def _told(doing: str) -> Iterator[None]:
+    """A system call inside of the `with` that fails is an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        kind = PermissionDenied if error.errno == errno.EPERM else KernelError
+        raise kind(doing, errno=error.errno) from None
 
 
 def _set_up(interface: str) -> None:

@@ -20,13 +20,11 @@ from sockproxy.worker.descriptors import SHORTAGE, SHORTAGE_PAUSE
 if TYPE_CHECKING:
     from sockproxy.proxy.proxy import Proxy
 
-__all__ = ["SCHEMA", "Control", "connections_report", "status_report"]
+__all__ = ["Control", "connections_report", "status_report"]
 
 MOST_ASKERS = 16  # at once, each with a thread of its own
 QUESTION_TIME = 2.0  # seconds from the connection to the question
 LONGEST_QUESTION = 64  # bytes
-SCHEMA = 1
-"""Version of the JSON shapes: it grows when a field is removed or changes its meaning."""
 
 
 def status_report(proxy: Proxy) -> dict[str, Any]:

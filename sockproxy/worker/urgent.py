@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import select
@@ -12,17 +11,15 @@ import threading
 import time
 from collections.abc import Callable
 
+from sockproxy.syscalls import signalfd
 from sockproxy.worker.loop import EventLoop
 
 __all__ = ["UrgentSignals"]
 
 F_SETOWN_EX = 15
 F_OWNER_TID = 0
-SIGNAL_SET = 128  # bytes of glibc's sigset_t
 SIGNAL_INFO = 128  # bytes of struct signalfd_siginfo
 SHARE = 10  # looking takes one part in so many of the loop's time at most
-
-_libc = ctypes.CDLL(None, use_errno=True)  # Python has no signalfd(2)
 
 
 class UrgentSignals:
@@ -52,11 +49,7 @@ class UrgentSignals:
 
     def _open(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGURG])
-        wanted = (1 << (signal.SIGURG - 1)).to_bytes(SIGNAL_SET, "little")
-        fd = _libc.signalfd(-1, wanted, os.O_CLOEXEC | os.O_NONBLOCK)
-        if fd < 0:
-            raise OSError(ctypes.get_errno(), "signalfd")
-        self._fd = fd
+        self._fd = fd = signalfd([signal.SIGURG])
         self._owner = struct.pack("=ii", F_OWNER_TID, threading.get_native_id())
         self._loop.watch(fd, select.EPOLLIN, self._on_signal)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from pyroute2 import NetNS
 
-from sockproxy.bpf import pins
-from sockproxy.bypass.attach import BypassOptions, attach, detach
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.cgroup import create_owned
+from sockproxy.rundir import sight
 from tests.support.bypass import NAME, status
 from tests.support.namespace import Namespace
 
@@ -30,7 +32,7 @@ def bypassed(group):
     assert not done.observes, done.why_not
     yield group
     assert detach(NAME, 10).drained
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()
 
 
 @pytest.fixture(params=["plain", "bypassed"])

@@ -184,3 +184,18 @@ def python_files(folder):
     quiet = ["sh", "-c", 'exec "$@" 2>/dev/null', "sh", sys.executable]
     with serving(port, *quiet, *argv, "--directory", folder):
         yield port
+
+
+def assert_all_arrived(report, mode=()):
+    """No less than was asked for, and no more than was sent.
+
+    iperf3 stops reading when a test is over, so that even plain a little less arrives.
+    """
+    assert "error" not in report, (mode, report)
+    for suffix in ("", "_bidir_reverse"):
+        if f"sum_sent{suffix}" not in report["end"]:
+            continue
+        sent = report["end"][f"sum_sent{suffix}"]["bytes"]
+        received = report["end"][f"sum_received{suffix}"]["bytes"]
+        assert 1_000_000 < received <= sent, mode
+        assert "-n" not in mode or sent >= 50 << 20

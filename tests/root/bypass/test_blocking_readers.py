@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from sockproxy.bypass.attach import BypassOptions, attach, detach
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.net.tcp import socket_cookie
 from tests.support.blocked import FLOOD, SIZE, TURNS
 from tests.support.bypass import NAME, connections, status

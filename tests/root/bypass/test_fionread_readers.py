@@ -13,7 +13,9 @@ import pytest
 
 from sockproxy.bpf.bypass import Bypass
 from sockproxy.bypass import left_alone
-from sockproxy.bypass.attach import BypassOptions, attach, detach
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.bypass.view import bypass_connections, bypass_status
 from sockproxy.errors import Unsupported
 from sockproxy.proof.mechanisms import BYPASS

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from sockproxy.bpf.bypass import Bypass
-from sockproxy.bypass.attach import BypassOptions, attach
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.options import BypassOptions
 from tests.support.bypass import NAME, connections, converse, status
 from tests.support.proxy import ROOT
 from tests.support.sockets import receive, tcp_client, tcp_pair

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sockproxy.bpf import pins
 from sockproxy.bpf.abi import Plain
 from sockproxy.bypass import left_alone
+from sockproxy.rundir import sight
 from tests.support.bypass import ALL_READERS, NAME, connections, converse, sockproxy, status
 from tests.support.proxy import run_sockproxy
 from tests.support.scale import patience
@@ -62,7 +62,7 @@ def hermit(namespace):
 def test_one_that_listens_already_in_another_namespace(group, inside):
     with hermit(inside) as pid:
         netns = os.stat(f"/proc/{pid}/ns/net").st_ino
-        assert left_alone.acceptors([left_alone.program_called("hermit")], group.path) == {
+        assert left_alone.acceptors([left_alone.program_called("hermit")], group) == {
             (netns, 7001): Plain.PROGRAM
         }
         sockproxy("attach", NAME, "--cgroup", group.path, "--except", "hermit")
@@ -224,7 +224,7 @@ def test_what_is_no_program(group, tmp_path, wrong):
         wrong.write_text("#!/bin/sh\n")
     told = sockproxy("attach", NAME, "--cgroup", group.path, "--except", wrong, code=2)
     assert "program" in told
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()
 
 
 def test_one_that_is_left_alone_from_now_on(group, tmp_path):

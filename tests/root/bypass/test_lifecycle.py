@@ -12,9 +12,9 @@ import sys
 import pytest
 
 import sockproxy
-from sockproxy.bpf import pins
 from sockproxy.bpf.splice import SockmapKernel
 from sockproxy.net.tcp import socket_cookie
+from sockproxy.rundir import sight
 from tests.support.bypass import (
     ALL_READERS,
     NAME,
@@ -105,7 +105,7 @@ def test_cgroup_removed_while_attached(group):
             assert "removed" in status()["cgroup"]
     finally:
         run("detach", NAME)
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()
 
 
 def test_namespace_removed_while_connections_live(bypassed):
@@ -148,7 +148,7 @@ def test_namespace_removed_while_spliced():
 KILLED = """\
 import os, signal, sys
 from sockproxy.cli import main
-from sockproxy.bpf import bypass_load as attach, bypass
+from sockproxy.bpf import bypass, bypass_kernel
 from sockproxy.bpf import BpfObject, Link, Program
 left = int(sys.argv.pop(1))
 def deadly(step):
@@ -159,7 +159,7 @@ def deadly(step):
             os.kill(os.getpid(), signal.SIGKILL)
         return step(*arguments, **options)
     return do
-attach.pin = deadly(attach.pin)
+bypass_kernel.pin = deadly(bypass_kernel.pin)
 for kind, steps in {
     Link: ["pin"], BpfObject: ["load"], os: ["mkdir", "rename", "unlink", "rmdir"],
     Program: ["attach", "attach_to_cgroup", "attach_to_map", "attach_iterator"],
@@ -210,7 +210,7 @@ def test_killed_at_every_step(group, command):
                 (converse if killed or command == "detach" else bypassing)(third, fourth)
         finally:
             run("detach", NAME)
-        assert NAME not in pins.names()
+        assert NAME not in sight.names()
         step += stride
     assert step > stride  # it was killed at some
 

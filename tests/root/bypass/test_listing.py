@@ -9,7 +9,9 @@ import threading
 import pytest
 
 from sockproxy.bpf.bypass import Bypass
-from sockproxy.bypass.attach import BypassOptions, attach, detach
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.bypass.view import bypass_connections, bypass_status
 from sockproxy.net.find_namespace import find_namespaces
 from sockproxy.net.namespace import current_inode

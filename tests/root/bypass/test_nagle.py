@@ -10,7 +10,9 @@ import time
 
 import pytest
 
-from sockproxy.bypass.attach import BypassOptions, attach, detach
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
 from tests.support.bypass import NAME
 from tests.support.sockets import receive, seen_waiting, tcp_pair
 

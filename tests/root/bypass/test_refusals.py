@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from sockproxy.bpf import pins
 from sockproxy.bpf.splice import SockmapKernel
-from sockproxy.bypass.attach import BypassOptions, attach, detach
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.bypass.view import bypass_connections, bypass_status
 from sockproxy.errors import SockproxyError
 from sockproxy.net.tcp import socket_cookie
+from sockproxy.rundir import sight
 from tests.support.bypass import NAME, converse
 from tests.support.refused import refuse, refused_here
 from tests.support.sockets import tcp_pair
@@ -95,7 +97,7 @@ def attached(group, *, observe):
         yield
     finally:
         detach(NAME, 5)
-        assert NAME not in pins.names()
+        assert NAME not in sight.names()
 
 
 def try_bypass(group, *, observe, lists_by):

@@ -14,10 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sockproxy.bpf import pins
 from sockproxy.bypass import leftovers
-from sockproxy.bypass.attach import BypassOptions, attach, detach
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
 from sockproxy.cgroup import create_owned, find_mount, owner_mark
+from sockproxy.rundir import sight
 from tests.support.bypass import NAME
 from tests.support.bypass import sockproxy as command
 from tests.support.namespace import Namespace
@@ -65,7 +67,7 @@ def groups(name=NAME):
 
 
 def gone():
-    return not sleepers() and not groups() and NAME not in pins.names()
+    return not sleepers() and not groups() and NAME not in sight.names()
 
 
 @contextlib.contextmanager
@@ -86,7 +88,7 @@ def running(*argv):
 
 def test_killed_it_takes_all_with_it():
     with running(*ARGV) as process:
-        assert NAME in pins.names()
+        assert NAME in sight.names()
         process.kill()
         process.wait()
         eventually(gone, 20)
@@ -101,14 +103,14 @@ def test_killed_with_its_guard_the_command_ends_and_the_next_command_collects():
             process.wait()
             eventually(lambda shell=shell: has_ended(shell), 20)
             assert len(groups()) == 1
-            assert NAME in pins.names()
+            assert NAME in sight.names()
             if next_command == "run":
                 assert command("run", NAME, "--", "echo", "again").startswith("again")
             elif next_command == "attach":
                 inside = create_owned("other")
                 try:
                     command("attach", f"{NAME}-b", "--cgroup", inside.path)
-                    assert pins.names().count(NAME) == 0
+                    assert sight.names().count(NAME) == 0
                     command("detach", f"{NAME}-b")
                 finally:
                     inside.remove()
@@ -158,7 +160,7 @@ def test_only_what_the_dead_one_attached_is_detached():
         attach(NAME, group.path, BypassOptions(force=True, observe=True))
         leftovers.collect()
         assert not dead.exists()
-        assert NAME in pins.names()
+        assert NAME in sight.names()
     finally:
         detach(NAME, 10)
         group.remove()

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from sockproxy.bpf import pins
 from sockproxy.bypass.view import bypass_connections
 from sockproxy.cgroup import create_owned
 from sockproxy.net.tcp import socket_cookie
+from sockproxy.rundir import sight
 from tests.support import (
     calls_ask,
     calls_end,
@@ -100,7 +100,7 @@ def sides():
         made.renew()
         yield made
         sockproxy("detach", NAME)
-        assert NAME not in pins.names()
+        assert NAME not in sight.names()
     finally:
         group.remove()
 

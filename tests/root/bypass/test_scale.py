@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sockproxy.bpf import pins
+from sockproxy.rundir import sight
 from tests.support.bypass import ALL_READERS, NAME, assert_paired, converse, sockproxy, status
 from tests.support.namespace import Namespace
 from tests.support.scale import patience, scaled
@@ -53,7 +53,7 @@ def attached(group, *options):
         yield
     finally:
         sockproxy("detach", NAME)
-        assert NAME not in pins.names()
+        assert NAME not in sight.names()
 
 
 # -- room for few -------------------------------------------------------------------------

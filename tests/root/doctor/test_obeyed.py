@@ -8,11 +8,11 @@ import sys
 import pytest
 
 import sockproxy
-from sockproxy.bpf import pins
 from sockproxy.proof.ask import forget, keep
 from sockproxy.proof.mechanisms import BYPASS, MECHANISMS, OBSERVE, SPLICE
 from sockproxy.proof.proof import Proof
 from sockproxy.proof.record import kept_at
+from sockproxy.rundir import sight
 from tests.support.bypass import NAME, status
 from tests.support.bypass import sockproxy as command
 from tests.support.proxy import running_proxy
@@ -64,7 +64,7 @@ def test_attach_refuses_where_not_even_that_is_to_be_had(group, switch_off):
         assert len(told.splitlines()) == 1
         assert WHY in told
         assert "--force" in told
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()
     attach(group, "--force")
     command("detach", NAME)
 

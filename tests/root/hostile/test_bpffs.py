@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from sockproxy.bpf import pins
+from sockproxy.rundir import sight
 from tests.support.bypass import NAME, sockproxy, status
 from tests.support.hostile import NOBODY, as_nobody, run_as_nobody
 from tests.support.proxy import run_sockproxy
@@ -80,7 +80,7 @@ def test_a_live_attachment_cannot_be_taken_away(bpffs, group):
         for path in (place, place / NAME):
             assert "PermissionError" in run_as_nobody(os.rename, path, f"{path}-gone")
         assert "PermissionError" in run_as_nobody(os.listdir, place)
-        assert NAME in pins.names()
+        assert NAME in sight.names()
     finally:
         sockproxy("detach", NAME)
     assert not (bpffs / "sockproxy").exists()
@@ -106,9 +106,9 @@ def test_swapped_all_the_time(bpffs, group, victim):
     with as_nobody(swap, bpffs / "sockproxy", victim):
         for _ in range(scaled(12, 3)):
             sockproxy("attach", NAME, "--cgroup", group.path, "--observe")
-            assert pins.names() == [NAME]
+            assert sight.names() == [NAME]
             assert "detached" in sockproxy("detach", NAME)
-            assert pins.names() == []
+            assert sight.names() == []
     assert contents(victim) == before
     for each in bpffs.iterdir():  # what is left is his
         assert each.name.endswith(".debug") or each.lstat().st_uid == NOBODY

@@ -12,8 +12,8 @@ import sys
 
 import pytest
 
-from sockproxy.bpf import pins
 from sockproxy.cgroup import find_mount
+from sockproxy.rundir import pins, sight
 from tests.support.bypass import NAME, converse, sockproxy, status
 from tests.support.hostile import as_nobody
 from tests.support.proxy import ROOT, run_sockproxy
@@ -104,7 +104,7 @@ def test_a_stalled_reader_holds_up_no_other_name(bypassed):
         assert process.poll() is None
         assert receive(reader, 1) == b"u"
         assert "detached" in finish(process)
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()
 
 
 def test_attached_again_while_it_drains(bypassed):
@@ -130,9 +130,9 @@ def test_who_waits_says_for_whom(group):
 
 HOLD = """\
 import signal, sys
-from sockproxy.bpf import pins
-with pins.locked(sys.argv[1], print) as place:
-    place.at("~" + sys.argv[1]).mkdir()
+from sockproxy.rundir import pins
+with pins.locked(sys.argv[1], print) as held:
+    held.place.at("~" + sys.argv[1]).mkdir()
     print("held", flush=True)
     signal.pause()
 """
@@ -151,8 +151,8 @@ def test_a_killed_holder_frees_it_and_is_cleared_away(group):
         assert f"/~{NAME} was left" in run_sockproxy("status").stderr
         sockproxy("attach", NAME, "--cgroup", group.path, "--observe")
         assert "detached" in sockproxy("detach", NAME)
-        with pins.locked(OTHER, print) as place:
-            assert place.names() == sorted([OTHER, f"+{OTHER}"])
+        with pins.locked(OTHER, print) as held:
+            assert held.place.names() == sorted([OTHER, f"+{OTHER}"])
     finally:
         sockproxy("detach", OTHER)
 
@@ -160,7 +160,9 @@ def test_a_killed_holder_frees_it_and_is_cleared_away(group):
 AGAIN = """\
 import sys
 from pathlib import Path
-from sockproxy.bypass.attach import BypassOptions, attach, detach
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
 for _ in range(int(sys.argv[3])):
     attach(sys.argv[1], Path(sys.argv[2]), BypassOptions(observe=True, force=True, connections=8))
     detach(sys.argv[1], 30)
@@ -179,4 +181,4 @@ def test_many_at_once_with_one_name(group):
         assert process.returncode == 0 or "attached again meanwhile" in error, error
     detach_all = sockproxy("detach", NAME)
     assert "detached" in detach_all or "was not attached" in detach_all
-    assert NAME not in pins.names()
+    assert NAME not in sight.names()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sockproxy.bpf import pins
+from sockproxy.rundir import sight
 from tests.root.hostile.conftest import BPFFS, OWN
 from tests.support.bypass import NAME, converse, sockproxy, status
 from tests.support.hostile import mount
@@ -73,9 +73,9 @@ def test_a_detach_in_another_namespace_is_none_of_ours(mounts, group):
         assert OTHER in run("status")
         assert "detached" in run("detach", OTHER)
         assert is_alive()
-        assert NAME in pins.names()
+        assert NAME in sight.names()
     assert "detached" in sockproxy("detach", NAME)
-    assert pins.names() == []
+    assert sight.names() == []
 
 
 def test_what_only_others_see_is_said_and_not_taken_for_gone(mounts, group):
@@ -103,7 +103,7 @@ def test_a_bpffs_that_came_late(mounts, group):
     assert is_alive()
     for name in (NAME, OTHER):
         assert "detached" in sockproxy("detach", name)
-    assert pins.names() == []
+    assert sight.names() == []
     assert "attached" in attach(NAME, group)
     assert status()["place"] == str(BPFFS / "sockproxy" / NAME)
     sockproxy("detach", NAME)
@@ -122,7 +122,7 @@ def test_a_bpffs_over_that_of_a_name(bpffs, group):
     assert "changed" in attach(NAME, group)
     for name in (OTHER, NAME):
         assert "detached" in sockproxy("detach", name)
-    assert pins.names() == []
+    assert sight.names() == []
     lines = Path("/proc/self/mounts").read_text()
     assert lines.count(f"bpf {BPFFS} bpf") == 2
 

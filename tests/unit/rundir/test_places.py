@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sockproxy.bpf import places
+from sockproxy.rundir import mounts, places
 
 LISTED = """\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -24,11 +24,11 @@ LISTED = """\
 def listed(tmp_path, monkeypatch):
     (tmp_path / "self").mkdir()
     (tmp_path / "self" / "mountinfo").write_text(LISTED)
-    monkeypatch.setattr(places, "PROC", tmp_path)
+    monkeypatch.setattr(mounts, "PROC", tmp_path)
 
 
 def test_the_usual_ones_come_first_and_one_may_cover_another(listed):
-    found = [(os.minor(each.device), each.point, each.covered) for each in places.mounts()]
+    found = [(os.minor(each.device), each.point, each.covered) for each in mounts.mounts()]
     assert found == [
         (33, Path("/sys/fs/bpf"), True),
         (35, Path("/sys/fs/bpf"), False),
@@ -39,7 +39,7 @@ def test_the_usual_ones_come_first_and_one_may_cover_another(listed):
 
 def test_what_is_not_what_was_listed_is_not_looked_into(tmp_path, monkeypatch):
     """Another file system lies over it."""
-    monkeypatch.setattr(places, "mounts", lambda: [places.Mount(os.makedev(0, 99), tmp_path)])
+    monkeypatch.setattr(mounts, "mounts", lambda: [mounts.Mount(os.makedev(0, 99), tmp_path)])
     with places.surveyed() as survey:
         assert survey.places == []
         assert "another mount covers it" in str(survey.refused[0])

@@ -1,8 +1,9 @@
 """Directories that nobody else can enter, change or put in another's place.
 
-Each is opened once, checked, and from then on reached by its descriptor: what happens to its path
-meanwhile does not matter. Where others may write, an attacker can make what we look for before we
-do, as a directory of his own or a link to one of ours.
+In /tmp, and on a bpffs that others may write to, an attacker can make the directory that we look
+for before we do, as one of his own or as a link to one of ours. So each directory is opened once,
+without following links; its owner and mode are checked by the descriptor; and from then on it is
+reached by the descriptor alone, whatever happens to its path.
 """
 
 from __future__ import annotations
@@ -21,23 +22,33 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Folder:
-    """An open directory. path: where it was found, for people to read."""
+    """An open directory, which is ours alone if open_folder() has opened it.
+
+    path: where it was found, for people to read; it may lead elsewhere by now.
+    """
 
     def __init__(self, fd: int, path: Path) -> None:
         self.fd = fd
         self.path = path
 
     def at(self, name: str = "") -> Path:
-        """A path to what is inside, for calls that take no descriptor. It goes by the
-        descriptor; libraries do not shorten it, and it fits into a socket's address."""
+        """A path to `name` in the directory, for calls that take no descriptor.
+
+        It leads by way of our descriptor, so that nobody can put another directory in between;
+        libraries do not resolve it, and it is short enough for a socket's address.
+        """
         return Path(f"/proc/self/fd/{self.fd}", name)
 
+    def copy(self) -> Folder:
+        """The same directory by a descriptor of its own; the caller closes it."""
+        return Folder(os.dup(self.fd), self.path)
+
     def names(self) -> list[str]:
-        """What is inside, sorted."""
+        """The names of what is in the directory, sorted."""
         return sorted(os.listdir(self.fd))
 
     def is_at(self, name: str, parent: Folder) -> bool:
-        """Whether this is what is called `name` in `parent` at this moment."""
+        """Whether this directory is the one that is called `name` in `parent` at this moment."""
         try:
             there = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -45,7 +56,7 @@ class Folder:
         return os.path.samestat(there, os.fstat(self.fd))
 
     def close(self) -> None:
-        """Twice is allowed."""
+        """Close the descriptor. Closing twice is allowed."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -58,7 +69,7 @@ class Folder:
 
 
 def open_folder(name: str | Path, parent: Folder | None = None) -> Folder:
-    """The directory of that name in `parent`, or at that path.
+    """Open the directory called `name` in `parent`, or at that path; the caller closes it.
 
     Raises PermissionDenied when it is a link or something else, when it is not ours, and when
     others have rights to it; the OSError when it cannot be opened, FileNotFoundError as a rule.
@@ -82,7 +93,7 @@ def open_folder(name: str | Path, parent: Folder | None = None) -> Folder:
 
 
 def make_folder(name: str, parent: Folder) -> Folder:
-    """The same, made with mode 0700 when there is none."""
+    """As open_folder(name, parent), after making it with mode 0700 where there is none."""
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=parent.fd)
     return open_folder(name, parent)

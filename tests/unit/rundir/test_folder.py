@@ -7,7 +7,7 @@ import os
 import pytest
 
 from sockproxy.errors import PermissionDenied
-from sockproxy.folders import make_folder, open_folder
+from sockproxy.rundir.folder import make_folder, open_folder
 
 
 @pytest.fixture

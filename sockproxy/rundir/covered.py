@@ -1,24 +1,30 @@
 """A bpffs that another one was mounted over, reached without a change to what others see.
 
-No path leads below a mount. In a mount namespace of its own, cut off from all others first, a
-thread can unmount what lies on top; the descriptor that it opens there is good outside as well.
+No path leads to what lies below a mount. So a thread makes a mount namespace of its own, cuts it
+off from all others, and unmounts there what lies on top. A descriptor that it opens then is good in
+the whole process, whose own mounts are as they were.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import threading
 from pathlib import Path
 
+from sockproxy.syscalls import (
+    CLONE_NEWNS,
+    MNT_DETACH,
+    MS_PRIVATE,
+    MS_REC,
+    mount,
+    unmount,
+    unshare,
+)
+
 __all__ = ["open_covered"]
 
-CLONE_NEWNS = 0x00020000
-MS_REC_PRIVATE = 0x4000 | 1 << 18
-MNT_DETACH = 2
-DEEPEST = 16  # mounts on one another at one point
-_libc = ctypes.CDLL(None, use_errno=True)  # Python has none of the three calls
+DEEPEST = 16  # mounts at one point, on top of one another, that are looked through
 
 
 def open_covered(point: Path, device: int) -> int | None:
@@ -32,16 +38,14 @@ def open_covered(point: Path, device: int) -> int | None:
 
 
 def _dig(point: Path, device: int, found: list[int]) -> None:
-    """In a thread, whose mount namespace ends with it."""
-    if _libc.unshare(CLONE_NEWNS):
-        return
-    # Without this step, what is unmounted below would go from other namespaces too.
-    if _libc.mount(b"none", b"/", None, MS_REC_PRIVATE, None):
-        return
+    """Look for `device` below `point`, in a thread of its own, with which its mount namespace ends;
+    the descriptor goes into `found`."""
     with contextlib.suppress(OSError):
+        unshare(CLONE_NEWNS)
+        # Without this step, what is unmounted below would go from other namespaces too.
+        mount("none", Path("/"), None, MS_REC | MS_PRIVATE)
         for _ in range(DEEPEST):
-            if _libc.umount2(os.fsencode(point), MNT_DETACH):
-                return
+            unmount(point, MNT_DETACH)
             fd = os.open(point, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             if os.fstat(fd).st_dev == device:
                 found.append(fd)

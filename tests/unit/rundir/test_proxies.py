@@ -10,7 +10,6 @@ import threading
 
 import pytest
 
-from sockproxy import rundir as runtime
 from sockproxy.errors import PermissionDenied, SockproxyError, UsageError
 from sockproxy.net.address import parse_address
 from sockproxy.proxy.answers import SHAPES, read_answer
@@ -18,6 +17,8 @@ from sockproxy.proxy.asking import ask, ask_all
 from sockproxy.proxy.control import QUESTIONS
 from sockproxy.proxy.proxy import Proxy, ProxyOptions
 from sockproxy.rundir import check_name, running, take_name
+from sockproxy.rundir import proxies as runtime
+from sockproxy.rundir.proxies import clear_dead
 from tests.support.sockets import tcp_pair
 
 
@@ -168,3 +169,17 @@ def test_what_a_proxy_reports_has_the_shape():
             client.close()
     with pytest.raises(SockproxyError, match="no proper answer"):
         read_answer("one", "connections", b'{"name": "one", "pid": 1, "connections": [{}]}')
+
+
+def test_a_command_that_begins_clears_what_dead_proxies_left(root):
+    clear_dead()
+    living = take_name("one")
+    (root / "dead").mkdir(mode=0o700)
+    (root / "dead" / "lock").touch()
+    (root / "file").touch()
+    clear_dead()
+    assert sorted(os.listdir(root)) == ["file", "one"]
+    living.release()
+    root.chmod(0o777)
+    clear_dead()
+    assert os.listdir(root) == ["file"]

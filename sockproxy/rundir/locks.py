@@ -1,7 +1,7 @@
 """The lock of a NAME: an empty directory beside it, PLACE/+NAME, held by flock(2).
 
-Only the owner of a place can enter it, and so nobody else can hold one. It ends with its process,
-and who gives it back removes it.
+Only the owner of a place can enter it, and so nobody else can hold a lock in it. The kernel gives a
+lock back when its process ends; the directory is removed by who held the lock, or who collects.
 """
 
 from __future__ import annotations
@@ -13,21 +13,25 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sockproxy.bpf.places import failure
-from sockproxy.folders import Folder, open_folder
+from sockproxy.rundir.folder import Folder, open_folder
+from sockproxy.rundir.mounts import failure
 
 __all__ = ["LOCK", "Waits", "give_back", "is_held", "take_lock"]
 
 LOCK = "+"
-PATIENCE = 1.0  # seconds that one waits for a lock before one says so
-POLL = 0.02  # seconds
+PATIENCE = 1.0  # seconds of waiting for a lock after which the user is told
+POLL = 0.02  # seconds between two tries to lock
 
 Waits = Callable[[str], None]
-"""Is told for what is being waited, once it takes long."""
+"""Receives one line that says whose lock is being waited for, once that has taken PATIENCE."""
 
 
 def take_lock(name: str, place: Folder, waits: Waits | None) -> Folder | None:
-    """The lock of NAME; None when the place has gone, or, without `waits`, when it is held."""
+    """Take the lock of NAME, which give_back() takes back; None when the place has been removed.
+
+    waits: is told for whom this waits; with None it does not wait, and returns None when another
+    process holds the lock. Raises KernelError and its kin.
+    """
     called = f"{LOCK}{name}"
     while True:
         try:
@@ -40,7 +44,7 @@ def take_lock(name: str, place: Folder, waits: Waits | None) -> Folder | None:
         try:
             lock = open_folder(called, place)
         except FileNotFoundError:
-            continue  # its holder has just given it back
+            continue  # its holder has removed it, as give_back() does: make it anew
         try:
             if not _hold(lock, name, waits):
                 lock.close()
@@ -71,7 +75,7 @@ def _hold(lock: Folder, name: str, waits: Waits | None) -> bool:
 
 
 def is_held(name: str, place: Folder) -> bool:
-    """Whether somebody is at work on NAME."""
+    """Whether a process holds the lock of NAME, and so is changing it."""
     try:
         with open_folder(f"{LOCK}{name}", place) as lock:
             fcntl.flock(lock.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -83,10 +87,10 @@ def is_held(name: str, place: Folder) -> bool:
 
 
 def _holder(lock: Folder) -> str:
-    """Who has the lock, as the kernel tells."""
+    """The process that holds the lock, as /proc/locks tells, in words."""
     about = os.fstat(lock.fd)
     inode = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
-    with contextlib.suppress(OSError):  # a /proc with processes only
+    with contextlib.suppress(OSError):  # mounted with subset=pid, /proc has no such file
         for line in Path("/proc/locks").read_text().splitlines():
             fields = line.split()
             if "->" not in fields and len(fields) > 5 and fields[5] == inode:
@@ -95,7 +99,7 @@ def _holder(lock: Folder) -> str:
 
 
 def give_back(name: str, place: Folder, lock: Folder) -> None:
-    """After take_lock()."""
+    """Give back the lock that take_lock() returned, and remove its directory."""
     with contextlib.suppress(OSError):
         os.rmdir(f"{LOCK}{name}", dir_fd=place.fd)
     lock.close()

@@ -1,9 +1,9 @@
-"""Where running proxies can be found: one directory each, below one of ours.
+"""Running proxies are found by their names: one directory each, below runtime_root().
 
     ROOT/NAME/lock           held as long as the proxy lives
     ROOT/NAME/control.sock   where it answers
 
-Both directories are of mode 0700, and are used only as such: see sockproxy/folders.py.
+Both directories are of mode 0700, and are used only as such: see folder.py.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import socket
 from pathlib import Path
 
 from sockproxy.errors import PermissionDenied, SockproxyError, UsageError
-from sockproxy.folders import Folder, make_folder, open_folder
+from sockproxy.rundir.folder import Folder, make_folder, open_folder
 from sockproxy.text import shortened
 
-__all__ = ["Name", "check_name", "connect", "is_running", "running", "runtime_root", "take_name"]
+__all__ = ["Name", "check_name", "clear_dead", "connect", "is_running", "running", "runtime_root",
+           "take_name"]  # fmt: skip
 
 SOCKET = "control.sock"
 TRIES = 10
@@ -55,11 +56,14 @@ class Name:
         self._root, self._folder, self._lock = root, folder, lock
 
     def bind(self, sock: socket.socket) -> None:
-        """Make it the socket on which the proxy answers."""
+        """Bind `sock`, on which the proxy is to answer, to its place in the directory."""
         sock.bind(str(self._folder.at(SOCKET)))
 
     def release(self) -> None:
-        """Remove the directory. Ours above it stays: it may be a mount point to others."""
+        """Give the name back, and remove its directory.
+
+        The directory above it, of all proxies, stays: it may be a mount point to others.
+        """
         shutil.rmtree(self.name, ignore_errors=True, dir_fd=self._root.fd)
         os.close(self._lock)
         self._folder.close()
@@ -67,7 +71,7 @@ class Name:
 
 
 def take_name(name: str) -> Name:
-    """Make the directory of `name`, after clearing what dead proxies left.
+    """Make the directory of `name` and lock it, after the directories of dead proxies are removed.
 
     Raises UsageError when the name is malformed or a living proxy has it, and PermissionDenied
     when a directory is not ours alone.
@@ -80,8 +84,7 @@ def take_name(name: str) -> Name:
             path.mkdir(mode=0o700)
         root = open_folder(path)
         try:
-            for each in root.names():
-                _clear(each, root)
+            _clear_all(root)
             for _ in range(TRIES):
                 if (taken := _try_to_take(name, root)) is not None:
                     return taken
@@ -97,7 +100,8 @@ def take_name(name: str) -> Name:
 
 
 def _try_to_take(name: str, root: Folder) -> Name | None:
-    """None when another start has just cleared it."""
+    """One try of take_name(); None when another proxy that starts took our directory, before it was
+    locked, for that of a dead one, and removed it."""
     try:
         folder = make_folder(name, root)
     except FileNotFoundError:
@@ -132,6 +136,17 @@ def _lock(folder: Folder) -> int | None:
     return lock
 
 
+def clear_dead() -> None:
+    """Remove the directories of proxies that are dead, as far as they are ours to look into."""
+    with contextlib.suppress(OSError, SockproxyError), open_folder(runtime_root()) as root:
+        _clear_all(root)
+
+
+def _clear_all(root: Folder) -> None:
+    for each in root.names():
+        _clear(each, root)
+
+
 def _clear(name: str, root: Folder) -> None:
     """Remove a directory whose proxy is dead."""
     with contextlib.suppress(OSError, SockproxyError), open_folder(name, root) as folder:
@@ -151,24 +166,34 @@ def running() -> list[str]:
             names = root.names()
     except OSError:
         return []
-    return [name for name in names if _NAME.fullmatch(name) and is_running(name)]
+    return [name for name in names if _NAME.fullmatch(name) and _takes_questions(name)]
 
 
 def is_running(name: str) -> bool:
-    """Whether a proxy of that name takes questions."""
+    """Whether a proxy of that name takes questions.
+
+    Raises PermissionDenied when its directory, or that of all, is not ours alone.
+    """
     try:
-        with contextlib.suppress(BlockingIOError):  # so many that it takes no more now
+        with contextlib.suppress(BlockingIOError):  # it runs, and has a full queue of questions
             connect(name).close()
-    except (OSError, SockproxyError):
+    except OSError:
         return False
     return True
 
 
-def connect(name: str) -> socket.socket:
-    """A socket to the proxy `name` that does not block.
+def _takes_questions(name: str) -> bool:
+    try:
+        return is_running(name)
+    except SockproxyError:  # what lies there is no proxy of ours
+        return False
 
-    Raises PermissionDenied when it is not one of ours, BlockingIOError when it takes no more
-    questions now, and the OSError when it does not run.
+
+def connect(name: str) -> socket.socket:
+    """A socket that is connected to the proxy `name` and does not block; the caller closes it.
+
+    Raises PermissionDenied when the proxy's directory is not ours alone, BlockingIOError when the
+    proxy takes no more questions now, and another OSError when none of that name runs.
     """
     check_name(name)
     with open_folder(runtime_root()) as root, open_folder(name, root) as folder:
