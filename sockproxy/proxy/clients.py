@@ -11,7 +11,7 @@ from sockproxy.net.address import format_address
 from sockproxy.net.tcp import close_with_reset
 from sockproxy.proxy.outgoing import Outgoing, Refused
 from sockproxy.worker.connect import Connector
-from sockproxy.worker.door import Ended, Worker
+from sockproxy.worker.door import Ended, Event, Worker
 from sockproxy.worker.stats import PairStats
 
 __all__ = ["Clients"]
@@ -92,8 +92,10 @@ class Clients:
         close_with_reset(client)
         self._one_less()
 
-    def ended(self, event: Ended) -> None:
-        """The worker has told the end of a connection."""
+    def on_event(self, event: Event) -> None:
+        """The worker has told what became of a connection."""
+        if not isinstance(event, Ended):
+            return
         self._outgoing.ended(event.stats.number)
         if log.isEnabledFor(logging.DEBUG):
             log.debug(_line(event.stats))

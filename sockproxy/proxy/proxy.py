@@ -100,7 +100,7 @@ class Proxy:
                 self.max_connections,
                 one_less=self._one_less,
             )
-            self.worker = Engine(limits, self.clients.ended)
+            self.worker = Engine(limits, self.clients.on_event)
             self._opened = True
             self.clients.open(self.worker)
             self._listeners = Listeners(

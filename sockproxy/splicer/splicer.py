@@ -12,7 +12,7 @@ from sockproxy.errors import UsageError
 from sockproxy.splicer.acceleration import Acceleration
 from sockproxy.splicer.sockets import check_socket, read_ahead, take_over
 from sockproxy.splicer.splice import Splice
-from sockproxy.worker.door import MIB, Ended, Limits, Worker
+from sockproxy.worker.door import MIB, Ended, Event, Limits, Worker
 from sockproxy.worker.engine import Engine
 
 __all__ = ["Splicer"]
@@ -126,8 +126,9 @@ class Splicer:
         if number := splice._start(ahead):
             self._running[number] = splice
 
-    def _on_event(self, event: Ended) -> None:
-        self._running.pop(event.stats.number)._end(event.stats)
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Ended):
+            self._running.pop(event.stats.number)._end(event.stats)
 
     def close(self) -> None:
         """Reset what still runs and release everything. Closing twice is allowed."""

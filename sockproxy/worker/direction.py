@@ -32,7 +32,7 @@ from sockproxy.net.tcp import TCP_CLOSE, fence, has_space, take_error
 from sockproxy.worker.end import End
 from sockproxy.worker.loop import Timer
 from sockproxy.worker.pump import Pump
-from sockproxy.worker.redirect import Errors, Parser, Redirect
+from sockproxy.worker.redirect import Owner, Parser, Redirect
 from sockproxy.worker.table import AT_END, DirectionRow, Phase, State
 from sockproxy.worker.traffic import SMALL, Traffic
 from sockproxy.worker.turns import ROUNDS, Turns
@@ -41,7 +41,7 @@ from sockproxy.worker.waits import Waits
 __all__ = ["Connection", "Direction"]
 
 
-class Connection(Errors, Protocol):
+class Connection(Owner, Protocol):
     """What a direction asks of the connection that it is one half of."""
 
     def later(self, seconds: float, call: Callable[[], None]) -> Timer:
@@ -114,6 +114,7 @@ class Direction:
         # Nothing will be written behind the backlog, so nothing waits for it.
         if self.row.phase.state is State.DRAIN:
             self.row.phase = Phase(State.PUMP, self.row.phase.why)
+            self._connection.changed(self.source, self.row.phase)
             self.pump.urgent_waits = True
         self._connection.later(0, self.run_pump)
 

@@ -20,7 +20,7 @@ from sockproxy.bpf.seam import SpliceKernel
 from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.stats import PairStats, Reading
 
-__all__ = ["MIB", "Ended", "Limits", "Side", "Tell", "Worker"]
+__all__ = ["MIB", "Changed", "Ended", "Event", "Failed", "Limits", "Side", "Tell", "Worker"]
 
 MIB = 1 << 20
 Side = Literal["forward", "backward"]
@@ -45,6 +45,34 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """One direction of a connection has changed hands.
+
+    state: "redirect", when it has become a conversation and the kernel moves its bytes; "drain",
+        when the kernel takes no more of them; "pump", when user space has them again.
+    why: why not the kernel, such as "held: budget" or "end of stream"; "" in "redirect".
+    """
+
+    number: int
+    side: Side
+    state: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One end of a connection has failed: what had come from it is being delivered, the other end
+    is reset then, and Ended is told.
+
+    end: "client" or "upstream". why: the error in words, such as "connection reset by peer".
+    """
+
+    number: int
+    end: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A connection has ended and its sockets are closed. Told once for each.
 
@@ -54,10 +82,14 @@ class Ended:
     stats: PairStats
 
 
+Event = Changed | Failed | Ended
+"""Those of one connection come in order, Ended last."""
+
+
 class Tell(Protocol):
     """What receives the events of a worker; it must not raise."""
 
-    def __call__(self, event: Ended, /) -> None: ...
+    def __call__(self, event: Event, /) -> None: ...
 
 
 class Worker(Protocol):

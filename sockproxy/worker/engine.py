@@ -9,7 +9,7 @@ import time
 
 from sockproxy.bpf.seam import SpliceKernel
 from sockproxy.net.address import peer_address
-from sockproxy.worker.door import Ended, Limits, Side, Tell
+from sockproxy.worker.door import Ended, Event, Limits, Side, Tell
 from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.pair import Pair
 from sockproxy.worker.pump import Pipes
@@ -38,7 +38,7 @@ class Engine:
         self._pipes = Pipes(limits.most_pipes)
         self._numbers = itertools.count(1)
         self._tell = tell
-        self._events: list[Ended] = []
+        self._events: list[Event] = []
         self._activity: dict[int, tuple[int, float]] = {}
         self._by_slot: dict[int, Pair] = {}
         self._urgent = UrgentSignals(self.loop, self._on_urgent)
@@ -73,6 +73,7 @@ class Engine:
             on_enrol=self._on_enrol,
             ends=self.table.end,
             on_end=self._on_end,
+            tell=self._note,
             urgent=self._urgent,
             already_read=already_read,
         )
@@ -108,9 +109,13 @@ class Engine:
         self._activity.pop(stats.number, None)
         for slot in pair.slots:
             self._by_slot.pop(slot, None)
-        if not self._events:  # the owner may be in the midst of a call that has led to this end
+        self._note(Ended(stats))
+
+    def _note(self, event: Event) -> None:
+        """Tell it when the owner is not in the midst of a call, which may have led to it."""
+        if not self._events:
             self.loop.soon(self._tell_events)
-        self._events.append(Ended(stats))
+        self._events.append(event)
 
     def _tell_events(self) -> None:
         events, self._events = self._events, []

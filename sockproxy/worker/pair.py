@@ -13,12 +13,13 @@ from sockproxy.bpf.seam import SpliceKernel
 from sockproxy.errors import SockproxyError
 from sockproxy.net.tcp import TCP_CLOSE, fence, take_error
 from sockproxy.worker.direction import Direction
+from sockproxy.worker.door import Changed, Event, Failed, Side
 from sockproxy.worker.end import End
 from sockproxy.worker.farewell import Farewell
 from sockproxy.worker.loop import EventLoop, Timer
 from sockproxy.worker.pump import Pipes, Pump
 from sockproxy.worker.stats import PairStats
-from sockproxy.worker.table import Row, State
+from sockproxy.worker.table import Phase, Row, State
 from sockproxy.worker.traffic import Traffic
 from sockproxy.worker.urgent import UrgentSignals
 
@@ -41,6 +42,7 @@ class Pair:
     on_enrol: called when the two sockets have slots.
     ends: called once with the outcome, before the slots are given back; gives the last counters.
     on_end: called once with these, after the sockets have been closed.
+    tell: receives the events before that.
     urgent: is to tell when an urgent byte comes for a socket that the kernel reads.
     """
 
@@ -58,6 +60,7 @@ class Pair:
         on_enrol: Callable[[Pair], None],
         ends: Callable[[Row, str], PairStats],
         on_end: Callable[[Pair, PairStats], None],
+        tell: Callable[[Event], None],
         urgent: UrgentSignals,
         already_read: tuple[bytes, bytes] = (b"", b""),
     ) -> None:
@@ -68,7 +71,7 @@ class Pair:
         self._kernel = kernel
         self._why_not = why_not
         self._on_enrol, self._ends, self._on_end = on_enrol, ends, on_end
-        self._urgent = urgent
+        self._tell, self._urgent = tell, urgent
         self.a, self.b = End(sockets[0]), End(sockets[1])
         self.forward, self.backward = (
             Direction(
@@ -150,6 +153,11 @@ class Pair:
         except (SockproxyError, OSError) as error:
             self.abort(f"internal error: {error}")
 
+    def changed(self, source: End, phase: Phase) -> None:
+        """Tell that the direction out of `source` has changed hands."""
+        side: Side = "forward" if source is self.a else "backward"
+        self._tell(Changed(self.row.number, side, phase.state.value, phase.why))
+
     def check_error(self, end: End) -> bool:
         """Whether `end` has failed. What had come from it before is then on its way."""
         number = take_error(end.sock, sending=not end.fin_sent)
@@ -222,7 +230,9 @@ class Pair:
         if end.failed or self.outcome is not None:
             return
         end.failed = why
-        outcome = f"{why} ({'client' if end is self.a else 'upstream'})"
+        which = "client" if end is self.a else "upstream"
+        outcome = f"{why} ({which})"
+        self._tell(Failed(self.row.number, which, why))
         if self._farewell is not None or fence(end.sock) != TCP_CLOSE:
             # The other one too, or its psock alone, which has lost what it had.
             self._close(outcome, reset=True)

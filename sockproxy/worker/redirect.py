@@ -19,14 +19,17 @@ from sockproxy.worker.table import DirectionRow, Phase, State
 from sockproxy.worker.traffic import Traffic
 from sockproxy.worker.waits import Waits
 
-__all__ = ["Errors", "Parser", "Redirect"]
+__all__ = ["Owner", "Parser", "Redirect"]
 
 U32 = 0xFFFFFFFF
 URGENT_WAIT = 0.02  # seconds between looks for an urgent byte that is still on its way
 
 
-class Errors(Protocol):
-    """The connection, as it is asked about the errors and the urgent bytes of its sockets."""
+class Owner(Protocol):
+    """The connection: told of changes, asked about errors and urgent bytes of its sockets."""
+
+    def changed(self, source: End, phase: Phase) -> None:
+        """The direction out of `source` has changed hands."""
 
     def tell_of_urgent(self, end: End) -> None:
         """Have look_for_urgent() called when an urgent byte comes to `end`. Raises OSError."""
@@ -45,7 +48,7 @@ class Redirect:
     """
 
     __slots__ = (
-        "_errors",
+        "_owner",
         "_row",
         "_source",
         "_taken_back",
@@ -57,7 +60,7 @@ class Redirect:
 
     def __init__(
         self,
-        errors: Errors,
+        owner: Owner,
         source: End,
         target: End,
         parser: Parser,
@@ -66,7 +69,7 @@ class Redirect:
         waits: Waits,
         taken_back: Callable[[], None],
     ) -> None:
-        self._errors = errors
+        self._owner = owner
         self._source, self._target = source, target
         self.parser, self._traffic, self._row, self._waits = parser, traffic, row, waits
         self._taken_back = taken_back
@@ -74,14 +77,14 @@ class Redirect:
     def start(self, *, dropped: bool) -> str:
         """PUMP to REDIRECT, on a psock that never had a strparser; or why that will never be."""
         try:
-            self._errors.tell_of_urgent(self._source)
+            self._owner.tell_of_urgent(self._source)
         except OSError as error:
             return f"urgent bytes: {os.strerror(error.errno or 0).lower()}"
         try:
             self.parser.start(dropped=dropped)
         except SockproxyError as error:
             return str(error)
-        self._row.phase = Phase(State.REDIRECT, "")
+        self._turn_to(State.REDIRECT, "")
         self._traffic.started()
         kick(self._source.sock)
         self.look_for_urgent()
@@ -107,7 +110,7 @@ class Redirect:
         if self._row.phase.state is not State.REDIRECT or not (why := self.parser.held()):
             return
         # The hold left EAGAIN in sk_err; what else stands there is real.
-        self._errors.check_error(self._source)
+        self._owner.check_error(self._source)
         if self._row.phase.state is not State.REDIRECT:
             return
         self._traffic.held()
@@ -139,9 +142,13 @@ class Redirect:
             self._traffic.held()
             self._drain("urgent data")
 
+    def _turn_to(self, state: State, why: str) -> None:
+        self._row.phase = phase = Phase(state, why)
+        self._owner.changed(self._source, phase)
+
     def _drain(self, why: str) -> None:
         """The source is stopped: wait until what was redirected has been sent."""
-        self._row.phase = Phase(State.DRAIN, why)
+        self._turn_to(State.DRAIN, why)
         self._waits.start_anew()
         self._look_at_backlog()
 
@@ -152,13 +159,13 @@ class Redirect:
         try:
             backlog = 0 if self._target.failed else self.parser.backlog()
         except ConnectionResetError:
-            self._errors.fail(self._target, "reset by peer")
+            self._owner.fail(self._target, "reset by peer")
             return
         if backlog:
             self._waits.behind_backlog(self._look_at_backlog)
             return
         self.parser.let_go()
-        self._row.phase = Phase(State.PUMP, self._row.phase.why)
+        self._turn_to(State.PUMP, self._row.phase.why)
         self._taken_back()
 
 

@@ -91,8 +91,8 @@ class Running:
     def __init__(self, **options):
         self._lines, self.tried = Lines("sockproxy.splicer"), threading.Event()
         self.log = self._lines.lines
-        self.ended = []
-        self.engine = Engine(Limits(eager=True), self.ended.append)
+        self.events = []
+        self.engine = Engine(Limits(eager=True), self.events.append)
         self.acceleration = Acceleration(self.engine, 4, tried=self.tried.set, **options)
         self.acceleration.begin()
         self.thread = threading.Thread(target=self.engine.loop.run)

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from sockproxy.worker.door import Limits
+from sockproxy.worker.door import Changed, Ended, Limits
 from sockproxy.worker.engine import Engine
 from tests.support.fake_kernel import FakeKernel
-from tests.support.sockets import eventually, receive, tcp_pair
+from tests.support.sockets import eventually, receive, reset, tcp_pair
 
 BYTES = bytes(range(256)) * 4000
 
@@ -20,8 +20,8 @@ class Running:
 
     def __init__(self, kernel, **options):
         self.kernel = kernel
-        self.ended = []
-        self.engine = Engine(Limits(**{"eager": True} | options), self.ended.append)
+        self.events = []
+        self.engine = Engine(Limits(**{"eager": True} | options), self.events.append)
         if kernel is not None:
             self.engine.use(kernel)
         self.client, a = tcp_pair()
@@ -31,6 +31,10 @@ class Running:
         self.thread = threading.Thread(target=self.engine.loop.run)
         self.thread.start()
         self.engine.loop.call(lambda: self.engine.add(a, b))
+
+    @property
+    def ended(self):
+        return [event for event in self.events if isinstance(event, Ended)]
 
     def __enter__(self):
         return self
@@ -67,6 +71,34 @@ def test_every_state_is_passed_and_no_byte_with_it():
     assert kernel.calls["renew"] > 0
     assert sorted(kernel.free) == list(range(kernel.capacity))
     assert not kernel.started
+
+
+def test_events_tell_who_moves_the_bytes_and_the_end_comes_last():
+    with Running(FakeKernel()) as run:
+        exchange(run)
+    *changes, end = run.events
+    assert isinstance(end, Ended)
+    assert all(isinstance(each, Changed) and each.number == end.stats.number for each in changes)
+    for side in ("forward", "backward"):
+        states = [each.state for each in changes if each.side == side]
+        assert states[:3] == ["redirect", "drain", "pump"]
+        assert all((each.why == "") == (each.state == "redirect") for each in changes)
+
+
+@pytest.mark.parametrize("first", ["client", "upstream"])
+def test_an_end_that_fails_is_told_before_its_last_bytes_are_delivered(first):
+    with Running(None, eager=False) as run:
+        failing, other = (run.client, run.server) if first == "client" else (run.server, run.client)
+        failing.sendall(b"last words")
+        reset(failing)
+        with pytest.raises(ConnectionResetError):
+            while other.recv(100):
+                pass
+        eventually(lambda: run.ended)
+    failed, ended = run.events
+    assert (failed.number, failed.end) == (ended.stats.number, first)
+    assert failed.why.endswith("reset by peer")
+    assert ended.stats.outcome == f"{failed.why} ({first})"
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
