@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
 
+from sockproxy.bpf.abi import SharedDirection
 from sockproxy.bpf.seam import Inspection, SpliceKernel
 from sockproxy.errors import SockproxyError
 from sockproxy.net.tcp import close_in_order, close_with_reset, socket_cookie, upper_protocol
@@ -59,7 +59,7 @@ class End:
             self.why_not = str(error)
         self.in_targets = self.slot is not None
 
-    def direction(self) -> Any:
+    def direction(self) -> SharedDirection:
         """The struct direction of the bytes that come from this socket, which has a slot."""
         kernel, slot = self._place()
         return kernel.direction(slot)

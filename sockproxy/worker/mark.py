@@ -7,9 +7,8 @@ nobody is woken, and what comes behind it waits. Only recv(2) goes past it.
 from __future__ import annotations
 
 import enum
-from typing import Any
 
-from sockproxy.bpf.abi import Action
+from sockproxy.bpf.abi import Action, SharedDirection
 from sockproxy.errors import SockproxyError
 from sockproxy.net.tcp import at_urgent_mark, fence, kick
 from sockproxy.worker.end import End
@@ -25,7 +24,7 @@ class Mark(enum.Enum):
     REACHED = "reached"
 
 
-def stop_at_mark(source: End, shared: Any) -> Mark:
+def stop_at_mark(source: End, shared: SharedDirection) -> Mark:
     """Take the bytes of `source` back from the kernel, if an urgent one is the next of them.
 
     While it is ahead whatever the strparser finds before it is held, as by any hold.

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
-from sockproxy.bpf.abi import Action, Held
+from sockproxy.bpf.abi import Action, Held, SharedDirection
 from sockproxy.bpf.seam import Inspection
 from sockproxy.errors import SockproxyError
 from sockproxy.net.tcp import TCP_CLOSE, fence, kick
@@ -177,7 +177,7 @@ class Parser:
 
     __slots__ = ("_budget", "_dropped", "_shared", "_source", "_target", "fresh")
 
-    def __init__(self, source: End, target: End, shared: Any, budget: int) -> None:
+    def __init__(self, source: End, target: End, shared: SharedDirection, budget: int) -> None:
         self._source, self._target, self._shared = source, target, shared
         self._budget = budget
         self._dropped = False
@@ -190,6 +190,7 @@ class Parser:
         Raises SockproxyError when it refuses.
         """
         shared = self._shared
+        assert self._target.slot is not None
         self.fresh, self._dropped = False, dropped
         shared.target, shared.budget = self._target.slot, self._budget
         shared.anchored = shared.held = 0

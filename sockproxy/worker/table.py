@@ -10,8 +10,9 @@ from __future__ import annotations
 import enum
 import threading
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from sockproxy.bpf.abi import SharedDirection
 from sockproxy.worker.stats import DirectionStats, PairStats, Reading, Totals
 
 __all__ = ["AT_END", "DirectionRow", "Phase", "Row", "State", "Table"]
@@ -53,7 +54,7 @@ class DirectionRow:
         """Bytes that user space wrote to the target."""
         self.discarded = 0
         """Bytes that user space threw away on request."""
-        self.shared: Any = None
+        self.shared: SharedDirection | None = None
         """The struct direction in the kernel's map, of a direction whose sockets are enrolled."""
 
     def stats(self) -> DirectionStats:
