@@ -20,6 +20,7 @@ from sockproxy.bypass.view import bypass_connections, bypass_status
 from sockproxy.errors import Unsupported
 from sockproxy.proof.mechanisms import BYPASS
 from sockproxy.proof.proof import Proof
+from tests.support.askers import available
 from tests.support.bypass import NAME
 from tests.support.readers import serving
 from tests.support.refused import refuse
@@ -66,11 +67,16 @@ def talk(port):
         for size in SIZES * 4:
             client.ask(size)
         client.ask(*SIZES[:4])
-        return {
-            each["role"]: (each["state"], each["why"])
-            for each in bypass_connections(NAME)["connections"]
-            if port in (each["local"][1], each["remote"][1])
-        }
+        return seen(port)
+
+
+def seen(port):
+    """Role to state and why, of the last connection to that port."""
+    return {
+        each["role"]: (each["state"], each["why"])
+        for each in bypass_connections(NAME)["connections"]
+        if port in (each["local"][1], each["remote"][1])
+    }
 
 
 @pytest.fixture
@@ -100,6 +106,25 @@ def test_who_asked_has_no_proof_left_when_that_is_forgotten(strict):
                 told = talk(port)
         assert "FIONREAD" in told["accepter"][1]
         time.sleep(1.5)
+
+
+def test_who_asks_is_known_where_its_connections_are_left_out(strict):
+    """As plain ones to a service to which many such ended: the reads still look like proofs."""
+    with serving("askers", "drains") as port:
+        for _ in range(16):
+            with socket.create_connection(("127.0.0.1", port)) as short:
+                short.shutdown(socket.SHUT_WR)
+                assert short.recv(1) == b""
+        with contextlib.closing(Client(port)) as client:
+            for _ in range(16):
+                client.sock.sendall((1).to_bytes(4) + b"\1")
+                assert client.epoll.poll(patience(10))
+                assert available(client.sock) == 1
+                assert client.sock.recv(100) == b"!"
+            assert "opener" not in seen(port)
+        time.sleep(1.5)  # then the service is tried again
+        with contextlib.closing(Client(port)):
+            assert "FIONREAD" in seen(port)["opener"][1]
 
 
 @pytest.mark.parametrize("habit", OTHERS)
