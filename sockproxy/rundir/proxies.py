@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import socket
+import time
 from pathlib import Path
 
 from sockproxy.errors import PermissionDenied, SockproxyError, UsageError
@@ -26,6 +27,7 @@ __all__ = ["Name", "check_name", "clear_dead", "connect", "is_running", "running
 
 SOCKET = "control.sock"
 TRIES = 10
+PAUSE = 0.01  # seconds between two tries: to remove the folder of a dead proxy takes less
 MOST_SHOWN = 80  # characters of a name that is none
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
@@ -85,9 +87,10 @@ def take_name(name: str) -> Name:
         root = open_folder(path)
         try:
             _clear_all(root)
-            for _ in range(TRIES):
-                if (taken := _try_to_take(name, root)) is not None:
+            for tries_left in reversed(range(TRIES)):
+                if (taken := _try_to_take(name, root, tries_left)) is not None:
                     return taken
+                time.sleep(PAUSE)
         except BaseException:
             root.close()
             raise
@@ -99,9 +102,9 @@ def take_name(name: str) -> Name:
     raise SockproxyError(f"take the name {name}", hint="other starts keep clearing it; try again")
 
 
-def _try_to_take(name: str, root: Folder) -> Name | None:
-    """One try of take_name(); None when another proxy that starts took our directory, before it was
-    locked, for that of a dead one, and removed it."""
+def _try_to_take(name: str, root: Folder, tries_left: int) -> Name | None:
+    """One try of take_name(); None when another command took our directory, before it was locked,
+    for that of a dead proxy, and removes it. Raises UsageError when the lock is held to the end."""
     try:
         folder = make_folder(name, root)
     except FileNotFoundError:
@@ -116,8 +119,10 @@ def _try_to_take(name: str, root: Folder) -> Name | None:
         raise
     if lock is None:
         folder.close()
+        if tries_left:
+            return None
         raise UsageError(f"a proxy named {name} is running", hint="choose another --name")
-    if folder.is_at(name, root) and os.fstat(lock).st_nlink:
+    if _is_in_place(name, root, folder, lock):
         return Name(name, root, folder, lock)
     os.close(lock)
     folder.close()
@@ -136,6 +141,12 @@ def _lock(folder: Folder) -> int | None:
     return lock
 
 
+def _is_in_place(name: str, root: Folder, folder: Folder, lock: int) -> bool:
+    """Whether a directory and its lock, which is ours, are still what `name` leads to: before we
+    had the lock, its holder may have removed them, and a proxy that starts have made others."""
+    return folder.is_at(name, root) and os.fstat(lock).st_nlink > 0
+
+
 def clear_dead() -> None:
     """Remove the directories of proxies that are dead, as far as they are ours to look into."""
     with contextlib.suppress(OSError, SockproxyError), open_folder(runtime_root()) as root:
@@ -152,7 +163,8 @@ def _clear(name: str, root: Folder) -> None:
     with contextlib.suppress(OSError, SockproxyError), open_folder(name, root) as folder:
         lock = _lock(folder)
         if lock is not None:
-            shutil.rmtree(name, ignore_errors=True, dir_fd=root.fd)
+            if _is_in_place(name, root, folder, lock):
+                shutil.rmtree(name, ignore_errors=True, dir_fd=root.fd)
             os.close(lock)
 
 

@@ -183,3 +183,48 @@ def test_a_command_that_begins_clears_what_dead_proxies_left(root):
     root.chmod(0o777)
     clear_dead()
     assert os.listdir(root) == ["file"]
+
+
+@pytest.fixture
+def overtaken(root, monkeypatch):
+    """The folder of a proxy that died; while it is being locked to be cleared, a proxy that starts
+    takes its place."""
+    take_name("other").release()
+    (root / "one").mkdir(mode=0o700)
+    lock_of = runtime._lock
+
+    def late(folder):
+        lock = lock_of(folder)
+        monkeypatch.setattr(runtime, "_lock", lock_of)
+        (root / "one" / "lock").unlink()
+        (root / "one").rmdir()
+        taken.append(take_name("one"))
+        return lock
+
+    taken = []
+    monkeypatch.setattr(runtime, "_lock", late)
+    yield root / "one"
+    taken[0].release()
+
+
+def test_a_proxy_that_starts_meanwhile_is_not_cleared(overtaken):
+    clear_dead()
+    assert (overtaken / "lock").exists()
+
+
+def test_a_name_is_taken_though_a_command_clears_it_at_this_moment(root):
+    """That command has the lock for as long as it takes to remove the folder."""
+    take_name("other").release()
+    (root / "one").mkdir(mode=0o700)
+    with runtime.open_folder(root) as top, runtime.open_folder("one", top) as folder:
+        lock = runtime._lock(folder)
+
+        def clear():
+            (root / "one" / "lock").unlink()
+            (root / "one").rmdir()
+            os.close(lock)
+
+        timer = threading.Timer(0.03, clear)
+        timer.start()
+        take_name("one").release()
+        timer.join()
