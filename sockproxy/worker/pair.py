@@ -109,9 +109,11 @@ class Pair:
 
     def begin(self) -> None:
         """Start both directions."""
-        for direction in (self.forward, self.backward):
-            if self._kernel is None:
+        directions = (self.forward, self.backward)
+        if self._kernel is None:  # one that refuses tells why in enrol()
+            for direction in directions:
                 direction.refuse(self._why_not)
+        for direction in directions:
             if self.outcome is None:
                 self._guard(direction.begin)
 
