@@ -20,10 +20,21 @@ from typing import ClassVar
 
 # Of the moment, and not of what was tried: short of memory, room, descriptors, ports or time,
 # or somebody else was just at it.
-_PASSING = frozenset({
-    _errno.EAGAIN, _errno.EBUSY, _errno.EINTR, _errno.ETIMEDOUT, _errno.ENOMEM, _errno.ENOBUFS,
-    _errno.ENOSPC, _errno.EDQUOT, _errno.EMFILE, _errno.ENFILE, _errno.EADDRNOTAVAIL,
-})  # fmt: skip
+_PASSING = frozenset(
+    {
+        _errno.EAGAIN,
+        _errno.EBUSY,
+        _errno.EINTR,
+        _errno.ETIMEDOUT,
+        _errno.ENOMEM,
+        _errno.ENOBUFS,
+        _errno.ENOSPC,
+        _errno.EDQUOT,
+        _errno.EMFILE,
+        _errno.ENFILE,
+        _errno.EADDRNOTAVAIL,
+    }
+)
 
 
 def is_passing(number: int | None) -> bool:

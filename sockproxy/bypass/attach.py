@@ -109,8 +109,10 @@ def _wanted(options: BypassOptions, mode: Mode, group: Cgroup) -> tuple[Settings
     left_alone = must_be_left_alone(fionread_is_wrong=not_proved)
     programs = tuple(sorted({program_called(each) for each in (*options.programs, *left_alone)}))
     if len(programs) > MOST_PROGRAMS:
-        raise UsageError(f"{len(programs)} programs to be left alone",
-                         hint=f"at most {MOST_PROGRAMS} are possible")  # fmt: skip
+        raise UsageError(
+            f"{len(programs)} programs to be left alone",
+            hint=f"at most {MOST_PROGRAMS} are possible",
+        )
     drainers = recognised(group.all_processes(), options.starts)
     drainers |= dict.fromkeys(named(options.edge_triggered), Drains.BY_OPTION)
     is_wrong = options.fionread_is_wrong

@@ -90,9 +90,14 @@ class _Examination:
             elif not found.ok:
                 self._off = dict.fromkeys(probe.needed_by, probe.name) | self._off
             yield Finding(
-                probe, found.ok, found.found, found.hint, found.log,
-                conclusive=found.conclusive, lasts=found.lasts,
-            )  # fmt: skip
+                probe,
+                found.ok,
+                found.found,
+                found.hint,
+                found.log,
+                conclusive=found.conclusive,
+                lasts=found.lasts,
+            )
         return again
 
     def _pointless(self, probe: Probe) -> str:

@@ -65,9 +65,12 @@ class Acceleration:
         self._backoff = Backoff()
         self._timer: Timer | None = None
         self._inquiry = Inquiry(
-            worker.loop, self._mechanism,
-            found=self._on_found, undecided=self._on_undecided, told=self._on_told,
-        )  # fmt: skip
+            worker.loop,
+            self._mechanism,
+            found=self._on_found,
+            undecided=self._on_undecided,
+            told=self._on_told,
+        )
 
     def begin(self) -> None:
         """Take a kernel if that is known to be allowed; else do what there is to do when the
