@@ -50,8 +50,18 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
             show_default=True,
             help="Memory that may lie unread in one socket's bypass queue.",
         ),
-        click.option("--deny", multiple=True, metavar="PORTS|CIDR", help="May be repeated."),
-        click.option("--allow", multiple=True, metavar="PORTS|CIDR", help="May be repeated."),
+        click.option(
+            "--deny",
+            multiple=True,
+            metavar="PORTS|CIDR",
+            help="Leave connections of which either end matches plain; may be repeated.",
+        ),
+        click.option(
+            "--allow",
+            multiple=True,
+            metavar="PORTS|CIDR",
+            help="Bypass only connections of which either end matches; may be repeated.",
+        ),
         click.option(
             "--except",
             "programs",
@@ -81,8 +91,8 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option(
             "--same-cgroup",
             is_flag=True,
-            help="Only connections whose two ends belong to one cgroup: a sender waits for"
-            " the lock of the other end's socket, which a throttled container may hold.",
+            help="Bypass only connections whose two ends belong to one cgroup: a sender waits"
+            " for the lock of the other end's socket, which a throttled container may hold.",
         ),
         click.option(
             "--force", is_flag=True, help="Bypass even where 'sockproxy doctor' finds it off."
@@ -92,7 +102,7 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
             type=click.IntRange(1, 1 << 20),
             default=65536,
             show_default=True,
-            help="More than these stay plain TCP.",
+            help="Connections beyond this number stay plain TCP.",
         ),
     ):
         command = option(command)
@@ -186,7 +196,7 @@ def _tell_matches(given: str) -> None:
     count = running(program)
     found = f"running: {count} process{'' if count == 1 else 'es'}"
     if not count:
-        found = "nothing so called runs now; it is when it starts"
+        found = "none runs now; one that starts later is left alone too"
     click.echo(f"sockproxy: left alone: {clean(program.asked)} ({found})", err=True)
 
 
@@ -204,7 +214,7 @@ Examples:
     type=DURATION,
     default="10s",
     show_default=True,
-    help="For readers to read what was bypassed to them.",
+    help="How long to wait until readers have read what was bypassed to them.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def detach(name: str, timeout: float, as_json: bool) -> int:

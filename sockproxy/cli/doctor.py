@@ -36,7 +36,7 @@ Examples:
     type=DURATION,
     default=f"{PATIENCE:g}s",
     show_default=True,
-    help="For each probe: more on a machine that is slow, or emulated.",
+    help="Time for each probe: give more on a machine that is slow, or emulated.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show the verifier's log of a refused program.")
 def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -> int:

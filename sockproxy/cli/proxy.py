@@ -86,7 +86,7 @@ def _upstreams(texts: tuple[str, ...]) -> tuple[Host, ...]:
     type=DURATION,
     default="10s",
     show_default=True,
-    help="For each upstream tried.",
+    help="Time that each upstream tried has to answer.",
 )
 @click.option("--idle-timeout", type=DURATION, help="Reset a connection without traffic.")
 @click.option(

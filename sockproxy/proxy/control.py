@@ -115,7 +115,8 @@ class Control:
             self._proxy.worker.loop.unwatch(self._listener.fileno())
 
     def _pause(self) -> None:
-        """For who waits the event comes again at once: it is a level."""
+        """Accept nobody for a moment: epoll is level-triggered, and would tell of those who wait
+        again at once."""
         self._proxy.worker.loop.unwatch(self._listener.fileno())
         self._proxy.worker.loop.later(SHORTAGE_PAUSE, self._accept_after_shortage)
 

@@ -34,7 +34,7 @@ class Acceleration:
 
     All methods belong to the loop's thread, or come before it runs.
 
-    pairs: how many at once. parser: False for the verdict without one. force: take a kernel
+    pairs: how many at once. parser: False for the verdict program alone. force: take a kernel
     even where doctor found that it is not exact.
     came: receives the kernel, before the worker has it.
     tried: called each time when there is no more to be done for now: the worker has a kernel,

@@ -209,7 +209,7 @@ def test_what_matches(group, tmp_path, given, is_left_alone, when):
             if when == "after":
                 port = stack.enter_context(served_by(server))
             there = when == "before" and is_left_alone
-            what = "running: 1 process" if there else "nothing so called runs now"
+            what = "running: 1 process" if there else "none runs now"
             assert f"sockproxy: left alone: {spelt} ({what}" in done.stderr, done.stderr
             assert (bypassed_messages_with(port) == 0) == is_left_alone
             assert str(spelt) in status()["left_alone"]

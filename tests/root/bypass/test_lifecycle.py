@@ -1,4 +1,4 @@
-"""What goes while connections live: cgroups, namespaces, other owners, the controller itself."""
+"""What goes while connections live: cgroups, namespaces, other owners, sockproxy itself."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def test_killed_at_every_step(group, command):
     assert step > stride  # it was killed at some
 
 
-def test_bypass_goes_on_without_a_controller(bypassed):
+def test_bypass_goes_on_without_a_process(bypassed):
     """There is no process that could be killed: a conversation outlives every command."""
     processes = start_talk(turns=scaled(5000, 200), sizes=(1, 64, 1000, 4096))
     for step in range(3):
