@@ -18,8 +18,8 @@ import errno as _errno
 import os
 from typing import ClassVar
 
-# Of the moment, and not of what was tried: short of memory, room, descriptors, ports or time,
-# or somebody else was just at it.
+# Errors of the moment, which say nothing of what was tried: the machine was short of memory, room,
+# descriptors, ports or time, or another process was using the same thing.
 _PASSING = frozenset(
     {
         _errno.EAGAIN,

@@ -122,7 +122,10 @@ def read_options(
     blocking_readers: bool,
     any_reader: bool,
 ) -> BypassOptions:
-    """Raises UsageError for a rule that is none."""
+    """The options of attach and run, as click has parsed them, checked and put together.
+
+    Raises UsageError for a rule that is neither ports nor a network.
+    """
     rules = [parse_rule(each, deny=True) for each in deny]
     rules += [parse_rule(each, deny=False) for each in allow]
     return BypassOptions(
@@ -191,7 +194,7 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
 
 
 def _tell_matches(given: str) -> None:
-    """A program that is left alone, and whether there is any."""
+    """Say that a program is left alone, and how many processes run it now."""
     program = program_called(given)
     count = running(program)
     found = f"running: {count} process{'' if count == 1 else 'es'}"
