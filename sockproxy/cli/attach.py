@@ -54,7 +54,7 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
             "--deny",
             multiple=True,
             metavar="PORTS|CIDR",
-            help="Leave connections of which either end matches plain; may be repeated.",
+            help="Leave connections plain of which either end matches; may be repeated.",
         ),
         click.option(
             "--allow",
@@ -156,7 +156,7 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
 
     Where 'sockproxy doctor' finds the bypass off on this kernel, NAME only observes, and
     this says why; where not even that is to be had the exit status is 4. Where that could not
-    be found out, as on a machine that is very busy, nothing is attached and it is 1.
+    be found out, as on a machine that is very busy, nothing is attached and the status is 1.
     """
     if (cgroup is None) == (unit is None):
         raise UsageError("attach needs --cgroup or --unit", hint="give one of them")
