@@ -168,9 +168,11 @@ while got := sock.recv(100):
 def served_by(python):
     """A server run by this copy of the interpreter; its port."""
     with subprocess.Popen(
-        [python, "-S", "-c", PEER], stdout=subprocess.PIPE, text=True,
+        [python, "-S", "-c", PEER],
+        stdout=subprocess.PIPE,
+        text=True,
         env={"PYTHONHOME": sys.base_prefix},
-    ) as it:  # fmt: skip
+    ) as it:
         try:
             yield int(it.stdout.readline())
         finally:

@@ -179,8 +179,11 @@ def killed_at(step, *arguments):
     """Whether the command was killed before that step; else it did all that it had to."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(step), *map(str, arguments)],
-        capture_output=True, text=True, cwd=ROOT, timeout=patience(60),
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=patience(60),
+    )
     if done.returncode == -signal.SIGKILL:
         return True
     assert "done" in done.stdout, done.stderr
