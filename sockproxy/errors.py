@@ -18,12 +18,23 @@ import errno as _errno
 import os
 from typing import ClassVar
 
-# Of the moment, and not of what was tried: short of memory, room, descriptors, ports or time,
-# or somebody else was just at it.
-_PASSING = frozenset({
-    _errno.EAGAIN, _errno.EBUSY, _errno.EINTR, _errno.ETIMEDOUT, _errno.ENOMEM, _errno.ENOBUFS,
-    _errno.ENOSPC, _errno.EDQUOT, _errno.EMFILE, _errno.ENFILE, _errno.EADDRNOTAVAIL,
-})  # fmt: skip
+# Errors of the moment, which say nothing of what was tried: the machine was short of memory, room,
+# descriptors, ports or time, or another process was using the same thing.
+_PASSING = frozenset(
+    {
+        _errno.EAGAIN,
+        _errno.EBUSY,
+        _errno.EINTR,
+        _errno.ETIMEDOUT,
+        _errno.ENOMEM,
+        _errno.ENOBUFS,
+        _errno.ENOSPC,
+        _errno.EDQUOT,
+        _errno.EMFILE,
+        _errno.ENFILE,
+        _errno.EADDRNOTAVAIL,
+    }
+)
 
 
 def is_passing(number: int | None) -> bool:

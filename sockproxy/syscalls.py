@@ -12,9 +12,21 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["CLONE_NEWNET", "CLONE_NEWNS", "MNT_DETACH", "MS_PRIVATE", "MS_REC", "barrier",
-           "end_with_parent", "mount", "pidfd_getfd", "setns", "signalfd", "unmount",
-           "unshare"]  # fmt: skip
+__all__ = [
+    "CLONE_NEWNET",
+    "CLONE_NEWNS",
+    "MNT_DETACH",
+    "MS_PRIVATE",
+    "MS_REC",
+    "barrier",
+    "end_with_parent",
+    "mount",
+    "pidfd_getfd",
+    "setns",
+    "signalfd",
+    "unmount",
+    "unshare",
+]
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 MNT_DETACH = 2

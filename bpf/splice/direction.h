@@ -205,7 +205,7 @@ static __always_inline int move(struct __sk_buff *skb, __u32 len)
 		return SK_DROP;
 	}
 	/* ACTION_HOLD too: what the parser took just before user space asked it to hold must still
-	 * go its way. User space takes the socket's lock to wait for that: Direction.pause(). */
+	 * go its way. User space takes the socket's lock to wait for that: Redirect.pause(). */
 	if (bpf_sk_redirect_map(skb, &targets, dir->target, 0) != SK_PASS) {
 		dir->lost_bytes += len;
 		return SK_DROP;

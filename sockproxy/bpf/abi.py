@@ -21,8 +21,19 @@ from sockproxy.bpf._layout import (
 )
 from sockproxy.bpf.library import ffi
 
-__all__ = ["Action", "Drains", "Held", "Mode", "Plain", "Proof", "Role", "SharedDirection", "Trait",
-           "field_names", "read_counters"]  # fmt: skip
+__all__ = [
+    "Action",
+    "Drains",
+    "Held",
+    "Mode",
+    "Plain",
+    "Proof",
+    "Role",
+    "SharedDirection",
+    "Trait",
+    "field_names",
+    "read_counters",
+]
 
 
 def field_names(struct: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The real kernel behind BypassKernel: bpf/bypass.bpf.c loaded, attached and pinned."""
+"""The real kernel behind BypassKernel: bpf/bypass/bypass.bpf.c loaded, attached and pinned."""
 
 from __future__ import annotations
 

@@ -18,8 +18,18 @@ from sockproxy.bpf import BpfObject, Link
 from sockproxy.bpf.objects import read_object
 from sockproxy.errors import SockproxyError, is_passing
 
-__all__ = ["Cast", "Prepare", "Refuses", "Role", "audition", "best", "choose", "load", "refusal",
-           "why_refused"]  # fmt: skip
+__all__ = [
+    "Cast",
+    "Prepare",
+    "Refuses",
+    "Role",
+    "audition",
+    "best",
+    "choose",
+    "load",
+    "refusal",
+    "why_refused",
+]
 
 Prepare = Callable[[BpfObject], None]
 Refuses = Callable[["Role", str], SockproxyError | None]

@@ -59,7 +59,7 @@ class Map:
         return ffi.from_buffer(f"{ctype}[{entries}]", memory)
 
     def _found(self, result: int) -> bool:
-        # EINVAL: sock_map_delete_elem() says so of an empty slot, until 5.x ENOENT.
+        # For an empty slot sock_map_delete_elem() answers EINVAL, other maps ENOENT.
         if result in (-errno.ENOENT, -errno.EINVAL):
             return False
         check(result, f"use the map {self.name}")

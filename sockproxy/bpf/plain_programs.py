@@ -10,8 +10,15 @@ from typing import Any
 from sockproxy.bpf import Map, ffi
 from sockproxy.bpf.abi import Plain
 
-__all__ = ["LONGEST_COMM", "LONGEST_NAME", "MOST_PROGRAMS", "Program", "note_acceptors",
-           "read_programs", "write_programs"]  # fmt: skip
+__all__ = [
+    "LONGEST_COMM",
+    "LONGEST_NAME",
+    "MOST_PROGRAMS",
+    "Program",
+    "note_acceptors",
+    "read_programs",
+    "write_programs",
+]
 
 MOST_PROGRAMS = 32  # the map has room for two entries of each: bpf/bypass/maps.h
 LONGEST_COMM = 15  # bytes of a process's name, as the kernel keeps it

@@ -65,7 +65,7 @@ class SockmapKernel:
             try:
                 return load(OBJECT, needed, self._size), error
             except SockproxyError:
-                raise error from None  # it was one of the others
+                raise error from None  # a program that is needed was refused
 
     def _size(self, bpf: BpfObject) -> None:
         for name in ("targets", "sources", "directions", "slots", "free_slots"):

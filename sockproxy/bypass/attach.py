@@ -33,8 +33,8 @@ from sockproxy.rundir.sight import check_name
 __all__ = ["Attached", "BypassOptions", "attach"]
 
 IN_VAIN = (
-    "nothing is bypassed: FIONREAD is wrong on this kernel, which does not let be seen who does"
-    " without it; --any-reader bypasses all"
+    "nothing is bypassed: FIONREAD is wrong on this kernel, and what it lets sockproxy see does not"
+    " tell which programs do without it; --any-reader bypasses all"
 )
 
 
@@ -84,7 +84,7 @@ def attach(
         stack.callback(os.close, fd)
         settings = replace(settings, cgroup=os.fstat(fd).st_ino)
         held = stack.enter_context(kernel.locked(name, tell))
-        assert held is not None  # None is for who makes none
+        assert held is not None  # it is None with make=False alone
         listening = acceptors(settings.programs, group)
         with contextlib.ExitStack() as undo:
             if not held.attached:
@@ -109,8 +109,10 @@ def _wanted(options: BypassOptions, mode: Mode, group: Cgroup) -> tuple[Settings
     left_alone = must_be_left_alone(fionread_is_wrong=not_proved)
     programs = tuple(sorted({program_called(each) for each in (*options.programs, *left_alone)}))
     if len(programs) > MOST_PROGRAMS:
-        raise UsageError(f"{len(programs)} programs to be left alone",
-                         hint=f"at most {MOST_PROGRAMS} are possible")  # fmt: skip
+        raise UsageError(
+            f"{len(programs)} programs to be left alone",
+            hint=f"at most {MOST_PROGRAMS} are possible",
+        )
     drainers = recognised(group.all_processes(), options.starts)
     drainers |= dict.fromkeys(named(options.edge_triggered), Drains.BY_OPTION)
     is_wrong = options.fionread_is_wrong
@@ -142,7 +144,7 @@ def _changed(name: str, bypass: Opened, options: BypassOptions, wanted: Settings
     if why := bypass.why_not(wanted.mode):
         raise Unsupported(
             f"change {name} from observing: {why}",
-            hint=f"what the kernel took is settled by 'attach': detach {name} first",
+            hint=f"its programs were chosen when it was attached: detach {name} first",
         )
     is_wrong = wanted.fionread_is_wrong and takes_proof(name, now, options, wanted.mode)
     return replace(wanted, since=now.since, fionread_is_wrong=is_wrong)

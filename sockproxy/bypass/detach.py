@@ -66,7 +66,7 @@ def detach(
             stopped = draining is not None
             if draining is None:
                 held.remove()
-                continue  # unless it lives in a second place as well, that was all
+                continue  # NAME may be attached on a second bpffs as well: look again
         if time.monotonic() >= deadline:
             return draining
         time.sleep(POLL)

@@ -43,30 +43,68 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
     """The options that attach and run share; `read_options` makes sense of them."""
     for option in (
         click.option("--observe", is_flag=True, help="Pair and count, and change nothing."),
-        click.option("--budget", type=SIZE, default="256KiB", show_default=True,
-                     help="Memory that may lie unread in one socket's bypass queue."),
-        click.option("--deny", multiple=True, metavar="PORTS|CIDR", help="May be repeated."),
-        click.option("--allow", multiple=True, metavar="PORTS|CIDR", help="May be repeated."),
-        click.option("--except", "programs", multiple=True, metavar="PROGRAM",
-                     help="Leave this program's connections plain: a name, of its process or its"
-                     " executable, or the executable's path; may be repeated."),
-        click.option("--blocking-readers", is_flag=True,
-                     help="Bypass sockets in blocking mode too, whose recv may answer EAGAIN"
-                     " when a signal comes."),
-        click.option("--any-reader", is_flag=True,
-                     help="Where FIONREAD is wrong: do not wait until a program is known to do"
-                     " without it."),
-        click.option("--edge-triggered", multiple=True, metavar="PROGRAM",
-                     help="This program reads until EAGAIN before it waits again, so that it may"
-                     " wait by EPOLLET; may be repeated."),
-        click.option("--same-cgroup", is_flag=True,
-                     help="Only connections whose two ends belong to one cgroup: a sender waits for"
-                     " the lock of the other end's socket, which a throttled container may hold."),
-        click.option("--force", is_flag=True,
-                     help="Bypass even where 'sockproxy doctor' finds it off."),
-        click.option("--max-connections", type=click.IntRange(1, 1 << 20), default=65536,
-                     show_default=True, help="More than these stay plain TCP."),
-    ):  # fmt: skip
+        click.option(
+            "--budget",
+            type=SIZE,
+            default="256KiB",
+            show_default=True,
+            help="Memory that may lie unread in one socket's bypass queue.",
+        ),
+        click.option(
+            "--deny",
+            multiple=True,
+            metavar="PORTS|CIDR",
+            help="Leave connections plain of which either end matches; may be repeated.",
+        ),
+        click.option(
+            "--allow",
+            multiple=True,
+            metavar="PORTS|CIDR",
+            help="Bypass only connections of which either end matches; may be repeated.",
+        ),
+        click.option(
+            "--except",
+            "programs",
+            multiple=True,
+            metavar="PROGRAM",
+            help="Leave this program's connections plain: a name, of its process or its"
+            " executable, or the executable's path; may be repeated.",
+        ),
+        click.option(
+            "--blocking-readers",
+            is_flag=True,
+            help="Bypass sockets in blocking mode too, whose recv may answer EAGAIN"
+            " when a signal comes.",
+        ),
+        click.option(
+            "--any-reader",
+            is_flag=True,
+            help="Where FIONREAD is wrong: do not wait until a program is known to do without it.",
+        ),
+        click.option(
+            "--edge-triggered",
+            multiple=True,
+            metavar="PROGRAM",
+            help="This program reads until EAGAIN before it waits again, so that it may"
+            " wait by EPOLLET; may be repeated.",
+        ),
+        click.option(
+            "--same-cgroup",
+            is_flag=True,
+            help="Bypass only connections whose two ends belong to one cgroup: a sender waits"
+            " for the lock of the other end's socket, which a throttled container may hold.",
+        ),
+        click.option(
+            "--force", is_flag=True, help="Bypass even where 'sockproxy doctor' finds it off."
+        ),
+        click.option(
+            "--max-connections",
+            type=click.IntRange(1, 1 << 20),
+            default=65536,
+            show_default=True,
+            help="Connections beyond this number stay plain TCP.",
+        ),
+    ):
         command = option(command)
     return command
 
@@ -84,12 +122,24 @@ def read_options(
     blocking_readers: bool,
     any_reader: bool,
 ) -> BypassOptions:
-    """Raises UsageError for a rule that is none."""
+    """The options of attach and run, as click has parsed them, checked and put together.
+
+    Raises UsageError for a rule that is neither ports nor a network.
+    """
     rules = [parse_rule(each, deny=True) for each in deny]
     rules += [parse_rule(each, deny=False) for each in allow]
-    return BypassOptions(rules, observe, budget, max_connections, programs, force, edge_triggered,
-                         same_cgroup, blocking_readers=blocking_readers,
-                         any_reader=any_reader)  # fmt: skip
+    return BypassOptions(
+        rules,
+        observe,
+        budget,
+        max_connections,
+        programs,
+        force,
+        edge_triggered,
+        same_cgroup,
+        blocking_readers=blocking_readers,
+        any_reader=any_reader,
+    )
 
 
 @click.command(epilog=EPILOG)
@@ -106,7 +156,7 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
 
     Where 'sockproxy doctor' finds the bypass off on this kernel, NAME only observes, and
     this says why; where not even that is to be had the exit status is 4. Where that could not
-    be found out, as on a machine that is very busy, nothing is attached and it is 1.
+    be found out, as on a machine that is very busy, nothing is attached and the status is 1.
     """
     if (cgroup is None) == (unit is None):
         raise UsageError("attach needs --cgroup or --unit", hint="give one of them")
@@ -120,8 +170,14 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
     result = "changed" if done.changed else "attached"
     mode = "observing" if done.observes else "bypassing"
     if as_json:
-        show_json("attach", name=name, cgroup=str(done.cgroup), result=result, mode=mode,
-                  why_not=done.why_not or None)  # fmt: skip
+        show_json(
+            "attach",
+            name=name,
+            cgroup=str(done.cgroup),
+            result=result,
+            mode=mode,
+            why_not=done.why_not or None,
+        )
     else:
         click.echo(f"{name}: {result}, {mode} {where}")
     for each in options.programs:
@@ -138,12 +194,12 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
 
 
 def _tell_matches(given: str) -> None:
-    """A program that is left alone, and whether there is any."""
+    """Say that a program is left alone, and how many processes run it now."""
     program = program_called(given)
     count = running(program)
     found = f"running: {count} process{'' if count == 1 else 'es'}"
     if not count:
-        found = "nothing so called runs now; it is when it starts"
+        found = "none runs now; one that starts later is left alone too"
     click.echo(f"sockproxy: left alone: {clean(program.asked)} ({found})", err=True)
 
 
@@ -156,8 +212,13 @@ Examples:
 
 @click.command(epilog=DETACH_EPILOG)
 @click.argument("name")
-@click.option("--timeout", type=DURATION, default="10s", show_default=True,
-              help="For readers to read what was bypassed to them.")  # fmt: skip
+@click.option(
+    "--timeout",
+    type=DURATION,
+    default="10s",
+    show_default=True,
+    help="How long to wait until readers have read what was bypassed to them.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def detach(name: str, timeout: float, as_json: bool) -> int:
     """Detach NAME and remove every trace of it, without losing a byte. Twice is allowed.
@@ -182,8 +243,11 @@ def detach(name: str, timeout: float, as_json: bool) -> int:
                 f"{each['local']} <- {each['remote']}: {each['unread']} bytes unread", err=True
             )
         if done.unseen:
-            click.echo(f"{done.unseen} sockets stay until they close: this kernel lets nobody see"
-                       " whether something is unread", err=True)  # fmt: skip
+            click.echo(
+                f"{done.unseen} sockets stay until they close: this kernel lets nobody see"
+                " whether something is unread",
+                err=True,
+            )
         if not done.drained:
             click.echo(f"sockproxy: run 'sockproxy detach {name}' again later", err=True)
     return 0 if done.drained else NOT_DRAINED

@@ -14,10 +14,32 @@ from sockproxy.units import format_size
 
 __all__ = ["connections"]
 
-HEADINGS = ("PROXY", "#", "FROM", "TO", "AGE", "STATE", "IN KERNEL", "PUMPED", "DROPPED",
-            "HOLDS", "WHY NOT")  # fmt: skip
-BYPASS_HEADINGS = ("BYPASS", "LOCAL", "REMOTE", "ROLE", "AGE", "STATE", "BYPASSED", "MESSAGES",
-                   "BY TCP", "PIDS", "WHY NOT")  # fmt: skip
+HEADINGS = (
+    "PROXY",
+    "#",
+    "FROM",
+    "TO",
+    "AGE",
+    "STATE",
+    "IN KERNEL",
+    "PUMPED",
+    "DROPPED",
+    "HOLDS",
+    "WHY NOT",
+)
+BYPASS_HEADINGS = (
+    "BYPASS",
+    "LOCAL",
+    "REMOTE",
+    "ROLE",
+    "AGE",
+    "STATE",
+    "BYPASSED",
+    "MESSAGES",
+    "BY TCP",
+    "PIDS",
+    "WHY NOT",
+)
 
 
 @click.command(epilog="\b\nExamples:\n  sockproxy connections\n  sockproxy connections web --json")
@@ -51,22 +73,38 @@ def connections(name: str | None, as_json: bool) -> int:
 
 def _socket(bypass: dict[str, Any], end: dict[str, Any]) -> tuple[object, ...]:
     return (
-        bypass["name"], format_address(end["local"]), format_address(end["remote"]), end["role"],
-        age(end["age"]), end["state"], format_size(end["bypassed_bytes"]),
-        end["bypassed_messages"], format_size(end["bytes_sent"] - end["bypassed_bytes"]),
-        ",".join(map(str, end["processes"])) or "-", end["why"],
-    )  # fmt: skip
+        bypass["name"],
+        format_address(end["local"]),
+        format_address(end["remote"]),
+        end["role"],
+        age(end["age"]),
+        end["state"],
+        format_size(end["bypassed_bytes"]),
+        end["bypassed_messages"],
+        format_size(end["bytes_sent"] - end["bypassed_bytes"]),
+        ",".join(map(str, end["processes"])) or "-",
+        end["why"],
+    )
 
 
 def _rows(proxy: dict[str, Any], pair: dict[str, Any]) -> list[tuple[object, ...]]:
     client, upstream = (format_address(pair[end]) for end in ("client", "upstream"))
     return [
         (
-            proxy["name"], pair["number"], source, target, age(pair["age"]), way["state"],
-            format_size(way["redirected"]), format_size(way["pumped"]), format_size(way["dropped"]),
-            way["holds"], way["why"],
+            proxy["name"],
+            pair["number"],
+            source,
+            target,
+            age(pair["age"]),
+            way["state"],
+            format_size(way["redirected"]),
+            format_size(way["pumped"]),
+            format_size(way["dropped"]),
+            way["holds"],
+            way["why"],
         )
         for source, target, way in (
-            (client, upstream, pair["forward"]), (upstream, client, pair["backward"])
+            (client, upstream, pair["forward"]),
+            (upstream, client, pair["backward"]),
         )
-    ]  # fmt: skip
+    ]

@@ -31,8 +31,13 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--explain", metavar="PROBE", help="What that probe tries, and why; tries nothing.")
-@click.option("--patience", type=DURATION, default=f"{PATIENCE:g}s", show_default=True,
-              help="For each probe: more on a machine that is slow, or emulated.")  # fmt: skip
+@click.option(
+    "--patience",
+    type=DURATION,
+    default=f"{PATIENCE:g}s",
+    show_default=True,
+    help="Time for each probe: give more on a machine that is slow, or emulated.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show the verifier's log of a refused program.")
 def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -> int:
     """Try what sockproxy needs of this machine, and which known bugs its kernel has.
@@ -62,17 +67,35 @@ def doctor(as_json: bool, explain: str | None, patience: float, verbose: bool) -
     mechanisms, kept = conclusion.proofs, conclusion.kept
     if as_json:
         checks = [
-            {"name": each.probe.name, "kind": each.probe.kind.name.lower(), "ok": each.ok,
-             "tried": each.tried, "conclusive": each.conclusive, "found": each.found,
-             "hint": each.advice, "avoided": each.probe.avoided or None}
+            {
+                "name": each.probe.name,
+                "kind": each.probe.kind.name.lower(),
+                "ok": each.ok,
+                "tried": each.tried,
+                "conclusive": each.conclusive,
+                "found": each.found,
+                "hint": each.advice,
+                "avoided": each.probe.avoided or None,
+            }
             for each in conclusion.findings
-        ]  # fmt: skip
-        show_json("doctor", kernel=os.uname().release, kernel_version=os.uname().version,
-                  checks=checks, kept=str(kept) if kept else None, mechanisms={
-            name: {"on": each.on, "failed": list(each.failed), "limits": list(each.limits.values()),
-                   "limited_by": dict(each.limits), "unknown": dict(each.unknown)}
-            for name, each in mechanisms.items()
-        })  # fmt: skip
+        ]
+        show_json(
+            "doctor",
+            kernel=os.uname().release,
+            kernel_version=os.uname().version,
+            checks=checks,
+            kept=str(kept) if kept else None,
+            mechanisms={
+                name: {
+                    "on": each.on,
+                    "failed": list(each.failed),
+                    "limits": list(each.limits.values()),
+                    "limited_by": dict(each.limits),
+                    "unknown": dict(each.unknown),
+                }
+                for name, each in mechanisms.items()
+            },
+        )
     else:
         click.echo(f"\nLinux {os.uname().release}")
         for name, each in mechanisms.items():

@@ -66,7 +66,7 @@ def main() -> None:
         _end(error.exit_code)
     except OSError as error:
         # Whatever a system call refuses that nobody expected: one line, and no traceback.
-        doing = f"use {os.fsdecode(error.filename)}" if error.filename else "ask the system"
+        doing = f"use {os.fsdecode(error.filename)}" if error.filename else "make a system call"
         if not error.filename and error.errno in UNWRITABLE:
             doing = "write the output"
         _tell(str(SockproxyError(doing, errno=error.errno)))

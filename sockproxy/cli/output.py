@@ -39,8 +39,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 def age(seconds: float) -> str:
     """A span of time, in its two largest units: ``3h12m``."""
     whole = int(seconds)
-    for size, unit, lower, lower_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"),
-                                          (60, "m", 1, "s")):  # fmt: skip
+    for size, unit, lower, lower_unit in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "m"),
+        (60, "m", 1, "s"),
+    ):
         if whole >= size:
             return f"{whole // size}{unit}{whole % size // lower}{lower_unit}"
     return f"{seconds:.1f}s"

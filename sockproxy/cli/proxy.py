@@ -51,8 +51,14 @@ def _upstreams(texts: tuple[str, ...]) -> tuple[Host, ...]:
 
 
 @click.command(epilog=EPILOG)
-@click.option("--listen", type=LISTEN, multiple=True, required=True, metavar="ADDR:PORT",
-              help="Accept here; may be repeated. Port 0 takes a free one.")  # fmt: skip
+@click.option(
+    "--listen",
+    type=LISTEN,
+    multiple=True,
+    required=True,
+    metavar="ADDR:PORT",
+    help="Accept here; may be repeated. Port 0 takes a free one.",
+)
 @click.option(
     "--upstream",
     multiple=True,
@@ -61,28 +67,62 @@ def _upstreams(texts: tuple[str, ...]) -> tuple[Host, ...]:
     help="Connect there; several, and all addresses of a name, are taken in turn.",
 )
 @click.option("--name", help="Name in status and connections.  [default: proxy-PID]")
-@click.option("--budget", type=SIZE, default="1MiB", show_default=True,
-              help="Bytes per direction that may wait between the two sockets.")  # fmt: skip
-@click.option("--max-connections", type=click.IntRange(1, 500_000), default=4096,
-              show_default=True, help="Clients beyond it wait to be accepted.")  # fmt: skip
-@click.option("--connect-timeout", type=DURATION, default="10s", show_default=True,
-              help="For each upstream tried.")  # fmt: skip
+@click.option(
+    "--budget",
+    type=SIZE,
+    default="1MiB",
+    show_default=True,
+    help="Bytes per direction that may wait between the two sockets.",
+)
+@click.option(
+    "--max-connections",
+    type=click.IntRange(1, 500_000),
+    default=4096,
+    show_default=True,
+    help="Clients beyond it wait to be accepted.",
+)
+@click.option(
+    "--connect-timeout",
+    type=DURATION,
+    default="10s",
+    show_default=True,
+    help="Time that each upstream tried has to answer.",
+)
 @click.option("--idle-timeout", type=DURATION, help="Reset a connection without traffic.")
-@click.option("--grace", type=DURATION, default="10s", show_default=True,
-              help="On SIGTERM, time for connections to finish.")  # fmt: skip
-@click.option("--nodelay/--no-nodelay", default=True, show_default=True,
-              help="TCP_NODELAY on both sides.")  # fmt: skip
-@click.option("--mark", type=MARK, metavar="N",
-              help="SO_MARK of connections to upstreams, for rules to exclude.")  # fmt: skip
-@click.option("--keepalive", type=click.IntRange(1, 32767), metavar="SECONDS",
-              help="Probe silent peers on both sides.")  # fmt: skip
+@click.option(
+    "--grace",
+    type=DURATION,
+    default="10s",
+    show_default=True,
+    help="On SIGTERM, time for connections to finish.",
+)
+@click.option(
+    "--nodelay/--no-nodelay", default=True, show_default=True, help="TCP_NODELAY on both sides."
+)
+@click.option(
+    "--mark",
+    type=MARK,
+    metavar="N",
+    help="SO_MARK of connections to upstreams, for rules to exclude.",
+)
+@click.option(
+    "--keepalive",
+    type=click.IntRange(1, 32767),
+    metavar="SECONDS",
+    help="Probe silent peers on both sides.",
+)
 @click.option("--relay", is_flag=True, help="Keep everything in user space, with splice(2).")
-@click.option("--eager", is_flag=True,
-              help="For measurements: redirect from the first byte, streams too.")  # fmt: skip
-@click.option("--verdict-only", is_flag=True,
-              help="For measurements, with --force: no parser, not exact or bounded.")  # fmt: skip
-@click.option("--force", is_flag=True,
-              help="Accelerate even where 'sockproxy doctor' finds it off.")  # fmt: skip
+@click.option(
+    "--eager", is_flag=True, help="For measurements: redirect from the first byte, streams too."
+)
+@click.option(
+    "--verdict-only",
+    is_flag=True,
+    help="For measurements, with --force: no parser, not exact or bounded.",
+)
+@click.option(
+    "--force", is_flag=True, help="Accelerate even where 'sockproxy doctor' finds it off."
+)
 @click.option("-v", "--verbose", is_flag=True, help="One line for each connection.")
 def proxy(
     listen: tuple[Address, ...],

@@ -16,11 +16,36 @@ from sockproxy.units import format_size
 
 __all__ = ["status"]
 
-HEADINGS = ("NAME", "PID", "AGE", "LISTEN", "UPSTREAM", "PATH", "NOW", "ENDED", "RESET",
-            "IN KERNEL", "PUMPED", "HOLDS")  # fmt: skip
+HEADINGS = (
+    "NAME",
+    "PID",
+    "AGE",
+    "LISTEN",
+    "UPSTREAM",
+    "PATH",
+    "NOW",
+    "ENDED",
+    "RESET",
+    "IN KERNEL",
+    "PUMPED",
+    "HOLDS",
+)
 
-BYPASS_HEADINGS = ("NAME", "AGE", "MODE", "CGROUP", "SOCKETS", "NOW", "PAIRS", "BYPASSED",
-                   "MESSAGES", "PASSED", "MESSAGES", "LEFT PLAIN", "RULES")  # fmt: skip
+BYPASS_HEADINGS = (
+    "NAME",
+    "AGE",
+    "MODE",
+    "CGROUP",
+    "SOCKETS",
+    "NOW",
+    "PAIRS",
+    "BYPASSED",
+    "MESSAGES",
+    "PASSED",
+    "MESSAGES",
+    "LEFT PLAIN",
+    "RULES",
+)
 USUAL = Path("/sys/fs/bpf/sockproxy")  # where no line says that a bypass lives
 
 
@@ -56,13 +81,21 @@ def _show(proxies: list[dict[str, Any]], silent: list[dict[str, str]]) -> None:
         return
     rows: list[tuple[object, ...]] = [
         (
-            each["name"], each["pid"], age(each["age"]), ",".join(each["listen"]),
-            ",".join(each["upstream"]), each["path"], each["connections"],
-            each["connections_ended"], each["connections_reset"], format_size(each["redirected"]),
-            format_size(each["pumped"]), each["holds"],
+            each["name"],
+            each["pid"],
+            age(each["age"]),
+            ",".join(each["listen"]),
+            ",".join(each["upstream"]),
+            each["path"],
+            each["connections"],
+            each["connections_ended"],
+            each["connections_reset"],
+            format_size(each["redirected"]),
+            format_size(each["pumped"]),
+            each["holds"],
         )
         for each in proxies
-    ]  # fmt: skip
+    ]
     rows += [(each["name"], *["?"] * (len(HEADINGS) - 1)) for each in silent]
     table(HEADINGS, rows)
     for each in proxies:
@@ -78,15 +111,22 @@ def _show_bypasses(bypasses: list[dict[str, Any]]) -> None:
         return
     rows = [
         (
-            each["name"], age(each["age"]), each["mode"], each["cgroup"], each["enrolled"],
-            each["live"], each["paired"], format_size(each["bypassed_bytes"]),
-            each["bypassed_messages"], format_size(each["passed_bytes"]),
+            each["name"],
+            age(each["age"]),
+            each["mode"],
+            each["cgroup"],
+            each["enrolled"],
+            each["live"],
+            each["paired"],
+            format_size(each["bypassed_bytes"]),
+            each["bypassed_messages"],
+            format_size(each["passed_bytes"]),
             each["passed_messages"],
             ", ".join(f"{each[why]} {why}" for why in LEFT_PLAIN if each[why]) or "none",
             ", ".join(each["rules"]) or "none",
         )
         for each in bypasses
-    ]  # fmt: skip
+    ]
     table(BYPASS_HEADINGS, rows)
     for each in bypasses:
         if each["left_alone"]:

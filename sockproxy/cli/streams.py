@@ -50,7 +50,7 @@ class _Wrapped:
 
 
 class _Output(_Wrapped):
-    """Raises SockproxyError where nothing can be written."""
+    """stdout: raises SockproxyError where it cannot be written."""
 
     def write(self, text: str) -> int:
         try:
@@ -66,7 +66,7 @@ class _Output(_Wrapped):
 
 
 class _Errors(_Wrapped):
-    """What cannot be told must not change what is done, nor the exit status."""
+    """stderr: where it cannot be written, neither what is done nor the exit status changes."""
 
     def write(self, text: str) -> int:
         try:

@@ -11,5 +11,17 @@ from sockproxy.doctor.examine import PASSES, PATIENCE, examine
 from sockproxy.doctor.probe import Commit, Finding, Kind, Probe
 from sockproxy.doctor.probes import PROBES
 
-__all__ = ["PASSES", "PATIENCE", "PROBES", "Commit", "Conclusion", "Finding", "Kind", "Probe",
-           "conclude", "examine", "latest", "proofs"]  # fmt: skip
+__all__ = [
+    "PASSES",
+    "PATIENCE",
+    "PROBES",
+    "Commit",
+    "Conclusion",
+    "Finding",
+    "Kind",
+    "Probe",
+    "conclude",
+    "examine",
+    "latest",
+    "proofs",
+]

@@ -62,8 +62,9 @@ def _examine(mechanisms: set[str]) -> None:
                 _say(Said(f"not found out yet: {finding.probe.name}: {finding.found}"))
             if len(findings) < len(probes):
                 continue  # the first pass goes on
-            found = {name: each for name, each in proofs(findings.values()).items()
-                     if name in mechanisms}  # fmt: skip
+            found = {
+                name: each for name, each in proofs(findings.values()).items() if name in mechanisms
+            }
             if found != told:
                 told = found
                 keep(found)

@@ -48,7 +48,8 @@ def apart(seconds: float, do: Callable[..., Any], *arguments: Any) -> tuple[Any,
 
 @contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
-    """Hold signals during a fork: what one raises in a hook of fork is printed, and forgotten."""
+    """Hold signals back during a fork: what their handler raises inside of a hook of os.fork() is
+    printed and forgotten, so that doctor would go on."""
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield

@@ -23,7 +23,7 @@ ALL = 3  # times that: what a pass over all of them may take
 PASSES = 3  # how often a probe is tried that found nothing out
 PAUSE = 1.0  # second before the second pass; twice as long before the third
 ENOUGH = 60.0  # seconds for all passes together; or two passes, if that is more
-TOO_LATE = "others had taken all the time"
+TOO_LATE = "no time was left for it: other probes had taken all"
 
 
 def examine(
@@ -90,9 +90,14 @@ class _Examination:
             elif not found.ok:
                 self._off = dict.fromkeys(probe.needed_by, probe.name) | self._off
             yield Finding(
-                probe, found.ok, found.found, found.hint, found.log,
-                conclusive=found.conclusive, lasts=found.lasts,
-            )  # fmt: skip
+                probe,
+                found.ok,
+                found.found,
+                found.hint,
+                found.log,
+                conclusive=found.conclusive,
+                lasts=found.lasts,
+            )
         return again
 
     def _pointless(self, probe: Probe) -> str:

@@ -16,8 +16,16 @@ from sockproxy.proof.examination import ENOUGH, Examination
 from sockproxy.proof.mechanisms import together
 from sockproxy.proof.proof import Proof
 
-__all__ = ["find_out", "forget", "keep", "known_proof", "learn", "proof_of", "silent",
-           "why_not_proved"]  # fmt: skip
+__all__ = [
+    "find_out",
+    "forget",
+    "keep",
+    "known_proof",
+    "learn",
+    "proof_of",
+    "silent",
+    "why_not_proved",
+]
 
 UNKNOWN_HOLDS = 60.0  # seconds in which one process does not ask again
 

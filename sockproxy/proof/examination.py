@@ -38,10 +38,14 @@ class Examination:
         self._rest = b""
         self._trouble = ""
         self._process = subprocess.Popen(
-            command(proof.prover, mechanisms), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, cwd="/", env=os.environ | {"PYTHONPATH": path},
+            command(proof.prover, mechanisms),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env=os.environ | {"PYTHONPATH": path},
             process_group=0,  # Ctrl-C is for the process that asks, which then ends the prover
-        )  # fmt: skip
+        )
         assert self._process.stdout is not None
         self.said = self._process.stdout.fileno()
         os.set_blocking(self.said, False)

@@ -36,21 +36,42 @@ def _is_text(value: object) -> bool:
 
 
 # A function tells of one value; [each], (first, second) and {name: each} of more.
-_WAY = {"state": _is_text, "why": _is_text, "redirected": _is_count, "pumped": _is_count,
-        "dropped": _is_count, "holds": _is_count}  # fmt: skip
+_WAY = {
+    "state": _is_text,
+    "why": _is_text,
+    "redirected": _is_count,
+    "pumped": _is_count,
+    "dropped": _is_count,
+    "holds": _is_count,
+}
 _ADDRESS = (_is_text, _is_count)
-_PAIR = {"number": _is_count, "client": _ADDRESS, "upstream": _ADDRESS, "age": _is_seconds,
-         "forward": _WAY, "backward": _WAY}  # fmt: skip
+_PAIR = {
+    "number": _is_count,
+    "client": _ADDRESS,
+    "upstream": _ADDRESS,
+    "age": _is_seconds,
+    "forward": _WAY,
+    "backward": _WAY,
+}
 SHAPES: Mapping[str, Mapping[str, Any]] = {
     "status": {
-        "name": _is_text, "pid": _is_count, "age": _is_seconds, "listen": [_is_text],
-        "upstream": [_is_text], "path": _is_text, "why_not": _is_text,
-        "why_no_cgroup": _is_text, "connections": _is_count, "connections_ended": _is_count,
-        "connections_reset": _is_count, "redirected": _is_count, "pumped": _is_count,
+        "name": _is_text,
+        "pid": _is_count,
+        "age": _is_seconds,
+        "listen": [_is_text],
+        "upstream": [_is_text],
+        "path": _is_text,
+        "why_not": _is_text,
+        "why_no_cgroup": _is_text,
+        "connections": _is_count,
+        "connections_ended": _is_count,
+        "connections_reset": _is_count,
+        "redirected": _is_count,
+        "pumped": _is_count,
         "holds": _is_count,
     },
     "connections": {"name": _is_text, "pid": _is_count, "connections": [_PAIR]},
-}  # fmt: skip
+}
 
 
 def read_answer(name: str, question: str, text: bytes) -> dict[str, Any]:

@@ -30,7 +30,7 @@ LONGEST_QUESTION = 64  # bytes
 def status_report(proxy: Proxy) -> dict[str, Any]:
     """What `sockproxy status --json` shows of one proxy. Times in seconds, sizes in bytes."""
     worker, options = proxy.worker, proxy.options
-    kernel = worker.kernel
+    why_not, kernel = worker.why_not, worker.kernel  # in this order: one may come meanwhile
     reading = worker.read()
     totals = reading.ended
     ways = [way for stats in reading.live for way in (stats.forward, stats.backward)]
@@ -44,7 +44,7 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
         "upstream": [str(address) for address in options.upstreams] or ["original-dst"],
         "accelerated": kernel is not None,
         "path": "relay" if kernel is None else "parser" if options.parser else "verdict-only",
-        "why_not": worker.why_not,
+        "why_not": why_not if kernel is None else "",
         "why_no_cgroup": proxy.why_no_cgroup,
         "budget": options.budget,
         "max_connections": proxy.max_connections,
@@ -62,7 +62,8 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
 
 def connections_report(proxy: Proxy) -> dict[str, Any]:
     """What `sockproxy connections --json` shows of one proxy: its live pairs."""
-    pairs = [asdict(stats) for stats in proxy.worker.read().live]
+    live = proxy.worker.read().live  # but for who ended meanwhile
+    pairs = [asdict(stats) for stats in live if stats.outcome is None]
     return {"name": proxy.options.name, "pid": os.getpid(), "connections": pairs}
 
 
@@ -114,7 +115,8 @@ class Control:
             self._proxy.worker.loop.unwatch(self._listener.fileno())
 
     def _pause(self) -> None:
-        """For who waits the event comes again at once: it is a level."""
+        """Accept nobody for a moment: epoll is level-triggered, and would tell of those who wait
+        again at once."""
         self._proxy.worker.loop.unwatch(self._listener.fileno())
         self._proxy.worker.loop.later(SHORTAGE_PAUSE, self._accept_after_shortage)
 

@@ -50,9 +50,12 @@ class Enrolment:
             self._watch(kernel)
         else:
             self._inquiry = Inquiry(
-                self._loop, ENROL, found=lambda proof: self._on_found(kernel, proof),
-                undecided=self._on_undecided, told=lambda line: None,
-            )  # fmt: skip
+                self._loop,
+                ENROL,
+                found=lambda proof: self._on_found(kernel, proof),
+                undecided=self._on_undecided,
+                told=lambda line: None,
+            )
             self._inquiry.begin()
 
     def _on_found(self, kernel: SpliceKernel, proof: Proof) -> None:

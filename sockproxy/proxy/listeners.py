@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import select
@@ -71,11 +72,15 @@ class Listeners:
         return Address(address.family, host, port)
 
     def accept(self) -> None:
-        """Accept from now on, as long as there is room. Twice is allowed."""
+        """Accept from now on, as long as there is room; in a shortage a moment later. Twice is
+        allowed."""
         if not self._accepting and self.sockets:
             self._accepting = True
-            for sock in self.sockets:
-                self._loop.watch(sock.fileno(), select.EPOLLIN, partial(self._accept, sock))
+            try:
+                for sock in self.sockets:
+                    self._loop.watch(sock.fileno(), select.EPOLLIN, partial(self._accept, sock))
+            except OSError as error:  # who calls may have been told of an end, and must not fail
+                self._wait_for_more(error.errno or errno.ENOMEM)
 
     def _pause(self) -> None:
         """Accept nobody until accept(): new clients wait in the backlog."""
@@ -102,13 +107,17 @@ class Listeners:
                 return
             except OSError as error:
                 if error.errno in SHORTAGE:  # the client waits on: it is not taken before
-                    self._tell_shortage(error.errno)
-                    self._pause()
-                    self._loop.later(SHORTAGE_PAUSE, self.accept)
+                    self._wait_for_more(error.errno)
                     return
                 continue  # the client gave up while it waited
             client.setblocking(False)
             self._accepted(client, peer[:2])
+
+    def _wait_for_more(self, number: int) -> None:
+        """Accept again in a moment. number: the errno."""
+        self._tell_shortage(number)
+        self._pause()
+        self._loop.later(SHORTAGE_PAUSE, self.accept)
 
     def _tell_shortage(self, number: int) -> None:
         now = time.monotonic()

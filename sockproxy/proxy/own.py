@@ -18,7 +18,9 @@ class OwnConnections:
     def __init__(self) -> None:
         self._ends: dict[int, tuple[Place, Place]] = {}  # by descriptor
         self._paired: dict[int, tuple[Place, Place]] = {}  # by the worker's number
-        self._remotes: dict[Place, set[Place]] = {}
+        self._remotes: dict[Place, list[Place]] = {}
+        """Where those from each place go: to one place twice, when another has the port of one that
+        is closed, but whose end is not told yet."""
 
     def add(self, sock: socket.socket, address: Address) -> None:
         """A socket whose connection to the address was begun."""
@@ -27,7 +29,7 @@ class OwnConnections:
             remote = (local[0], remote[1])
         self._ends[sock.fileno()] = (local, remote)
         # Connections to different places may share a local port.
-        self._remotes.setdefault(local, set()).add(remote)
+        self._remotes.setdefault(local, []).append(remote)
 
     def paired(self, fd: int, number: int) -> None:
         """The socket with this descriptor is the worker's: its number tells of the end. Another
@@ -48,7 +50,7 @@ class OwnConnections:
             return
         local, remote = ends
         remotes = self._remotes[local]
-        remotes.discard(remote)
+        remotes.remove(remote)
         if not remotes:
             del self._remotes[local]
 

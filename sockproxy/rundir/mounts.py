@@ -23,8 +23,18 @@ from sockproxy.rundir.covered import open_covered
 from sockproxy.rundir.folder import Folder, open_folder
 from sockproxy.syscalls import mount as mount_at
 
-__all__ = ["OURS", "OWN", "PROC", "USUAL", "Mount", "failure", "is_in_sight", "mount_own",
-           "mounts", "open_top"]  # fmt: skip
+__all__ = [
+    "OURS",
+    "OWN",
+    "PROC",
+    "USUAL",
+    "Mount",
+    "failure",
+    "is_in_sight",
+    "mount_own",
+    "mounts",
+    "open_top",
+]
 
 USUAL = Path("/sys/fs/bpf")
 OWN = Path("/run/sockproxy-bpf")

@@ -22,8 +22,16 @@ from sockproxy.errors import PermissionDenied, SockproxyError, UsageError
 from sockproxy.rundir.folder import Folder, make_folder, open_folder
 from sockproxy.text import shortened
 
-__all__ = ["Name", "check_name", "clear_dead", "connect", "is_running", "running", "runtime_root",
-           "take_name"]  # fmt: skip
+__all__ = [
+    "Name",
+    "check_name",
+    "clear_dead",
+    "connect",
+    "is_running",
+    "running",
+    "runtime_root",
+    "take_name",
+]
 
 SOCKET = "control.sock"
 TRIES = 10

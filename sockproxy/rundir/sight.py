@@ -11,8 +11,18 @@ from sockproxy.rundir.locks import is_held
 from sockproxy.rundir.places import Elsewhere, Survey, elsewhere, is_fleeting, surveyed
 from sockproxy.text import shortened
 
-__all__ = ["ASIDE", "Seen", "check_name", "check_rights", "find_elsewhere", "is_name", "names",
-           "out_of_sight", "remarks", "seen"]  # fmt: skip
+__all__ = [
+    "ASIDE",
+    "Seen",
+    "check_name",
+    "check_rights",
+    "find_elsewhere",
+    "is_name",
+    "names",
+    "out_of_sight",
+    "remarks",
+    "seen",
+]
 
 ASIDE = "~"  # before a NAME: its pins, while they are made or removed; bpffs takes no dot in a name
 MOST_SHOWN = 80  # characters of a name that is none

@@ -34,7 +34,7 @@ class Acceleration:
 
     All methods belong to the loop's thread, or come before it runs.
 
-    pairs: how many at once. parser: False for the verdict without one. force: take a kernel
+    pairs: how many at once. parser: False for the verdict program alone. force: take a kernel
     even where doctor found that it is not exact.
     came: receives the kernel, before the worker has it.
     tried: called each time when there is no more to be done for now: the worker has a kernel,
@@ -65,9 +65,12 @@ class Acceleration:
         self._backoff = Backoff()
         self._timer: Timer | None = None
         self._inquiry = Inquiry(
-            worker.loop, self._mechanism,
-            found=self._on_found, undecided=self._on_undecided, told=self._on_told,
-        )  # fmt: skip
+            worker.loop,
+            self._mechanism,
+            found=self._on_found,
+            undecided=self._on_undecided,
+            told=self._on_told,
+        )
 
     def begin(self) -> None:
         """Take a kernel if that is known to be allowed; else do what there is to do when the

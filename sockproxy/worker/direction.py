@@ -198,7 +198,7 @@ class Direction:
 
     def _taken_back(self) -> None:
         """The kernel has given the direction back."""
-        self.pump.urgent_waits = True  # it may: epoll was not told
+        self.pump.urgent_waits = True  # perhaps: of what came meanwhile epoll was not told
         self.run_pump()
 
     # -- PUMP to FINISHED ---------------------------------------------------------------
@@ -216,7 +216,7 @@ class Direction:
         if self.row.phase.state is not State.PUMP:
             return  # both ends have failed
         if not target.failed and self.redirect is not None and self.redirect.parser.sending():
-            # Of a dropped direction, from before the drop.
+            # What the kernel had taken before the direction was dropped is still being sent.
             self.waits.behind_backlog(self.run_pump)
             return
         self.row.phase = AT_END

@@ -112,7 +112,8 @@ class Engine:
         self._note(Ended(stats))
 
     def _note(self, event: Event) -> None:
-        """Tell it when the owner is not in the midst of a call, which may have led to it."""
+        """Have the loop tell the event, and not now: the owner may be in the midst of the call that
+        has led to it."""
         if not self._events:
             self.loop.soon(self._tell_events)
         self._events.append(event)

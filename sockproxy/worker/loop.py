@@ -95,7 +95,8 @@ class EventLoop:
             for fd, events, handler in [(*each, self._handlers.get(each[0])) for each in seen]:
                 if fd == self._wake:
                     os.eventfd_read(self._wake)
-                # One before this may have closed the descriptor, or opened another of its number.
+                # A handler before this one may have closed the descriptor, and opened another
+                # of the same number: the event is not for that.
                 elif handler is not None and self._handlers.get(fd) is handler:
                     handler(events)
             self._run_ready()

@@ -27,7 +27,8 @@ class Mark(enum.Enum):
 def stop_at_mark(source: End, shared: SharedDirection) -> Mark:
     """Take the bytes of `source` back from the kernel, if an urgent one is the next of them.
 
-    While it is ahead whatever the strparser finds before it is held, as by any hold.
+    Where it is further ahead, the parser holds what stands before it from now on, and the hold
+    is told as any other.
 
     Raises SockproxyError in the one case in which that is not exact: the next urgent byte moves the
     mark just now, the strparser goes on without its programs, against rule 1 of

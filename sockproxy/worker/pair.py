@@ -109,9 +109,11 @@ class Pair:
 
     def begin(self) -> None:
         """Start both directions."""
-        for direction in (self.forward, self.backward):
-            if self._kernel is None:
+        directions = (self.forward, self.backward)
+        if self._kernel is None:  # one that refuses tells why in enrol()
+            for direction in directions:
                 direction.refuse(self._why_not)
+        for direction in directions:
             if self.outcome is None:
                 self._guard(direction.begin)
 
@@ -163,7 +165,8 @@ class Pair:
         number = take_error(end.sock, sending=not end.fin_sent)
         if number in (0, errno.EAGAIN):
             return False
-        # tcp_reset() says so of a RST behind a FIN; who writes into the void is told the same.
+        # EPIPE is what tcp_reset() makes of a RST behind a FIN. A send to a
+        # socket that has failed before is told the same: hence the other conditions.
         if number == errno.EPIPE and not end.failed and not self._out(end).pump.failure:
             end.had_fin = True
         self.fail(end, os.strerror(number).lower())
@@ -234,7 +237,7 @@ class Pair:
         outcome = f"{why} ({which})"
         self._tell(Failed(self.row.number, which, why))
         if self._farewell is not None or fence(end.sock) != TCP_CLOSE:
-            # The other one too, or its psock alone, which has lost what it had.
+            # Both ends have failed; or TCP goes on, and the psock has failed and lost its bytes.
             self._close(outcome, reset=True)
             return
         out = self._out(end)

@@ -159,7 +159,8 @@ class Pump:
         except BlockingIOError:
             pass
         except OSError as error:
-            # Told after the last byte, but by tcp_splice_read() at the mark as well; and once.
+            # The source has failed. splice(2) tells it once: behind the last byte, or before an
+            # urgent one that is still to be read (tcp_splice_read()).
             self.failure = self.failure or error.errno or 0
             self.at_end = not self._read_past_mark()
         if not self.held or self._ahead:

@@ -109,7 +109,7 @@ class Redirect:
         """The parser may have held the direction: REDIRECT to DRAIN."""
         if self._row.phase.state is not State.REDIRECT or not (why := self.parser.held()):
             return
-        # The hold left EAGAIN in sk_err; what else stands there is real.
+        # The hold left EAGAIN in sk_err, which is none; any other error there is the socket's.
         self._owner.check_error(self._source)
         if self._row.phase.state is not State.REDIRECT:
             return

@@ -77,8 +77,12 @@ def show() -> None:
               help="Of suites.toml; may be repeated. By default those that count.")  # fmt: skip
 @click.option("--again", default=5, show_default=True, type=click.IntRange(0),
               help="How often a part with differences is run again, each way.")  # fmt: skip
-@click.option("--out", default=BUILD / "logs", type=click.Path(path_type=Path, file_okay=False),
-              help="Where logs go; build/suites/logs by default.")  # fmt: skip
+@click.option(
+    "--out",
+    default=BUILD / "logs",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where logs go; build/suites/logs by default.",
+)
 @click.option("--update", is_flag=True, help="Take newer sources if there are any.")
 @click.option("--record", "recorded", is_flag=True, help="Keep the result in tests/suites/results.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

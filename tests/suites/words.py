@@ -18,8 +18,11 @@ def row(name: str, parts: list[Record], mode: str) -> list[str]:
     """The results of some parts of a suite: plain, and in one mode."""
     sums = total(parts, mode)
     counts = [each[PLAIN]["counts"] for each in parts]
-    seconds = [each[PLAIN]["seconds"] + each["modes"][mode]["seconds"] for each in parts
-               if mode in each["modes"]]  # fmt: skip
+    seconds = [
+        each[PLAIN]["seconds"] + each["modes"][mode]["seconds"]
+        for each in parts
+        if mode in each["modes"]
+    ]
     return [
         name,
         str(sums.get("tests", 0)),

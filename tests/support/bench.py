@@ -22,26 +22,32 @@ STATE = tempfile.TemporaryDirectory(prefix="sockproxy-state-")
 def _environment(path=None, only_path=False):
     before = [str(path)] if path else []
     after = [] if only_path else [os.environ["PATH"]]
-    return {
-        **os.environ, "XDG_STATE_HOME": STATE.name, "PATH": os.pathsep.join([*before, *after])
-    }  # fmt: skip
+    return {**os.environ, "XDG_STATE_HOME": STATE.name, "PATH": os.pathsep.join([*before, *after])}
 
 
 def bench(*arguments, path=None, only_path=False, timeout=120):
     """`sockproxy bench ...` to its end. path: a folder that comes before PATH, or is all of it."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, cwd=ROOT,
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
         env=_environment(path, only_path),
-    )  # fmt: skip
+    )
 
 
 @contextmanager
 def start_bench(*arguments):
     """The same, while it runs."""
     process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, cwd=ROOT, env=_environment(),
-    )  # fmt: skip
+        [*COMMAND, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=_environment(),
+    )
     with process:
         try:
             yield process

@@ -86,9 +86,10 @@ def document(cases=CASES, *, rounds=8, against=("plain", "relay"), noise_share=0
     }  # fmt: skip
     ended = {(each["case"], each["system"]): each["round"] for each in failures}
     made["samples"] = [
-        each for each in made["samples"]
+        each
+        for each in made["samples"]
         if each["round"] < ended.get((each["case"], each["system"]), rounds + 1)
-    ]  # fmt: skip
+    ]
     made["summary"] = summarize(made)
     made["warnings"] = [*made["warnings"], *noise(made)]
     return made
@@ -102,10 +103,14 @@ def empty(**changes):
 def _system(key, known):
     title, argv, version, _ = known
     return {
-        "key": key, "title": title, "about": "one worker" if argv else "no proxy", "argv": argv,
-        "config": "listen <all>\n  mode tcp\n" if key == "haproxy" else None, "version": version,
+        "key": key,
+        "title": title,
+        "about": "one worker" if argv else "no proxy",
+        "argv": argv,
+        "config": "listen <all>\n  mode tcp\n" if key == "haproxy" else None,
+        "version": version,
         "why_not": "",
-    }  # fmt: skip
+    }
 
 
 def _samples(described, figures, known, rounds, noise_share, chance):
@@ -131,6 +136,9 @@ def _values(headline, figure, chance, noise_share):
         return {headline: figure, "cpu_s_per_gb": 8 / figure * chance.gauss(1, noise_share)}
     mean = 1e6 / figure
     return {
-        headline: figure, "mean_us": mean, "p50_us": mean * 0.95,
-        "p99_us": mean * chance.gauss(2.2, 0.2), "cpu_us_per_transaction": mean * 0.98,
-    }  # fmt: skip
+        headline: figure,
+        "mean_us": mean,
+        "p50_us": mean * 0.95,
+        "p99_us": mean * chance.gauss(2.2, 0.2),
+        "cpu_us_per_transaction": mean * 0.98,
+    }

@@ -133,14 +133,15 @@ KINDS = {
     "no baseline here": lambda: documents.document([documents.case("x", "x", {"relay": 1e3})]),
     "many": lambda: documents.document(
         [documents.case("x", "long title " * 60, {"plain": 1e3} | dict.fromkeys(MANY, 2e3))],
-        systems=MANY, against=("plain", "peer1", "peer2"),
+        systems=MANY,
+        against=("plain", "peer1", "peer2"),
     ),
     "long words": lambda: documents.document([documents.case("x", "w" * 3000, {"plain": 1e3})]),
     "equal": lambda: documents.document(noise_share=0.0),
     "hostile": hostile,
     "bare": bare,
     "extreme": extreme,
-}  # fmt: skip
+}
 
 
 def rows(text):

@@ -25,9 +25,10 @@ def make(seed, rounds=10, cases=2, sigma=0.01, speed=1.0, factors=None, day=0.0,
                 rate = 1e5 * drift * own[key] * (factors or {}).get(key, 1)
                 rate *= math.exp(draw.gauss(0, sigma))
                 values = {
-                    "per_s": rate, "p99_us": 2e7 / rate * draw.uniform(0.9, 1.1),
+                    "per_s": rate,
+                    "p99_us": 2e7 / rate * draw.uniform(0.9, 1.1),
                     "cpu_us_per_transaction": 1e6 / rate * math.exp(draw.gauss(0, sigma)),
-                }  # fmt: skip
+                }
                 samples.append(
                     {"case": name, "system": key, "round": number, "values": values,
                      "seconds": 1.0, "cpu": {"foreign": 0.0}}

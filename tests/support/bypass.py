@@ -68,10 +68,13 @@ def start_talk(host="127.0.0.1", pair=None, **spec):
         argv = [sys.executable, "-m", "tests.support.talk", str(sock.fileno()), str(role)]
         processes.append(
             subprocess.Popen(
-                [*argv, json.dumps(spec)], stdout=subprocess.PIPE, text=True, cwd=ROOT,
+                [*argv, json.dumps(spec)],
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
                 pass_fds=[sock.fileno()],
             )
-        )  # fmt: skip
+        )
         sock.close()
     return processes
 

@@ -86,10 +86,18 @@ RUN = pytest.StashKey[Run]()
 
 def pytest_addoption(parser):
     group = parser.getgroup("conformance")
-    group.addoption("--conformance", metavar="DIR", type=Path,
-                    help="run the tests of the conformance table and write it to DIR")  # fmt: skip
-    group.addoption("--doctor", metavar="FILE", type=Path,
-                    help="what 'sockproxy doctor --json' printed: skip what is off")  # fmt: skip
+    group.addoption(
+        "--conformance",
+        metavar="DIR",
+        type=Path,
+        help="run the tests of the conformance table and write it to DIR",
+    )
+    group.addoption(
+        "--doctor",
+        metavar="FILE",
+        type=Path,
+        help="what 'sockproxy doctor --json' printed: skip what is off",
+    )
     group.addoption("--sample", metavar="N", type=int, default=0,
                     help="of each pattern of the table run N tests, not all")  # fmt: skip
 

@@ -77,8 +77,9 @@ def killed_at(side):
         with many(connections, count) as pairs:
             subprocess.run(
                 ["ss", "-K", "-tn", "state", "established", f"{side} = :{port}"],
-                check=True, stdout=subprocess.DEVNULL,
-            )  # fmt: skip
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             told = [broken(end) for end in zip(*pairs, strict=True)]
             return min(told), count, "" if min(told) == count else "not told, or an end of stream"
 

@@ -27,8 +27,10 @@ class Machine:
         """setting: shell commands that change the mounts."""
         self._holder = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", BEGIN % setting],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         if self._holder.stdout.readline() != "ready\n":
             self.close()
             raise AssertionError(f"no such machine: {setting}")
@@ -43,8 +45,11 @@ class Machine:
         command = [*prefix, sys.executable, "-m", "sockproxy", *map(str, arguments)]
         done = subprocess.run(
             self.argv(*command),
-            capture_output=True, text=True, timeout=patience(timeout), **options,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=patience(timeout),
+            **options,
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

@@ -50,8 +50,9 @@ class Checker:
         """The next bytes of the stream. Raises IntegrityError."""
         expected = self._pattern.at(self.offset, len(data))
         if data != expected:
-            wrong = next(i for i, pair in enumerate(zip(data, expected, strict=True))
-                         if pair[0] != pair[1])  # fmt: skip
+            wrong = next(
+                i for i, pair in enumerate(zip(data, expected, strict=True)) if pair[0] != pair[1]
+            )
             raise IntegrityError(
                 f"stream {self._pattern.seed}: wrong from byte {self.offset + wrong} on: "
                 f"{self._diagnose(data[wrong : wrong + 3 * STAMP_EVERY])}"

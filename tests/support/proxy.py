@@ -24,8 +24,12 @@ def run_sockproxy(*arguments, timeout=30, **options):
     """`sockproxy ARGUMENTS` to its end: the CompletedProcess, with text output."""
     return subprocess.run(
         [sys.executable, "-m", "sockproxy", *map(str, arguments)],
-        capture_output=True, text=True, timeout=patience(timeout), cwd=ROOT, **options,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=patience(timeout),
+        cwd=ROOT,
+        **options,
+    )
 
 
 class ProxyProcess:

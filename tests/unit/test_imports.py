@@ -90,8 +90,10 @@ def test_import_sockproxy_is_cheap():
     """All that it loads of ours is errors, and the name of the prover."""
     loaded = loaded_by("sockproxy")
     assert {name for name in loaded if name.split(".")[0] == "sockproxy"} == {
-        "sockproxy", "sockproxy.errors", "sockproxy.proof",
-    }  # fmt: skip
+        "sockproxy",
+        "sockproxy.errors",
+        "sockproxy.proof",
+    }
     top = {name.split(".")[0] for name in loaded}
     assert not top & {"pyroute2", "iperf3", "psutil", "click", "cffi", "_cffi_backend", "asyncio",
                       "multiprocessing"}  # fmt: skip

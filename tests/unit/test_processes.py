@@ -17,9 +17,11 @@ COMMAND_LINE = RANK["cli"]
 MODULE = re.compile(r"sockproxy\.([a-z_0-9]+)(\.[a-z_0-9]+)*")
 # Words of a command that are shown to people, and not executed.
 SHOWN = {"sockproxy.bench.report.view"}
-STARTERS = re.compile(r"(.*\.)?(Popen|run|call|check_call|check_output|system|popen|which|"
-                      r"find_program|exec[lv]p?e?|spawn[lv]p?e?|posix_spawnp?|run_module|"
-                      r"import_module)")  # fmt: skip
+STARTERS = re.compile(
+    r"(.*\.)?(Popen|run|call|check_call|check_output|system|popen|which|"
+    r"find_program|exec[lv]p?e?|spawn[lv]p?e?|posix_spawnp?|run_module|"
+    r"import_module)"
+)
 
 
 def strings(tree):

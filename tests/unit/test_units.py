@@ -38,5 +38,9 @@ def test_what_is_no_duration(text):
 def test_sizes_are_written_with_three_digits():
     sizes = (0, 999, 1000, 1 << 20, 5 << 30)
     assert [format_size(size) for size in sizes] == [
-        "0 B", "999 B", "0.977 KiB", "1 MiB", "5 GiB",
-    ]  # fmt: skip
+        "0 B",
+        "999 B",
+        "0.977 KiB",
+        "1 MiB",
+        "5 GiB",
+    ]

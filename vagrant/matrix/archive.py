@@ -23,10 +23,27 @@ __all__ = ["distributions", "mounts", "pack"]
 
 MOUNTS = "mounts"  # the list of what to mount, in the archive's root
 NEEDS = ("sockproxy", "pytest", "pytest-timeout")
-NOT_STANDARD = {"site-packages", "dist-packages", "test", "idlelib", "lib2to3", "tkinter",
-                "ensurepip", "turtledemo", "pydoc_data"}  # fmt: skip
-NOT_CHECKOUT = {".git", ".venv", "build", "dist", "results", ".mypy_cache", ".ruff_cache",
-                ".pytest_cache"}  # fmt: skip
+NOT_STANDARD = {
+    "site-packages",
+    "dist-packages",
+    "test",
+    "idlelib",
+    "lib2to3",
+    "tkinter",
+    "ensurepip",
+    "turtledemo",
+    "pydoc_data",
+}
+NOT_CHECKOUT = {
+    ".git",
+    ".venv",
+    "build",
+    "dist",
+    "results",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+}
 
 
 def pack(target: Path) -> None:

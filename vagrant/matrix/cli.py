@@ -81,13 +81,19 @@ def fetch(names: tuple[str, ...], update: bool) -> None:
 
 
 @main.command(context_settings={"allow_interspersed_args": True})
-@click.argument("arguments", nargs=-1, metavar="[KERNEL]... [-- PYTEST ARGUMENT...]",
-                type=click.UNPROCESSED)  # fmt: skip
+@click.argument(
+    "arguments", nargs=-1, metavar="[KERNEL]... [-- PYTEST ARGUMENT...]", type=click.UNPROCESSED
+)
 @click.option("--ci", is_flag=True, help="Those of kernels.toml with ci = true.")
-@click.option("--jobs", default=2, show_default=True, type=click.IntRange(1),
-              help="Guests at a time.")  # fmt: skip
-@click.option("--out", default=OUT, type=click.Path(path_type=Path, file_okay=False),
-              help="Where the results go; build/matrix by default.")  # fmt: skip
+@click.option(
+    "--jobs", default=2, show_default=True, type=click.IntRange(1), help="Guests at a time."
+)
+@click.option(
+    "--out",
+    default=OUT,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the results go; build/matrix by default.",
+)
 @click.option("--update", is_flag=True, help="Take newer packages if there are any.")
 @click.option("--doctor-only", is_flag=True, help="Leave out the conformance tests.")
 @click.option("--record", is_flag=True, help="Keep the results in vagrant/results.")

@@ -29,8 +29,9 @@ def recorded(folder: Path = RESULTS) -> list[Record]:
     """All records, in the table's order; first those that are not in the table any more."""
     order = [kernel.name for kernel in read_table()]
     records = [load(path) for path in sorted(folder.glob("*.json"))]
-    return sorted(records, key=lambda each: order.index(each["name"]) if each["name"] in order
-                  else -1)  # fmt: skip
+    return sorted(
+        records, key=lambda each: order.index(each["name"]) if each["name"] in order else -1
+    )
 
 
 def page(records: Sequence[Record], kernels: Sequence[Kernel]) -> str:

@@ -49,8 +49,9 @@ def numbers(record: Record) -> str:
     if not record["conformance"]:
         return "not run"
     found = record["conformance"]["counts"].values()
-    return "/".join(str(sum(each.get(key, 0) for each in found)) for key in
-                    ("passed", "failed", "off"))  # fmt: skip
+    return "/".join(
+        str(sum(each.get(key, 0) for each in found)) for key in ("passed", "failed", "off")
+    )
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

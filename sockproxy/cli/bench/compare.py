@@ -42,16 +42,17 @@ FILE = click.Path(path_type=Path)
     default=TOLERANCE * 100,
     show_default=True,
     metavar="PERCENT",
-    help="A difference up to this is told as none.",
+    help="A difference up to this counts as none.",
 )
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
     metavar="KEY",
-    help="A metric's key, such as p99_us; may be repeated.  [default: rates and CPU]",
+    help="Compare the metric with this key, such as p99_us; may be repeated.  [default: rates and"
+    " CPU]",
 )
-@click.option("--all", "every", is_flag=True, help="All metrics.")
+@click.option("--all", "every", is_flag=True, help="Compare all metrics.")
 @click.option("--fail-on-worse", is_flag=True, help="Exit with 1 when something is worse.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(

@@ -58,7 +58,7 @@ measured kept.
     "systems",
     multiple=True,
     metavar="SYSTEM",
-    help="Only these, and those they are compared with; may be repeated.",
+    help="Only this system, and those it is compared with; may be repeated.",
 )
 @click.option(
     "--peers",
@@ -66,7 +66,7 @@ measured kept.
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     help="A folder with more proxies: a TOML file each.",
 )
-@click.option("--seed", type=int, help="Of the order of turns.  [default: random]")
+@click.option("--seed", type=int, help="The seed of the order of turns.  [default: random]")
 @click.option(
     "--timeout",
     "slack",

@@ -119,8 +119,9 @@ def test_it_can_be_reported_and_compared_with_itself(quick, tmp_path):
 
 @pytest.mark.parametrize("topology", ["veth", "sidecars"])
 def test_other_topologies(tmp_path, topology):
-    scenario = mini(tmp_path, systems=["plain", "relay", "relay+bypass"], topology=topology,
-                    placement="free")  # fmt: skip
+    scenario = mini(
+        tmp_path, systems=["plain", "relay", "relay+bypass"], topology=topology, placement="free"
+    )
     done = bench("run", scenario, "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)

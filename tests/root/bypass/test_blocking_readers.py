@@ -278,9 +278,11 @@ def test_redis_cli_waits_on(either):
         ask = [find_program("redis-cli"), "-p", str(port)]
         for number in range(3):
             with subprocess.Popen(
-                [*ask, "BLPOP", "list", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                [*ask, "BLPOP", "list", "0"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 text=True,
-            ) as waiting:  # fmt: skip
+            ) as waiting:
                 eventually(lambda: "blocked_clients:1" in run(*ask, "INFO", "clients"))
                 stop_and_continue(waiting, None)
                 assert run(*ask, "RPUSH", "list", f"value-{number}").strip() == "1"

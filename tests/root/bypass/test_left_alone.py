@@ -168,9 +168,11 @@ while got := sock.recv(100):
 def served_by(python):
     """A server run by this copy of the interpreter; its port."""
     with subprocess.Popen(
-        [python, "-S", "-c", PEER], stdout=subprocess.PIPE, text=True,
+        [python, "-S", "-c", PEER],
+        stdout=subprocess.PIPE,
+        text=True,
         env={"PYTHONHOME": sys.base_prefix},
-    ) as it:  # fmt: skip
+    ) as it:
         try:
             yield int(it.stdout.readline())
         finally:
@@ -209,7 +211,7 @@ def test_what_matches(group, tmp_path, given, is_left_alone, when):
             if when == "after":
                 port = stack.enter_context(served_by(server))
             there = when == "before" and is_left_alone
-            what = "running: 1 process" if there else "nothing so called runs now"
+            what = "running: 1 process" if there else "none runs now"
             assert f"sockproxy: left alone: {spelt} ({what}" in done.stderr, done.stderr
             assert (bypassed_messages_with(port) == 0) == is_left_alone
             assert str(spelt) in status()["left_alone"]

@@ -1,4 +1,4 @@
-"""What goes while connections live: cgroups, namespaces, other owners, the controller itself."""
+"""What goes while connections live: cgroups, namespaces, other owners, sockproxy itself."""
 
 from __future__ import annotations
 
@@ -179,8 +179,11 @@ def killed_at(step, *arguments):
     """Whether the command was killed before that step; else it did all that it had to."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(step), *map(str, arguments)],
-        capture_output=True, text=True, cwd=ROOT, timeout=patience(60),
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=patience(60),
+    )
     if done.returncode == -signal.SIGKILL:
         return True
     assert "done" in done.stdout, done.stderr
@@ -215,7 +218,7 @@ def test_killed_at_every_step(group, command):
     assert step > stride  # it was killed at some
 
 
-def test_bypass_goes_on_without_a_controller(bypassed):
+def test_bypass_goes_on_without_a_process(bypassed):
     """There is no process that could be killed: a conversation outlives every command."""
     processes = start_talk(turns=scaled(5000, 200), sizes=(1, 64, 1000, 4096))
     for step in range(3):

@@ -174,8 +174,10 @@ def test_an_end_outside_of_the_cgroup(attached):
     leave = attached.path.parent.parent / "cgroup.procs"
     outside = subprocess.Popen(
         ["python3", "-c", f"open({str(leave)!r}, 'w').write('0')\n{script}"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     with outside:
         port = int(outside.stdout.readline())
         with socket.create_connection(("127.0.0.1", port), patience(10)) as client:

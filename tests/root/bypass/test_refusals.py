@@ -51,10 +51,7 @@ BOTH = [*SPLICE, *BYPASS]
 
 def expected(refused):
     """What is on, and how connections are listed."""
-    on = {
-        name: not any(each <= refused for each in needs)
-        for name, needs in NEEDS.items()
-    }  # fmt: skip
+    on = {name: not any(each <= refused for each in needs) for name, needs in NEEDS.items()}
     if on["sock_ops enrolment"]:
         on["sock_ops enrolment"] = on["splice"]  # whose sockets it enrols
     ways = zip(LISTING, ("storage", "namespaces", "lookups"), strict=True)

@@ -74,9 +74,12 @@ def gone():
 def running(*argv):
     """A `run` whose command is up; what still runs at the end is killed."""
     process = subprocess.Popen(
-        [*argv, NAME, "--", "sh", "-c", TREE], stdout=subprocess.PIPE, text=True, cwd=ROOT,
+        [*argv, NAME, "--", "sh", "-c", TREE],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     with process:
         try:
             assert process.stdout.readline() == "up\n"
@@ -126,9 +129,11 @@ def test_killed_at_any_moment(kills):
     chance = random.Random(46)
     for _ in range(scaled(kills, 5)):
         process = subprocess.Popen(
-            [*ARGV, "-q", NAME, "--", "sh", "-c", TREE], cwd=ROOT,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [*ARGV, "-q", NAME, "--", "sh", "-c", TREE],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         # From before its first step to after its last one.
         time.sleep(chance.random() * patience(1.2))
         process.kill()
@@ -180,8 +185,11 @@ def test_one_of_another_pid_namespace_is_left_as_long_as_that_lives():
     argv = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c"]
     with subprocess.Popen(
         [*argv, IN_ANOTHER_NAMESPACE],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-    ) as process:  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
         path = Path(process.stdout.readline().strip())
         assert path.is_dir()
         leftovers.collect()
@@ -223,8 +231,10 @@ def test_with_cgroups_read_only_the_command_runs_plainly():
     script = f'mount -o remount,bind,ro {find_mount()} && exec "$@"'
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, "sh", *ARGV[:-1], "--", "sh", "-c", "exit 7"],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert done.returncode == 7, done.stderr
     assert "by plain TCP: no cgroup for it" in done.stderr
     assert "Traceback" not in done.stderr

@@ -173,9 +173,12 @@ class Crowd:
         stack.enter_context(self._listener).listen(4096)
         number = self._listener.fileno()
         self._accepter = subprocess.Popen(
-            [sys.executable, "-c", ACCEPTER, str(number)], pass_fds=[number],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-c", ACCEPTER, str(number)],
+            pass_fds=[number],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         stack.callback(self._end)
 
     def _end(self):

@@ -49,8 +49,12 @@ def test_json(report):
     harmless = {check["name"] for check in report["checks"] if check["avoided"]}
     assert failed - bugs - harmless == {"exact"}  # which fails everywhere
     assert report["mechanisms"]["splice"] == {
-        "on": True, "failed": [], "limits": [], "limited_by": {}, "unknown": {},
-    }  # fmt: skip
+        "on": True,
+        "failed": [],
+        "limits": [],
+        "limited_by": {},
+        "unknown": {},
+    }
     assert report["mechanisms"]["bypass"]["on"]
 
 

@@ -31,8 +31,11 @@ def started(*arguments):
     """`sockproxy ARGUMENTS`, running; what is left of it is ended."""
     with subprocess.Popen(
         [sys.executable, "-m", "sockproxy", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-    ) as process:  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
         try:
             yield process
         finally:

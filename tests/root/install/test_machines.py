@@ -69,9 +69,11 @@ def test_out_of_descriptors_is_not_off(group):
 
 def test_sys_is_read_only(group):
     """No cgroup can be made: `run` runs plainly; an attach needs none."""
-    with machine("mount -o bind /sys/fs/cgroup/unified /sys/fs/cgroup/unified 2>/dev/null || true"
-                 "\nfor each in $(awk '$3 == \"cgroup2\" { print $2 }' /proc/mounts); do"
-                 " mount -o remount,bind,ro $each; done") as here:  # fmt: skip
+    with machine(
+        "mount -o bind /sys/fs/cgroup/unified /sys/fs/cgroup/unified 2>/dev/null || true"
+        "\nfor each in $(awk '$3 == \"cgroup2\" { print $2 }' /proc/mounts); do"
+        " mount -o remount,bind,ro $each; done"
+    ) as here:
         done = here.run(*MEMBER)
         assert done.returncode == 0, done.stderr
         assert "by plain TCP: no cgroup for it" in done.stderr

@@ -81,8 +81,11 @@ def units(tmp_path):
 def test_systemd_takes_the_units(units):
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *BYPASSES, "sockproxy.slice", *EXAMPLES],
-        capture_output=True, text=True, timeout=60, env={"SYSTEMD_UNIT_PATH": str(units)},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"SYSTEMD_UNIT_PATH": str(units)},
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -117,9 +120,12 @@ def systemd(units):
     """One that knows only `units`."""
     group = create_owned("systemd")
     process = subprocess.Popen(
-        ["sh", "-ec", BOOT], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ["sh", "-ec", BOOT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         env={"PATH": PATH, "GROUP": group.path, "SYSTEMD_UNIT_PATH": units, "container": "test"},
-    )  # fmt: skip
+    )
     try:
         yield Systemd(process)
     finally:

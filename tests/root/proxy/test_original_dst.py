@@ -75,10 +75,13 @@ def is_reset(port):
 @pytest.mark.parametrize("tool", REDIRECTS)
 @pytest.mark.parametrize(
     ("family", "host", "listen"),
-    [(4, "127.0.0.1", f"127.0.0.1:{PORT}"), (6, "::1", f"[::]:{PORT}"),
-     (4, "127.0.0.1", f"[::]:{PORT}")],
+    [
+        (4, "127.0.0.1", f"127.0.0.1:{PORT}"),
+        (6, "::1", f"[::]:{PORT}"),
+        (4, "127.0.0.1", f"[::]:{PORT}"),
+    ],
     ids=["v4", "v6", "v4-mapped"],
-)  # fmt: skip
+)
 def test_the_hidden_address_is_found(in_namespace, tool, family, host, listen):
     for argv in REDIRECTS[tool](family):
         in_namespace.run(*argv)

@@ -99,8 +99,9 @@ def test_socket_options_are_as_asked(listener):
         with client, upstream:
             out = subprocess.run(
                 ["ss", "-Htno", f"sport = :{upstream.getpeername()[1]}"],
-                capture_output=True, text=True,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+            )
             assert "keepalive" in out.stdout
 
 

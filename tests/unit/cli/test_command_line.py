@@ -63,8 +63,12 @@ def test_a_report_that_cannot_be_written(tmp_path):
 @pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
 @pytest.mark.parametrize(("argv", "code"), [("status ../x --nosuch", 2), ("bench run nosuch", 2)])
 def test_errors_that_cannot_be_told_change_no_status(where, argv, code):
-    done = subprocess.run(["sh", "-c", f'"$0" -m sockproxy {argv} {where}', sys.executable],
-                          cwd=ROOT, timeout=patience(60), capture_output=True)  # fmt: skip
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m sockproxy {argv} {where}', sys.executable],
+        cwd=ROOT,
+        timeout=patience(60),
+        capture_output=True,
+    )
     assert (done.returncode, done.stderr) == (code, b"")
 
 
@@ -127,8 +131,11 @@ NOT_THERE = ["--cgroup", "/sys/fs/cgroup/unified/nosuch"]
 def test_values_that_are_none(argv):
     done = subprocess.run(
         [sys.executable, "-c", EACH, json.dumps(VALUES), *argv],
-        cwd=ROOT, capture_output=True, text=True, timeout=patience(120),
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=patience(120),
+    )
     results = [json.loads(line) for line in done.stdout.splitlines()]
     assert [value for value, *_ in results] == VALUES, done.stderr
     for _, code, errors in results:
@@ -158,8 +165,11 @@ def test_a_damaged_result(tmp_path, part, wrong):
     for argv in (["compare", str(file)], ["report", "--markdown", "-"]):
         done = subprocess.run(
             [sys.executable, "-c", EACH, json.dumps([str(file)]), "bench", *argv],
-            cwd=ROOT, capture_output=True, text=True, timeout=patience(60),
-        )  # fmt: skip
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=patience(60),
+        )
         _, code, errors = json.loads(done.stdout)
         if code != 0:  # not a part that is not needed for it
             one_line(subprocess.CompletedProcess(argv, code, "", errors), 2)

@@ -42,8 +42,10 @@ def test_each_way_to_fail_is_a_finding(busy):
     ]  # fmt: skip
     found = proofs(findings)
     assert {name: list(each.failed) for name, each in found.items() if each.failed} == {
-        BYPASS: ["failing"], ENROL: ["broken", "crashing"], VERDICT_ONLY: ["crashing"],
-    }  # fmt: skip
+        BYPASS: ["failing"],
+        ENROL: ["broken", "crashing"],
+        VERDICT_ONLY: ["crashing"],
+    }
     assert found[BYPASS].why_not == "failing: it is not there"
     assert found[ENROL].why_not.endswith("(and 1 more)")
     assert (found[OBSERVE].on, found[OBSERVE].known) == (False, False)
@@ -74,8 +76,10 @@ def test_what_was_not_found_out_is_tried_again_with_more_patience(busy, tmp_path
     late = Probe("late", once_late, "hint", Kind.DOES, (BYPASS,))
     findings = list(examine([late, probe("good", lambda: "found", BYPASS)], 4.0, passes=3))
     assert [(each.probe.name, each.ok) for each in findings] == [
-        ("late", False), ("good", True), ("late", True),
-    ]  # fmt: skip
+        ("late", False),
+        ("good", True),
+        ("late", True),
+    ]
     first, second = map(float, marks.read_text().split())
     assert second == 2 * first
     assert proofs(findings)[BYPASS] == Proof()
@@ -111,8 +115,10 @@ def test_what_is_off_by_then_is_not_tried_again(busy):
         examine([probe("hangs", hang, BYPASS), probe("fails", fail, BYPASS)], 0.3, passes=3)
     )
     assert [(each.probe.name, each.tried) for each in findings] == [
-        ("hangs", True), ("fails", True), ("hangs", False),
-    ]  # fmt: skip
+        ("hangs", True),
+        ("fails", True),
+        ("hangs", False),
+    ]
     found = proofs(findings)[BYPASS]
     assert (list(found.failed), found.known, found.lasts) == (["fails"], True, True)
 
@@ -130,7 +136,9 @@ def test_all_together_have_an_end():
     findings = list(examine([*hanging, probe("late", lambda: "", *mechanisms)], seconds=0.4))
     assert time.monotonic() - began < 20  # not five times a minute
     assert [finding.ok for finding in findings] == [False] * 6
-    assert "others had taken all the time" in {finding.found for finding in findings}
+    assert "no time was left for it: other probes had taken all" in {
+        finding.found for finding in findings
+    }
 
 
 def test_what_a_gate_switches_off_is_not_tried():

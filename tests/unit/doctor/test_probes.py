@@ -37,9 +37,11 @@ def test_every_probe_of_a_subject_is_among_them():
 
 NAMED = re.compile(r"CVE-\d+-\d+|\b(?=[0-9]*[a-f])[0-9a-f]{7,12}\b")
 ELSEWHERE = {
-    "CVE-2025-38154", "CVE-2025-38165", "CVE-2025-38166",  # beside the commit that mended it
+    "CVE-2025-38154",
+    "CVE-2025-38165",
+    "CVE-2025-38166",  # beside the commit that mended it
     "CVE-2026-98925",  # "see also"
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)

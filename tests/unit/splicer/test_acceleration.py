@@ -58,9 +58,13 @@ class Doctor:
         program = self._folder / "doctor"
         aside = self._folder / "aside"
         aside.write_text(
-            DOCTOR.format(marks=self._marks, proof=self._folder / "proof",
-                          hangs=self._folder / "hangs", code=code)
-        )  # fmt: skip
+            DOCTOR.format(
+                marks=self._marks,
+                proof=self._folder / "proof",
+                hangs=self._folder / "hangs",
+                code=code,
+            )
+        )
         aside.chmod(0o700)
         aside.rename(program)
 

@@ -71,7 +71,7 @@ BEHAVIOURS = {
     "Lifecycle": [
         "enrol and remove under load",
         "remove with queued bytes",
-        "controller killed at every step",
+        "sockproxy killed at every step",
         "two attachments to one cgroup and to nested cgroups",
         "another owner's program on the same cgroup",
         "cgroup removed while attached",

@@ -47,10 +47,11 @@ KEY = "\n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n abc"
 
 def test_deb822():
     assert list(from_sources(DEB822)) == [
-        Source("http://mirror.example/debian", ("bookworm", "bookworm-updates"),
-               {"signed-by": KEY}),
+        Source(
+            "http://mirror.example/debian", ("bookworm", "bookworm-updates"), {"signed-by": KEY}
+        ),
         Source("http://mirror.example/security", ("bookworm-security",)),
-    ]  # fmt: skip
+    ]
 
 
 def test_one_line():
@@ -63,9 +64,12 @@ def test_one_line():
     )
     assert list(from_list(text)) == [
         Source("http://mirror.example/security", ("bookworm-security",)),
-        Source("http://mirror.example/debian", ("bookworm",),
-               {"signed-by": "/k.gpg", "architectures": "amd64 i386"}),
-    ]  # fmt: skip
+        Source(
+            "http://mirror.example/debian",
+            ("bookworm",),
+            {"signed-by": "/k.gpg", "architectures": "amd64 i386"},
+        ),
+    ]
 
 
 def test_a_stanza_keeps_mirror_and_options():

@@ -20,8 +20,12 @@ AGAIN = "make it again: python -m vagrant.matrix"
 
 
 def run_cli(*arguments):
-    return subprocess.run([sys.executable, "-m", "vagrant.matrix", *arguments], cwd=CHECKOUT,
-                          capture_output=True, text=True)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "vagrant.matrix", *arguments],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_the_table_has_what_ci_runs_and_the_machines_own():
@@ -147,7 +151,8 @@ def test_a_kernel_that_is_there_is_not_fetched_again(tmp_path):
     image = tmp_path / "vmlinuz"
     image.touch()
     (tmp_path / "kernel.json").write_text(
-        f'{{"release": "6.12", "version": "6.12.118-1", "image": "{image}"}}')  # fmt: skip
+        f'{{"release": "6.12", "version": "6.12.118-1", "image": "{image}"}}'
+    )
     kernel = chosen(read_table(), ["6.12"])[0]
     assert packages.fetch(kernel, tmp_path, False, str).version == "6.12.118-1"
 
@@ -192,8 +197,11 @@ def test_the_vagrantfile_is_what_the_table_makes():
 @pytest.mark.tools("vagrant")
 def test_vagrant_takes_the_vagrantfile(tmp_path):
     # No provider is here, and none is needed to look at the rest.
-    places = {"VAGRANT_HOME": str(tmp_path / "home"), "VAGRANT_CHECKPOINT_DISABLE": "1",
-              "VAGRANT_DOTFILE_PATH": str(tmp_path / "dot")}  # fmt: skip
+    places = {
+        "VAGRANT_HOME": str(tmp_path / "home"),
+        "VAGRANT_CHECKPOINT_DISABLE": "1",
+        "VAGRANT_DOTFILE_PATH": str(tmp_path / "dot"),
+    }
     done = subprocess.run(
         [find_program("vagrant"), "validate", "--ignore-provider"],
         cwd=VAGRANTFILE.parent,

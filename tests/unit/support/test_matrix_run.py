@@ -186,10 +186,13 @@ def test_failed_cells_are_named_and_counted(kernel, tmp_path):
     record = record_of(kernel, tmp_path / "out")
     assert (record["outcome"], record["why"]) == ("failed", "tests: exit status 1")
     assert record["conformance"]["counts"] == {
-        "splice": {"passed": 2}, "verdict-only": {"off": 2},
-        "bypass": {"failed": 1, "not run": 1}}  # fmt: skip
+        "splice": {"passed": 2},
+        "verdict-only": {"off": 2},
+        "bypass": {"failed": 1, "not run": 1},
+    }
     assert record["conformance"]["failed"] == [
-        {"row": "half-close", "mechanism": "bypass", "tests": ["tests/a.py::test_b"]}]  # fmt: skip
+        {"row": "half-close", "mechanism": "bypass", "tests": ["tests/a.py::test_b"]}
+    ]
     assert results.load(results.save(record, tmp_path)) == record
 
 

@@ -97,8 +97,9 @@ def test_what_another_run_holds_is_not_residue(tmp_path, monkeypatch):
     monkeypatch.setattr(residue, "RUNTIME", tmp_path)
     monkeypatch.setattr(residue, "children", set)  # the child below stands for a stranger
     before = residue.snapshot()
-    other = subprocess.Popen([sys.executable, "-c", "input('pytest')"], stdin=subprocess.PIPE,
-                             stdout=subprocess.DEVNULL)  # fmt: skip
+    other = subprocess.Popen(
+        [sys.executable, "-c", "input('pytest')"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
     (tmp_path / f"test-{other.pid}-1").mkdir()
     (tmp_path / f"test-{os.getpid()}-1").mkdir()
     try:
@@ -129,8 +130,9 @@ def test_what_the_dead_have_left_is_nobodys_while_another_run_goes_on(tmp_path, 
     shown = "\n".join(residue.left_behind(before, patience=0))
     assert (f"test-{dead.pid}-1" in shown) == (not others)
     monkeypatch.setattr(residue, "children", set)
-    stranger = subprocess.Popen([sys.executable, "-c", "input('pytest')"], stdin=subprocess.PIPE,
-                                stdout=subprocess.DEVNULL)  # fmt: skip
+    stranger = subprocess.Popen(
+        [sys.executable, "-c", "input('pytest')"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
     try:
         eventually(lambda: residue.runs_sockproxy(stranger.pid))
         assert f"test-{dead.pid}-1" not in "\n".join(residue.left_behind(before, patience=0))

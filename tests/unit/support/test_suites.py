@@ -20,8 +20,12 @@ P, F = PASSED, FAILED
 
 
 def run_cli(*arguments):
-    return subprocess.run([sys.executable, "-m", "tests.suites", *arguments], cwd=CHECKOUT,
-                          capture_output=True, text=True)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "tests.suites", *arguments],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_what_differs():
@@ -176,7 +180,9 @@ def test_a_mistake_in_the_table_is_told(tmp_path, text, told):
 def test_what_is_not_there_is_one_clear_line():
     done = run_cli("run", "perl")
     assert (done.returncode, done.stderr) == (
-        1, "Error: no suite perl: there are cpython, redis, libuv\n")  # fmt: skip
+        1,
+        "Error: no suite perl: there are cpython, redis, libuv\n",
+    )
     done = run_cli("run", "--mode", "fast")
     assert (done.returncode, done.stderr.startswith("Error: no mode fast: ")) == (1, True)
 

@@ -135,6 +135,17 @@ def test_why_a_direction_is_pumped_can_be_seen():
         assert "fake start" in stats.forward.why
 
 
+def test_why_both_directions_are_pumped_can_be_seen_where_a_slot_is_refused():
+    """The first direction to begin asks for both."""
+    with Running(FakeKernel(fail={"enrol": 0})) as run:
+        eventually(lambda: run.engine.read().live)
+        run.client.sendall(b"x")
+        receive(run.server, 1)
+        (stats,) = run.engine.read().live
+        assert "fake enrol" in stats.forward.why
+        assert stats.backward.why == stats.forward.why
+
+
 def test_a_conversation_is_handed_over_and_a_stream_is_not():
     kernel = FakeKernel()
     with Running(kernel, eager=False) as run:

@@ -128,9 +128,10 @@ def test_a_pair_that_cannot_be_watched_is_none(monkeypatch):
     (client, a), (server, b) = tcp_pair(), tcp_pair()
     with client, server, a, b:
         monkeypatch.setattr(
-            engine.loop, "watch",
+            engine.loop,
+            "watch",
             lambda fd, *rest: watch(fd, *rest) if fd == a.fileno() else refuse(errno.ENOSPC)(),
-        )  # fmt: skip
+        )
         with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
             engine.add(a, b)
         assert not engine.live
@@ -167,9 +168,13 @@ def test_an_attempt_that_fails_is_passed_over(monkeypatch, fault):
 
         candidates = iter((first, fine))
         connector = Connector(
-            loop, lambda _tried: next(candidates, None), 5,
-            connected=connected, failed=pytest.fail, attempts=Seen(),
-        )  # fmt: skip
+            loop,
+            lambda _tried: next(candidates, None),
+            5,
+            connected=connected,
+            failed=pytest.fail,
+            attempts=Seen(),
+        )
         connector.start()
         loop.run()
     expected = errno.ENETUNREACH if fault == "zone" else errno.ENOSPC

@@ -19,9 +19,10 @@ def without(document, **which):
     """The document without the samples that have all of these."""
     less = copy.deepcopy(document)
     less["samples"] = [
-        sample for sample in less["samples"]
+        sample
+        for sample in less["samples"]
         if any(sample[key] != value for key, value in which.items())
-    ]  # fmt: skip
+    ]
     return less
 
 

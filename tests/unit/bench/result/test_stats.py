@@ -177,9 +177,11 @@ def test_identical_figures(make):
         assert judge(same, True) == "no difference"
         double = make([6.0] * size, [3.0] * size)
         assert asdict(double) == {
-            "ratio": pytest.approx(2), "low": pytest.approx(2), "high": pytest.approx(2),
+            "ratio": pytest.approx(2),
+            "low": pytest.approx(2),
+            "high": pytest.approx(2),
             "pairs": size,
-        }  # fmt: skip
+        }
         assert judge(double, False) == "worse"
 
 

@@ -51,8 +51,10 @@ def test_the_table_of_figures(kept):
     assert "plain" in done.output
     assert "transactions" not in done.output
     assert "0 better, 8 worse" in done.output
-    assert "8 no difference" in invoke(a, b, "--absolute", "--metric", "p99_us",
-                                       "--tolerance", "100").output  # fmt: skip
+    assert (
+        "8 no difference"
+        in invoke(a, b, "--absolute", "--metric", "p99_us", "--tolerance", "100").output
+    )
 
 
 def test_json(kept):
