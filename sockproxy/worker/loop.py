@@ -14,7 +14,7 @@ from collections.abc import Callable
 __all__ = ["EventLoop", "Timer"]
 
 MAX_EVENTS = 512
-SLICE = 0.0005  # seconds of turns, between looks at what has come
+SLICE = 0.0001  # seconds of turns, between looks at what has come
 LONGEST_WAIT = 86400.0  # seconds; epoll counts milliseconds, and not beyond 24 days
 
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 __all__ = ["PARTS", "ROUNDS", "Turns"]
 
-ROUNDS = 4  # of reading and writing, a part of a turn: then what is small is served
-PARTS = 4  # of a turn: then other streams have theirs
+ROUNDS = 2  # of reading and writing, a part of a turn: then what is small is served
+PARTS = 8  # of a turn: then other streams have theirs
 
 
 class AskTheLoop(Protocol):
