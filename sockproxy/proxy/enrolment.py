@@ -12,7 +12,7 @@ from sockproxy.proof.ask import why_not_proved
 from sockproxy.proof.mechanisms import ENROL
 from sockproxy.proof.proof import Proof
 from sockproxy.splicer.inquiry import Inquiry
-from sockproxy.worker.loop import EventLoop
+from sockproxy.worker.door import Loop
 
 __all__ = ["Enrolment"]
 
@@ -27,7 +27,7 @@ class Enrolment:
     force: do it even where doctor found that it does not work.
     """
 
-    def __init__(self, loop: EventLoop, name: str, *, force: bool) -> None:
+    def __init__(self, loop: Loop, name: str, *, force: bool) -> None:
         self.why_not = ""
         self._loop, self._name, self._force = loop, name, force
         self._cgroup: Cgroup | None = None

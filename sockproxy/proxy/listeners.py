@@ -15,7 +15,7 @@ from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address
 from sockproxy.net.tcp import keep_every_end, spare_pacing
 from sockproxy.worker.descriptors import SHORTAGE, SHORTAGE_PAUSE
-from sockproxy.worker.loop import EventLoop
+from sockproxy.worker.door import Loop
 
 __all__ = ["BACKLOG", "Listeners"]
 
@@ -35,7 +35,7 @@ class Listeners:
 
     def __init__(
         self,
-        loop: EventLoop,
+        loop: Loop,
         *,
         has_room: Callable[[], bool],
         accepted: Callable[[socket.socket, tuple[str, int]], None],

@@ -19,7 +19,7 @@ from sockproxy.net.tcp import (
 from sockproxy.proxy.own import OwnConnections
 from sockproxy.proxy.upstreams import Upstreams
 from sockproxy.worker.connect import Attempts, Connector
-from sockproxy.worker.loop import EventLoop
+from sockproxy.worker.door import Loop
 
 __all__ = ["Outgoing", "Refused"]
 
@@ -62,7 +62,7 @@ class Outgoing(Attempts):
             with socket.socket() as sock:  # now, and not with the first client
                 set_mark(sock, mark)
 
-    def open(self, loop: EventLoop) -> None:
+    def open(self, loop: Loop) -> None:
         """Begin to look after upstreams that do not answer, and names that move."""
         if self._upstreams is not None:
             self._upstreams.open(loop)

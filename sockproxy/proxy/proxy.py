@@ -14,9 +14,8 @@ from sockproxy.proxy.listeners import BACKLOG, Listeners
 from sockproxy.proxy.outgoing import Outgoing
 from sockproxy.splicer.acceleration import Acceleration
 from sockproxy.worker.descriptors import allowance, most_of_a_process
-from sockproxy.worker.door import MIB, Limits, Worker
+from sockproxy.worker.door import MIB, Limits, Timer, Worker
 from sockproxy.worker.engine import Engine
-from sockproxy.worker.loop import Timer
 
 __all__ = ["Proxy", "ProxyOptions"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address, Host
 from sockproxy.worker.connect import Attempts, Connector
-from sockproxy.worker.loop import EventLoop, Timer
+from sockproxy.worker.door import Loop, Timer
 
 __all__ = ["Upstreams"]
 
@@ -40,10 +40,10 @@ class Upstreams:
         self._turn = 0
         self._addresses = self._all()
         self._silent: dict[Address, _Trial] = {}
-        self._loop: EventLoop | None = None
+        self._loop: Loop | None = None
         self._resolver: Resolver | None = None
 
-    def open(self, loop: EventLoop) -> None:
+    def open(self, loop: Loop) -> None:
         """Begin to look after names and silent upstreams on this loop."""
         self._loop = loop
         if names := [host for host in self._hosts if host.may_change]:
@@ -112,7 +112,7 @@ class _Trial:
     def __init__(
         self,
         address: Address,
-        loop: EventLoop,
+        loop: Loop,
         timeout: float,
         attempts: Attempts,
         answered: Callable[[], None],
@@ -180,7 +180,7 @@ class Resolver:
     def __init__(
         self,
         hosts: Sequence[Host],
-        loop: EventLoop,
+        loop: Loop,
         found: Callable[[Host, tuple[Address, ...]], None],
     ) -> None:
         self._hosts, self._loop, self._found = hosts, loop, found

@@ -14,8 +14,7 @@ from sockproxy.proof.ask import known_proof, why_not_proved
 from sockproxy.proof.mechanisms import SPLICE, VERDICT_ONLY
 from sockproxy.proof.proof import Proof
 from sockproxy.splicer.inquiry import Backoff, Inquiry
-from sockproxy.worker.door import Worker
-from sockproxy.worker.loop import Timer
+from sockproxy.worker.door import Timer, Worker
 
 __all__ = ["Acceleration"]
 

@@ -11,7 +11,7 @@ from sockproxy.proof.ask import known_proof, learn
 from sockproxy.proof.examination import ENOUGH, TIDY, Examination
 from sockproxy.proof.mechanisms import together
 from sockproxy.proof.proof import Proof
-from sockproxy.worker.loop import EventLoop, Timer
+from sockproxy.worker.door import Loop, Timer
 
 __all__ = ["Backoff", "Inquiry"]
 
@@ -41,7 +41,7 @@ class Inquiry:
 
     def __init__(
         self,
-        loop: EventLoop,
+        loop: Loop,
         mechanism: str,
         *,
         found: Callable[[Proof], None],

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 
 from sockproxy.net.address import Address
 from sockproxy.worker.descriptors import SHORTAGE, SHORTAGE_PAUSE
-from sockproxy.worker.loop import EventLoop
+from sockproxy.worker.door import Loop
 
 __all__ = ["Attempts", "Connector"]
 
@@ -48,7 +48,7 @@ class Connector:
 
     def __init__(
         self,
-        loop: EventLoop,
+        loop: Loop,
         candidates: Callable[[Collection[Address]], Address | None],
         timeout: float,
         *,

@@ -13,14 +13,26 @@ method of the worker other than close(). Where the bytes are moved is the worker
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from sockproxy.bpf.seam import SpliceKernel
-from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.stats import PairStats, Reading
 
-__all__ = ["MIB", "Changed", "Ended", "Event", "Failed", "Limits", "Side", "Tell", "Worker"]
+__all__ = [
+    "MIB",
+    "Changed",
+    "Ended",
+    "Event",
+    "Failed",
+    "Limits",
+    "Loop",
+    "Side",
+    "Tell",
+    "Timer",
+    "Worker",
+]
 
 MIB = 1 << 20
 Side = Literal["forward", "backward"]
@@ -92,11 +104,44 @@ class Tell(Protocol):
     def __call__(self, event: Event, /) -> None: ...
 
 
+class Timer(Protocol):
+    """A call that is due at some moment."""
+
+    def cancel(self) -> None:
+        """Never call. Twice is allowed, and after it was called."""
+
+
+class Loop(Protocol):
+    """What else the worker's thread does, for its owner: to accept, to connect, to wait."""
+
+    def watch(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
+        """Call `handler(events)` when the descriptor has one of the epoll `events`.
+
+        Raises OSError when it cannot be watched.
+        """
+
+    def unwatch(self, fd: int) -> None:
+        """Forget the descriptor, which must still be open. Twice is allowed."""
+
+    def later(self, seconds: float, call: Callable[[], None]) -> Timer:
+        """Call once after `seconds`."""
+
+    def call(self, call: Callable[[], None]) -> None:
+        """From any thread, or a signal handler: have the loop's thread call. Nothing happens when
+        the loop has been closed."""
+
+    def run(self) -> None:
+        """Serve in this thread until stop()."""
+
+    def stop(self) -> None:
+        """From any thread, or a signal handler: make run() return."""
+
+
 class Worker(Protocol):
     """Connections from their pairing to their end."""
 
     @property
-    def loop(self) -> EventLoop:
+    def loop(self) -> Loop:
         """Runs what the owner has to do beside: to accept, to connect, to ask a doctor."""
 
     @property
