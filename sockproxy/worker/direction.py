@@ -114,7 +114,6 @@ class Direction:
         # Nothing will be written behind the backlog, so nothing waits for it.
         if self.row.phase.state is State.DRAIN:
             self.row.phase = Phase(State.PUMP, self.row.phase.why)
-            self._connection.changed(self.source, self.row.phase)
             self.pump.urgent_waits = True
         self._connection.later(0, self.run_pump)
 

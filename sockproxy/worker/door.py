@@ -58,11 +58,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """One direction of a connection has changed hands.
+    """One direction of a connection changes hands in the midst of its stream.
 
     state: "redirect", when it has become a conversation and the kernel moves its bytes; "drain",
-        when the kernel takes no more of them; "pump", when user space has them again.
-    why: why not the kernel, such as "held: budget" or "end of stream"; "" in "redirect".
+        when the kernel takes no more of them, and user space has them when all is sent.
+    why: why not the kernel, such as "held: budget" or "urgent data"; "" in "redirect".
     """
 
     number: int

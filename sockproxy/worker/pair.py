@@ -156,7 +156,7 @@ class Pair:
             self.abort(f"internal error: {error}")
 
     def changed(self, source: End, phase: Phase) -> None:
-        """Tell that the direction out of `source` has changed hands."""
+        """Tell that the direction out of `source` changes hands."""
         side: Side = "forward" if source is self.a else "backward"
         self._tell(Changed(self.row.number, side, phase.state.value, phase.why))
 

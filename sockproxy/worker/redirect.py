@@ -29,7 +29,7 @@ class Owner(Protocol):
     """The connection: told of changes, asked about errors and urgent bytes of its sockets."""
 
     def changed(self, source: End, phase: Phase) -> None:
-        """The direction out of `source` has changed hands."""
+        """The direction out of `source` changes hands in the midst of its stream."""
 
     def tell_of_urgent(self, end: End) -> None:
         """Have look_for_urgent() called when an urgent byte comes to `end`. Raises OSError."""
@@ -84,7 +84,8 @@ class Redirect:
             self.parser.start(dropped=dropped)
         except SockproxyError as error:
             return str(error)
-        self._turn_to(State.REDIRECT, "")
+        self._row.phase = Phase(State.REDIRECT, "")
+        self._owner.changed(self._source, self._row.phase)
         self._traffic.started()
         kick(self._source.sock)
         self.look_for_urgent()
@@ -115,7 +116,7 @@ class Redirect:
             return
         self._traffic.held()
         self._source.stop()
-        self._drain(f"held: {why}")
+        self._take_back(f"held: {why}")
 
     def on_end_of_source(self) -> None:
         """The source's FIN, or RST, has arrived, with everything before it."""
@@ -140,15 +141,16 @@ class Redirect:
             self._waits.later(URGENT_WAIT, self.look_for_urgent)
         elif mark is Mark.REACHED:
             self._traffic.held()
-            self._drain("urgent data")
+            self._take_back("urgent data")
 
-    def _turn_to(self, state: State, why: str) -> None:
-        self._row.phase = phase = Phase(state, why)
-        self._owner.changed(self._source, phase)
+    def _take_back(self, why: str) -> None:
+        """The source is stopped in the midst of its stream."""
+        self._owner.changed(self._source, Phase(State.DRAIN, why))
+        self._drain(why)
 
     def _drain(self, why: str) -> None:
         """The source is stopped: wait until what was redirected has been sent."""
-        self._turn_to(State.DRAIN, why)
+        self._row.phase = Phase(State.DRAIN, why)
         self._waits.start_anew()
         self._look_at_backlog()
 
@@ -165,7 +167,7 @@ class Redirect:
             self._waits.behind_backlog(self._look_at_backlog)
             return
         self.parser.let_go()
-        self._turn_to(State.PUMP, self._row.phase.why)
+        self._row.phase = Phase(State.PUMP, self._row.phase.why)
         self._taken_back()
 
 
