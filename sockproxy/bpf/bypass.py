@@ -90,13 +90,6 @@ class Bypass:
         """What readers are known by before they are enrolled."""
         return Proof(read_knobs(self._maps).proof)
 
-    @property
-    def is_in_vain(self) -> bool:
-        """Whether readers have to be known to do without FIONREAD, and nothing can show it."""
-        knobs = read_knobs(self._maps)
-        asks_for_proof = knobs.mode == Mode.BYPASS and knobs.proof != Proof.NONE
-        return asks_for_proof and not self._has(RESULTS)
-
     def change(
         self, settings: Settings, acceptors: Mapping[tuple[int, int], Plain] | None = None
     ) -> None:
@@ -111,6 +104,20 @@ class Bypass:
         wakers = learn_wakers() if settings.mode is Mode.BYPASS else None
         before = int(knobs.which), int(knobs.version)
         write_settings(self._maps, settings, proof, wakers, before)
+
+    def begin(self, mode: Mode) -> bool:
+        """Do what `mode` says from now on: the last step of an attach, as behind it there are
+        sockets that only a detach lets go without loss.
+
+        Returns whether readers have to be known to do without FIONREAD, and nothing can show it.
+        """
+        knobs = read_knobs(self._maps)
+        asks_for_proof = mode is Mode.BYPASS and knobs.proof != Proof.NONE
+        is_in_vain = asks_for_proof and not self._has(RESULTS)
+        if knobs.mode != mode:
+            knobs.mode = mode
+            self._maps["knobs"].update(ffi.new("uint32_t *", 0), knobs)
+        return is_in_vain
 
     def stop(self) -> None:
         """Enrol and bypass nothing from now on; when it returns no program does any more."""

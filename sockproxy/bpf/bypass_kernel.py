@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from sockproxy.bpf import BpfObject, pin
-from sockproxy.bpf.abi import Proof
+from sockproxy.bpf.abi import Mode, Proof
 from sockproxy.bpf.bypass import MAPS, Bypass
 from sockproxy.bpf.bypass_roles import OBJECT, ON_CGROUP
 from sockproxy.bpf.bypass_seam import Acceptors, Held, Made
@@ -63,7 +64,7 @@ class LoadedBypass:
         self, settings: Settings, proof: Proof, wakers: Wakers | None, acceptors: Acceptors
     ) -> None:
         maps = {each: self._bpf.map(each) for each in MAPS}
-        write_settings(maps, settings, proof, wakers)
+        write_settings(maps, replace(settings, mode=Mode.DRAIN), proof, wakers)
         note_acceptors(maps["acceptors"], acceptors)
 
     def pin_map(self, name: str, path: str) -> None:

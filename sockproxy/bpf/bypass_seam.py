@@ -61,7 +61,8 @@ class Loaded(Protocol):
     def write(
         self, settings: Settings, proof: Proof, wakers: Wakers | None, acceptors: Acceptors
     ) -> None:
-        """Fill the maps. proof, wakers: as write_settings() takes them."""
+        """Fill the maps, for a bypass that enrols nothing until Opened.begin(): to take away one
+        that does is to lose what was bypassed. proof, wakers: as write_settings() takes them."""
 
     def pin_map(self, name: str, path: str) -> None:
         """Keep a map at `path`, on a bpffs."""
@@ -77,10 +78,6 @@ class Opened(Protocol):
     """A bypass that is attached (sockproxy.bpf.bypass.Bypass)."""
 
     @property
-    def is_in_vain(self) -> bool:
-        """Whether readers have to be known to do without FIONREAD, and nothing can show it."""
-
-    @property
     def sees_sockmap(self) -> bool:
         """Whether take_out() can tell of each socket whether something is unread."""
 
@@ -92,6 +89,13 @@ class Opened(Protocol):
 
     def change(self, settings: Settings, acceptors: Acceptors | None = None) -> None:
         """Put other settings in force; None leaves what is known of acceptors."""
+
+    def begin(self, mode: Mode) -> bool:
+        """Do what `mode` says from now on, as the last step of all, behind which nothing fails.
+
+        Returns whether it is in vain: readers have to be known to do without FIONREAD, and nothing
+        can show it.
+        """
 
     def stop(self) -> None:
         """Enrol and bypass nothing from now on; when it returns no program does any more."""

@@ -95,7 +95,7 @@ def attach(
             if held.attached:
                 settings = _changed(name, bypass, options, settings)
                 bypass.change(settings, listening)
-            is_in_vain = bypass.is_in_vain
+            is_in_vain = bypass.begin(settings.mode)
             undo.pop_all()
     if is_in_vain:
         tell(IN_VAIN)

@@ -36,6 +36,7 @@ class FakeBypassKernel:
         self.unread = []
         self.enrolled = 0
         self.sees_sockmap = True
+        self.removing = lambda about: None
 
     def step(self, called):
         """Do it, unless it is to fail."""
@@ -128,7 +129,7 @@ class FakeHeld:
 
     def remove(self):
         self.kernel.step("remove")
-        del self.kernel.names[self.name]
+        self.kernel.removing(self.kernel.names.pop(self.name))
 
 
 class FakeLoaded:
@@ -143,7 +144,8 @@ class FakeLoaded:
         self.kernel.step("write")
         assert (wakers is not None) == (settings.mode is Mode.BYPASS)
         needed = settings.fionread_is_wrong and not settings.any_reader
-        self.told = {"settings": settings, "proof": proof if needed else Proof.NONE}
+        drains = replace(settings, mode=Mode.DRAIN)
+        self.told = {"settings": drains, "proof": proof if needed else Proof.NONE}
 
     def pin_map(self, name, path):
         self._pin(path)
@@ -190,10 +192,10 @@ class FakeOpened:
         self.sees_sockmap = kernel.sees_sockmap
         kernel.begin("opened")
 
-    @property
-    def is_in_vain(self):
-        self.kernel.step("look")
-        asks = self.settings().mode is Mode.BYPASS and self.about["proof"] is not Proof.NONE
+    def begin(self, mode):
+        self.kernel.step("begin")
+        self.about["settings"] = replace(self.about["settings"], mode=mode)
+        asks = mode is Mode.BYPASS and self.about["proof"] is not Proof.NONE
         return asks and not self._has(RESULTS)
 
     def settings(self):

@@ -8,6 +8,7 @@ import inspect
 import pytest
 
 from sockproxy.bpf import bypass_seam
+from sockproxy.bpf.abi import Mode
 from sockproxy.bypass.attach import attach
 from sockproxy.bypass.options import BypassOptions
 from sockproxy.errors import KernelError, SockproxyError, Unsupported, UsageError
@@ -26,7 +27,7 @@ PROGRAMS = [
 STEPS = [
     *("lock", "load", "learn wakers", "write", "make", *MAPS),
     *(f"{verb} {each}" for each in PROGRAMS for verb in ("attach", "pin")),
-    *("publish", "open", "look"),
+    *("publish", "open", "begin"),
 ]
 BEFORE_PUBLISHED = STEPS[: STEPS.index("publish") + 1]
 UNDO = {"lock": "unlock", "load": "unload", "make": "discard"}
@@ -57,6 +58,7 @@ def test_the_steps_of_an_attach(group):
     assert (done.changed, done.observes, done.cgroup) == (False, False, group)
     assert kernel.done == STEPS
     assert kernel.names[NAME]["settings"].cgroup == group.stat().st_ino
+    assert kernel.names[NAME]["settings"].mode is Mode.BYPASS
     assert kernel.left == []
     assert kernel.undone == ["unload", "unlock"]
 
@@ -72,13 +74,23 @@ def test_a_step_that_fails_takes_back_all_before_it(group, step):
     assert (kernel.left, kernel.names) == ([], {})
 
 
-@pytest.mark.parametrize("step", ["open", "look"])
+@pytest.mark.parametrize("step", ["open", "begin"])
 def test_what_cannot_be_looked_at_is_detached_again(group, step):
     kernel = FakeBypassKernel(fail=step)
     with pytest.raises(KernelError, match=f"fake {step}"):
         attached(kernel, group)
     assert kernel.done[-1] == "remove"
     assert (kernel.left, kernel.names) == ([], {})
+
+
+def test_nothing_is_enrolled_before_the_last_step(group):
+    """So that what fails before it has nothing to lose."""
+    kernel = FakeBypassKernel(fail="begin")
+    seen = []
+    kernel.removing = lambda about: seen.append(about["settings"].mode)
+    with pytest.raises(KernelError):
+        attached(kernel, group)
+    assert seen == [Mode.DRAIN]
 
 
 @pytest.mark.parametrize("step", BEFORE_PUBLISHED[1:])
@@ -97,7 +109,7 @@ def test_a_step_that_is_refused_for_good_is_told_of(group, step):
     assert (kernel.left, kernel.names) == ([], {})
 
 
-@pytest.mark.parametrize("step", ["lock", "open", "change", "look"])
+@pytest.mark.parametrize("step", ["lock", "open", "change", "begin"])
 def test_a_change_that_fails_leaves_what_was(group, step):
     kernel = FakeBypassKernel()
     attached(kernel, group)
@@ -107,7 +119,7 @@ def test_a_change_that_fails_leaves_what_was(group, step):
         attached(kernel, group, budget=8192)
     assert kernel.left == []
     assert kernel.names[NAME]["pins"] == before["pins"]
-    if step != "look":  # by then the change is in force
+    if step != "begin":  # by then the change is in force
         assert kernel.names[NAME] == before
     kernel.fail = 0
     assert attached(kernel, group, budget=8192).changed
@@ -120,7 +132,7 @@ def test_the_steps_of_a_change(group):
     attached(kernel, group)
     kernel.done.clear()
     assert attached(kernel, group, observe=True).observes
-    assert kernel.done == ["lock", "open", "change", "look"]
+    assert kernel.done == ["lock", "open", "change", "begin"]
 
 
 def test_another_cgroup_is_refused(group):
