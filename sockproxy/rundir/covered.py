@@ -12,6 +12,7 @@ import os
 import threading
 from pathlib import Path
 
+from sockproxy.rundir.folder import DIRECTORY
 from sockproxy.syscalls import (
     CLONE_NEWNS,
     MNT_DETACH,
@@ -46,7 +47,7 @@ def _dig(point: Path, device: int, found: list[int]) -> None:
         mount("none", Path("/"), None, MS_REC | MS_PRIVATE)
         for _ in range(DEEPEST):
             unmount(point, MNT_DETACH)
-            fd = os.open(point, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(point, DIRECTORY)
             if os.fstat(fd).st_dev == device:
                 found.append(fd)
                 return

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from sockproxy.errors import PermissionDenied
 
-__all__ = ["Folder", "make_folder", "open_folder"]
+__all__ = ["DIRECTORY", "Folder", "make_folder", "open_folder"]
 
 ANYBODY_ELSE = stat.S_IRWXG | stat.S_IRWXO
-_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""How to open(2) a directory, and no link to one."""
 
 
 class Folder:
@@ -42,6 +43,10 @@ class Folder:
     def copy(self) -> Folder:
         """The same directory by a descriptor of its own; the caller closes it."""
         return Folder(os.dup(self.fd), self.path)
+
+    def above(self) -> Folder:
+        """The directory that this one is in, whoever owns it; the caller closes it."""
+        return Folder(os.open("..", DIRECTORY, dir_fd=self.fd), self.path.parent)
 
     def names(self) -> list[str]:
         """The names of what is in the directory, sorted."""
@@ -77,7 +82,7 @@ def open_folder(name: str | Path, parent: Folder | None = None) -> Folder:
     path = parent.path / name if parent is not None else Path(name)
     dir_fd = parent.fd if parent is not None else None
     try:
-        fd = os.open(name, _FLAGS, dir_fd=dir_fd)
+        fd = os.open(name, DIRECTORY, dir_fd=dir_fd)
     except OSError:
         with contextlib.suppress(FileNotFoundError):
             about = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from sockproxy.errors import KernelError, PermissionDenied, SockproxyError
 from sockproxy.rundir.covered import open_covered
-from sockproxy.rundir.folder import Folder, open_folder
+from sockproxy.rundir.folder import DIRECTORY, Folder, open_folder
 from sockproxy.syscalls import mount as mount_at
 
 __all__ = [
@@ -40,7 +40,6 @@ USUAL = Path("/sys/fs/bpf")
 OWN = Path("/run/sockproxy-bpf")
 OURS = "sockproxy"  # our directory on a bpffs
 PROC = Path("/proc")
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
@@ -78,7 +77,7 @@ def mounts(process: str = "self") -> list[Mount]:
 
 def open_top(mount: Mount) -> Folder:
     """The top of a bpffs, whoever owns it. Raises KernelError when another mount covers it."""
-    folder = Folder(os.open(mount.point, _OPEN), mount.point)
+    folder = Folder(os.open(mount.point, DIRECTORY), mount.point)
     if os.fstat(folder.fd).st_dev == mount.device:
         return folder
     folder.close()

@@ -183,8 +183,6 @@ def _clear_aside(name: str, place: Folder) -> None:
 
 def _tidy(place: Folder) -> None:
     """Remove our directory when nothing is left in it. The bpffs stays, one of our own too."""
-    with contextlib.suppress(OSError):  # not empty: others are attached
-        fd = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.fd)
-        with Folder(fd, place.path.parent) as top:
-            if place.is_at(OURS, top):
-                os.rmdir(OURS, dir_fd=top.fd)
+    with contextlib.suppress(OSError), place.above() as top:  # not empty: others are attached
+        if place.is_at(OURS, top):
+            os.rmdir(OURS, dir_fd=top.fd)

@@ -19,8 +19,6 @@ from sockproxy.rundir.mounts import OURS, OWN, USUAL, Mount, failure, is_in_sigh
 
 __all__ = ["Elsewhere", "Survey", "elsewhere", "is_fleeting", "make_place", "surveyed"]
 
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -104,7 +102,7 @@ def _candidates(failures: list[SockproxyError]) -> Iterator[Mount]:
 def _is_safe(place: Folder) -> bool:
     """Whether only we and root could rename our directory, as the one above it belongs to us or
     root."""
-    with Folder(os.open("..", _OPEN, dir_fd=place.fd), place.path.parent) as top:
+    with place.above() as top:
         try:
             _check_top(top)
         except PermissionDenied:
