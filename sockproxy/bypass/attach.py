@@ -80,8 +80,7 @@ def attach(
     mode, why_not = allowed_mode(options, tell)
     settings, left_alone = _wanted(options, mode, group)
     with contextlib.ExitStack() as stack:
-        fd = group.open()
-        stack.callback(os.close, fd)
+        fd = stack.enter_context(group.opened())
         settings = replace(settings, cgroup=os.fstat(fd).st_ino)
         held = stack.enter_context(kernel.locked(name, tell))
         assert held is not None  # it is None with make=False alone

@@ -96,12 +96,17 @@ class Cgroup:
         with contextlib.suppress(OSError):  # an older kernel: the caller signals each process
             (self.path / "cgroup.kill").write_text("1")
 
-    def open(self) -> int:
-        """A descriptor to attach BPF programs to; the caller closes it."""
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[int]:
+        """A descriptor to attach BPF programs to, for the length of a `with`."""
         try:
-            return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise _failure(f"open the cgroup {self.path}", error) from None
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def remove(self) -> None:
         """Remove the cgroup and those below. It is no error if it is not there.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import socket
 from collections.abc import Callable, Iterator
@@ -127,11 +126,8 @@ def enrolling() -> Iterator[SockmapKernel]:
     group = create_owned("doctor")
     try:
         with contextlib.closing(SockmapKernel(8)) as kernel:
-            fd = group.open()
-            try:
+            with group.opened() as fd:
                 kernel.watch_cgroup(fd)
-            finally:
-                os.close(fd)
             with group.entered():
                 yield kernel
     finally:

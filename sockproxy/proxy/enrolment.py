@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 
 from sockproxy.bpf.seam import SpliceKernel
 from sockproxy.cgroup import Cgroup, create_owned, sweep
@@ -70,11 +69,8 @@ class Enrolment:
     def _watch(self, kernel: SpliceKernel) -> None:
         assert self._cgroup is not None
         try:
-            fd = self._cgroup.open()
-            try:
+            with self._cgroup.opened() as fd:
                 kernel.watch_cgroup(fd)
-            finally:
-                os.close(fd)
         except SockproxyError as error:
             self._have_none(str(error))
         else:

@@ -73,11 +73,8 @@ def works(do):
 def try_splice(group, *, parser, enrol=False):
     with contextlib.closing(SockmapKernel(8, parser=parser)) as kernel:
         if enrol:
-            fd = group.open()
-            try:
+            with group.opened() as fd:
                 kernel.watch_cgroup(fd)
-            finally:
-                os.close(fd)
             for each in tcp_pair():
                 each.close()
             assert kernel.enrolments()["enrolled"] == 2

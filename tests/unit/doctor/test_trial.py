@@ -8,20 +8,16 @@ import select
 
 import pytest
 
+from sockproxy.cgroup import Cgroup
 from sockproxy.doctor import trial
 from sockproxy.doctor.trial import Trial, enrolling
 from sockproxy.errors import KernelError
 
 
-class Group:
-    """A cgroup whose descriptor is that of /dev/null."""
+class Group(Cgroup):
+    """A cgroup that is any directory."""
 
-    def __init__(self):
-        self.fd, self.removed = -1, False
-
-    def open(self):
-        self.fd = os.open("/dev/null", os.O_RDONLY)
-        return self.fd
+    removed = False
 
     @contextlib.contextmanager
     def entered(self):
@@ -36,9 +32,11 @@ class Kernel:
 
     def __init__(self, error=None):
         self.error, self.closed = error, False
+        self.fd = -1
 
     def watch_cgroup(self, fd):
         os.fstat(fd)  # it is open
+        self.fd = fd
         if self.error is not None:
             raise self.error
 
@@ -47,8 +45,8 @@ class Kernel:
 
 
 @pytest.mark.parametrize("error", [None, KernelError("attach")], ids=["taken", "refused"])
-def test_the_cgroup_is_closed_whether_the_program_attaches_or_not(monkeypatch, error):
-    group, kernel = Group(), Kernel(error)
+def test_the_cgroup_is_closed_whether_the_program_attaches_or_not(monkeypatch, tmp_path, error):
+    group, kernel = Group(tmp_path), Kernel(error)
     monkeypatch.setattr(trial, "create_owned", lambda name: group)
     monkeypatch.setattr(trial, "SockmapKernel", lambda capacity: kernel)
     with (
@@ -57,7 +55,7 @@ def test_the_cgroup_is_closed_whether_the_program_attaches_or_not(monkeypatch, e
     ):
         assert given is kernel
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(group.fd)
+        os.fstat(kernel.fd)
     assert (group.removed, kernel.closed) == (True, True)
 
 
