@@ -180,7 +180,7 @@ static __always_inline void note_opener(struct bpf_sock_ops *ops)
 
 /* Why an opener stays plain for what its program is, or does: as note_opener() found, or by the
  * mode of its socket. PLAIN_NOT if neither. */
-static __always_inline __u32 is_plain_opener(const struct enrolled *end, struct tcp_sock *tp)
+static __always_inline __u32 why_plain_opener(const struct enrolled *end, struct tcp_sock *tp)
 {
 	if (end && end->plain)
 		return end->plain;
@@ -195,7 +195,7 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	struct knobs *now = current_knobs();
 	struct bpf_sock *sk = ops->sk;
 	struct handshake numbers;
-	struct enrolled *end;
+	struct enrolled *end = NULL;
 	struct two_ends both;
 	struct tcp_sock *tp;
 	__u32 plain = PLAIN_NOT;
@@ -208,13 +208,16 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	READ_ENDS(ops, &both);
 	numbers.opener_seq = role == ROLE_OPENER ? ops->snd_nxt : ops->rcv_nxt;
 	numbers.accepter_seq = role == ROLE_OPENER ? ops->rcv_nxt : ops->snd_nxt;
-	if (role == ROLE_OPENER)
-		plain = is_plain_opener(bpf_sk_storage_get(&ends, sk, 0, 0), tp);
+	if (role == ROLE_OPENER) {
+		end = bpf_sk_storage_get(&ends, sk, 0, 0);
+		plain = why_plain_opener(end, tp);
+	}
 	if (now->mode == MODE_BYPASS && is_left_out(&both, &numbers, role, plain)) {
 		__sync_fetch_and_add(&sum->plain.no_gain, 1);
 		return;
 	}
-	end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!end)
+		end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!end)
 		return;
 	end->since = bpf_ktime_get_ns();

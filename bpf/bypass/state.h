@@ -97,7 +97,7 @@ struct peer {
 struct service {
 	uint32_t address[4];
 	uint32_t port;
-	uint32_t role; /* enum end_role */
+	uint32_t role; /* enum end_role, or ROLE_PLAIN_OPENER */
 };
 
 /* How the last connections to a service ended. */
