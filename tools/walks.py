@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -81,15 +81,11 @@ def _run(walk: Walk, *args: str) -> None:
         raise SystemExit(f"walks: sockproxy {' '.join(args)}: exit {code}\n{said.getvalue()}")
 
 
-def _commands(*before: tuple[str, ...]) -> Callable[[tuple[str, ...]], Walk]:
-    def walk_of(args: tuple[str, ...]) -> Walk:
-        for each in before:
-            _run(Walk(), *each)
-        walk = Walk()
-        _run(walk, *args)
-        return walk
-
-    return walk_of
+def command(*args: str) -> Walk:
+    """A whole command."""
+    walk = Walk()
+    _run(walk, *args)
+    return walk
 
 
 @contextlib.contextmanager
@@ -159,9 +155,9 @@ def main() -> None:
     detach = ("detach", NAME)
     try:
         walks = {f"a proxied connection, {ECHOES} echoes": proxied()}
-        walks["attach"] = _commands()(attach)
-        walks["connections"] = _commands()(("connections", NAME))
-        walks["detach"] = _commands()(detach)
+        walks["attach"] = command(*attach)
+        walks["connections"] = command("connections", NAME)
+        walks["detach"] = command(*detach)
     finally:
         with contextlib.suppress(SystemExit):
             _run(Walk(), *detach)

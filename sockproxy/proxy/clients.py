@@ -43,7 +43,7 @@ class Clients:
         """Clients reset because no upstream took them."""
 
     def open(self, worker: Worker) -> None:
-        """Clients are this worker's from now on, and ended() is told its events."""
+        """Clients are this worker's from now on, and on_event() is told its events."""
         self._worker = worker
 
     @property
@@ -53,7 +53,7 @@ class Clients:
 
     def have_room(self) -> bool:
         """Whether there may be one more."""
-        return self._worker.live + len(self._connecting) < self._most
+        return self.count < self._most
 
     def serve(self, client: socket.socket, peer: tuple[str, int]) -> None:
         """Connect the upstream of a client that comes from `peer`, and pair them."""

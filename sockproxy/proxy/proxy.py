@@ -14,7 +14,7 @@ from sockproxy.proxy.listeners import BACKLOG, Listeners
 from sockproxy.proxy.outgoing import Outgoing
 from sockproxy.splicer.acceleration import Acceleration
 from sockproxy.worker.descriptors import allowance, most_of_a_process
-from sockproxy.worker.door import MIB, Limits, Timer, Worker
+from sockproxy.worker.door import MIB, Limits, Worker
 from sockproxy.worker.engine import Engine
 
 __all__ = ["Proxy", "ProxyOptions"]
@@ -77,7 +77,6 @@ class Proxy:
         )
         self._listeners: Listeners | None = None
         self._stops = 0
-        self._grace: Timer | None = None
         self._opened = False
         self._acceleration: Acceleration | None = None
         self._enrolment: Enrolment | None = None
@@ -201,7 +200,7 @@ class Proxy:
             return
         live, grace = self.worker.live, self.options.grace
         log.info(f"stopping: {live} connections have {grace:g} s to finish")
-        self._grace = self.worker.loop.later(self.options.grace, self._end_now)
+        self.worker.loop.later(grace, self._end_now)
 
     def _end_now(self) -> None:
         if self.worker.live:

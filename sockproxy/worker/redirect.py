@@ -116,7 +116,7 @@ class Redirect:
             return
         self._traffic.held()
         self._source.stop()
-        self._take_back(f"held: {why}")
+        self._break_off(f"held: {why}")
 
     def on_end_of_source(self) -> None:
         """The source's FIN, or RST, has arrived, with everything before it."""
@@ -141,9 +141,9 @@ class Redirect:
             self._waits.later(URGENT_WAIT, self.look_for_urgent)
         elif mark is Mark.REACHED:
             self._traffic.held()
-            self._take_back("urgent data")
+            self._break_off("urgent data")
 
-    def _take_back(self, why: str) -> None:
+    def _break_off(self, why: str) -> None:
         """The source is stopped in the midst of its stream."""
         self._owner.changed(self._source, Phase(State.DRAIN, why))
         self._drain(why)

@@ -8,14 +8,14 @@ import sys
 import pytest
 
 import sockproxy
-from sockproxy.proof.ask import forget, keep
+from sockproxy.proof.ask import keep
 from sockproxy.proof.mechanisms import BYPASS, MECHANISMS, OBSERVE, SPLICE
 from sockproxy.proof.proof import Proof
-from sockproxy.proof.record import kept_at
 from sockproxy.rundir import sight
 from tests.support.bypass import NAME, status
 from tests.support.bypass import sockproxy as command
 from tests.support.proxy import running_proxy
+from tests.support.record import restored_record
 from tests.support.sockets import receive, tcp_pair
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -25,19 +25,13 @@ WHY = "early data: round 3"
 @pytest.fixture
 def switch_off():
     """A function: doctor has found these mechanisms off."""
-    place = kept_at()
-    before = place.read_bytes() if place.exists() else None
 
     def switch(*names, probe="early data"):
         found = Proof({probe: "round 3"})
         keep({name: found if name in names else Proof() for name in MECHANISMS})
 
-    yield switch
-    place.unlink(missing_ok=True)
-    if before is not None:
-        place.write_bytes(before)
-        place.chmod(0o600)
-    forget()
+    with restored_record():
+        yield switch
 
 
 def attach(group, *options, code=0):

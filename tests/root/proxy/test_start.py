@@ -17,12 +17,12 @@ import pytest
 
 from sockproxy.cgroup import find_mount
 from sockproxy.proof.ask import forget
-from sockproxy.proof.record import kept_at
 from sockproxy.proxy.asking import ask
 from sockproxy.rundir import runtime_root
 from tests.support.bypass import NAME
 from tests.support.bypass import sockproxy as command
 from tests.support.proxy import ROOT, START, pattern_server, run_flows, run_sockproxy, running_proxy
+from tests.support.record import restored_record
 from tests.support.scale import scaled
 from tests.support.sockets import eventually, receive
 
@@ -48,16 +48,10 @@ if "sockproxy.doctor" in sys.orig_argv or "doctor" in sys.orig_argv:
 @pytest.fixture
 def no_record():
     """Nobody has asked doctor since the boot; what was kept is back afterwards."""
-    place = kept_at()
-    before = place.read_bytes() if place.exists() else None
-    place.unlink(missing_ok=True)
-    forget()
-    yield place
-    place.unlink(missing_ok=True)
-    if before is not None:
-        place.write_bytes(before)
-        place.chmod(0o600)
-    forget()
+    with restored_record() as place:
+        place.unlink(missing_ok=True)
+        forget()
+        yield place
 
 
 def doctors(pid):
