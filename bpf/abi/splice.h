@@ -82,6 +82,7 @@ struct inspection {
 	uint32_t parser_used;	 /* the socket's psock has had a stream parser before */
 	uint32_t parser_working; /* the parser's work item is queued */
 	uint32_t urgent;	 /* an urgent byte is announced, and not read */
+	uint32_t had_fin;	 /* the peer's FIN has come */
 };
 
 /* What sock_ops did, counted for all sockets of the cgroup. */

@@ -97,8 +97,9 @@ struct sock {
 	unsigned char sk_kern_sock : 1;
 };
 
-/* The number here is a placeholder: CO-RE puts the running kernel's in its place. */
+/* The numbers here are placeholders: CO-RE puts the running kernel's in their place. */
 enum sock_flags {
+	SOCK_DONE = 1,
 	SOCK_ZEROCOPY = 18,
 };
 

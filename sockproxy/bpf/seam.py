@@ -28,6 +28,7 @@ class Inspection:
     parser_used: bool
     parser_working: bool
     urgent: bool
+    had_fin: bool
 
 
 class SpliceKernel(Protocol):

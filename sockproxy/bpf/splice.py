@@ -187,6 +187,7 @@ class SockmapKernel:
             parser_used=bool(seen.parser_used),
             parser_working=bool(seen.parser_working),
             urgent=bool(seen.urgent),
+            had_fin=bool(seen.had_fin),
         )
 
     def retries(self) -> bool:

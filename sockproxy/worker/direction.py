@@ -53,7 +53,7 @@ class Connection(Owner, Protocol):
     def enrol(self) -> bool:
         """Whether both sockets have slots in the kernel; if not, they never will."""
 
-    def note_failure(self, end: End, why: str) -> None:
+    def note_failure(self, end: End, why: str, *, had_fin: bool = False) -> None:
         """`end` has failed, and what had come from it is delivered."""
 
     def on_finished(self) -> None:
@@ -207,11 +207,11 @@ class Direction:
         source, target = self.source, self.target
         if self.pump.failure:
             self._connection.note_failure(source, os.strerror(self.pump.failure).lower())
-        elif fence(source.sock) == TCP_CLOSE and not source.fin_sent:
+        elif not source.failed and fence(source.sock) == TCP_CLOSE and not source.fin_sent:
             # After a FIN alone our side would still be open: a reset, read as an end, which it is
             # if the FIN came first.
-            source.had_fin |= take_error(source.sock, sending=False) == errno.EPIPE
-            self._connection.note_failure(source, "reset by peer")
+            had_fin = take_error(source.sock, sending=False) == errno.EPIPE
+            self._connection.note_failure(source, "reset by peer", had_fin=had_fin)
         if self.row.phase.state is not State.PUMP:
             return  # both ends have failed
         if not target.failed and self.redirect is not None and self.redirect.parser.sending():

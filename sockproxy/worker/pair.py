@@ -166,10 +166,9 @@ class Pair:
         if number in (0, errno.EAGAIN):
             return False
         # EPIPE is what tcp_reset() makes of a RST behind a FIN. A send to a
-        # socket that has failed before is told the same: hence the other conditions.
-        if number == errno.EPIPE and not end.failed and not self._out(end).pump.failure:
-            end.had_fin = True
-        self.fail(end, os.strerror(number).lower())
+        # socket that has failed before is told the same: hence the other condition.
+        had_fin = number == errno.EPIPE and not self._out(end).pump.failure
+        self.fail(end, os.strerror(number).lower(), had_fin=had_fin)
         return True
 
     def _out(self, end: End) -> Direction:
@@ -216,10 +215,10 @@ class Pair:
         elif self.forward.row.phase.state is self.backward.row.phase.state is State.FINISHED:
             self._close("finished", reset=False)
 
-    def fail(self, end: End, why: str) -> None:
+    def fail(self, end: End, why: str, *, had_fin: bool = False) -> None:
         """`end` has failed. What had come from it goes to the other end, and then a RST."""
         if not end.failed:
-            self.note_failure(end, why)
+            self.note_failure(end, why, had_fin=had_fin)
             out = self._out(end)
             if self.outcome is None and out.redirect is not None:
                 out.redirect.on_end_of_source()
@@ -228,11 +227,11 @@ class Pair:
             if self.outcome is None and self._farewell is not None:
                 self._farewell.look()
 
-    def note_failure(self, end: End, why: str) -> None:
+    def note_failure(self, end: End, why: str, *, had_fin: bool = False) -> None:
         """`end` has failed, and the direction out of it has moved all that had come."""
         if end.failed or self.outcome is not None:
             return
-        end.failed = why
+        end.fail(why, had_fin=had_fin)
         which = "client" if end is self.a else "upstream"
         outcome = f"{why} ({which})"
         self._tell(Failed(self.row.number, which, why))

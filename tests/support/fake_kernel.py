@@ -35,6 +35,7 @@ class FakeKernel:
         self.started = set()
         self.events = os.eventfd(0, os.EFD_NONBLOCK)
         self.held = []
+        self.had_fin = False
         self.closed = False
 
     @staticmethod
@@ -80,7 +81,7 @@ class FakeKernel:
 
     def inspect(self, slot):
         self._step("inspect")
-        return Inspection(1, 0, 0, 0, 0, 0, False, False, False)
+        return Inspection(1, 0, 0, 0, 0, 0, False, False, False, self.had_fin)
 
     def hold_events(self):
         return self.events

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from tests.support.ends import (
+    ENDED,
     answer_and_close,
     check_stream,
     converse,
     send_and_reset,
     urgent_byte,
 )
+from tests.support.memory import busy_cores
 from tests.support.pattern import Pattern
 from tests.support.proxy import running_proxy
 from tests.support.scale import patience, scaled
@@ -106,6 +110,28 @@ def test_a_client_that_has_reset_before_it_is_accepted_is_heard(proxy, listener)
         server.settimeout(patience(10))
         with server:
             check_stream(server, size)
+
+
+def test_a_reset_that_the_kernel_meets_as_it_sends_is_no_end_of_stream(proxy, listener):
+    """sk_psock_backlog() sends an skb in pieces: one takes the error, the next is told EPIPE."""
+    count = scaled(3000, 50)
+
+    def serve():
+        for _ in range(count):
+            server, _ = listener.accept()
+            with server:
+                server.recv(8)  # and close with the others unread
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with busy_cores(scaled(1, 0)):
+        for _ in range(count):
+            with socket.create_connection(proxy.address, timeout=patience(20)) as client:
+                with contextlib.suppress(*ENDED):
+                    client.sendall(bytes(200_000))
+                check_stream(client, 0)
+    thread.join(patience(20))
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("inline", [False, True], ids=["out of band", "inline"])

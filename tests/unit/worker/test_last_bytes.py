@@ -17,10 +17,12 @@ from sockproxy.proxy.control import Control
 from sockproxy.worker import connect
 from sockproxy.worker.connect import Attempts, Connector
 from sockproxy.worker.door import Limits
+from sockproxy.worker.end import End
 from sockproxy.worker.engine import Engine
 from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.pump import Pipes, Pump
 from sockproxy.worker.table import DirectionRow
+from tests.support.fake_kernel import FakeKernel
 from tests.support.proxy import run_sockproxy
 from tests.support.proxy_thread import Running, host
 from tests.support.sockets import eventually, receive, reset, tcp_pair
@@ -99,6 +101,23 @@ def test_a_reset_that_was_told_before_is_no_fin(relay):
         with client:
             assert all_of(client) == (said, "RST")
             assert splice.wait(20).outcome != "finished"
+
+
+@pytest.mark.parametrize("said", [False, True])
+@pytest.mark.parametrize("had_fin", [False, True])
+def test_an_enrolled_socket_is_asked_about_its_fin(had_fin, said):
+    """Of two sends of redirected bytes one may take ECONNRESET, and the next is told EPIPE."""
+    kernel = FakeKernel()
+    kernel.had_fin = had_fin
+    one, other = tcp_pair()
+    with one, other:
+        end = End(one)
+        end.fail("reset by peer", had_fin=said)
+        assert end.had_fin == said
+        end.enrol(kernel)
+        end.fail("reset by peer", had_fin=said)
+        assert end.had_fin == had_fin
+        end.leave()
 
 
 def test_a_splice_is_done_when_its_splicer_closes_at_once():
