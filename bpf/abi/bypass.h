@@ -30,6 +30,7 @@ enum plain_reason {
 	PLAIN_PROGRAM = 12,    /* its program is left alone, by --except or by default */
 	PLAIN_BLOCKS = 13,     /* it is read in blocking mode, or others of its kind were */
 	PLAIN_UNPROVEN = 14,   /* its program may ask FIONREAD: see bypass/fionread.h */
+	PLAIN_PROXY = 15,      /* a proxy in between has to see its bytes */
 };
 
 /* How a socket is read and written, as far as was seen. Bits, of which several may be set. */
@@ -54,6 +55,13 @@ enum end_trait {
 enum end_role {
 	ROLE_OPENER = 1,
 	ROLE_ACCEPTER = 2,
+};
+
+/* Whether a proxy of this host lies between a socket and the end that it talks to. */
+enum proxied {
+	PROXIED_NOT = 0,
+	PROXIED_THROUGH = 1, /* all goes through the proxy */
+	PROXIED_PAST = 2,    /* messages may go past it: `peer` is the end behind it */
 };
 
 /* An executable file. */
@@ -213,6 +221,43 @@ struct connection {
 	uint32_t granted; /* the other end has once let it bypass */
 	uint32_t closed;  /* its lane is: it may not bypass any more */
 	uint32_t state;	  /* of TCP, by the kernel's number */
+	uint32_t proxied; /* enum proxied */
+	uint32_t reserved;
+};
+
+/* What a proxy asks of join_past_proxy(). */
+enum join_action {
+	JOIN_MAKE = 0, /* let messages go past it */
+	JOIN_READ = 1, /* tell how much has gone past it */
+	JOIN_END = 2,  /* let nothing go past it any more, and never again */
+};
+
+/* Why nothing goes past the proxy. */
+enum join_refusal {
+	REFUSAL_NONE = 0,
+	REFUSAL_NO_CLIENT = 1,	 /* the client is not enrolled, or has gone */
+	REFUSAL_NO_UPSTREAM = 2, /* nor is the upstream */
+	REFUSAL_MISFIT = 3,	 /* the client did not open, or the upstream did not accept */
+	REFUSAL_CLOSED = 4,	 /* one of the two has to stay plain, or ends */
+	REFUSAL_WAITS = 5,	 /* behind the proxy is another, which has not joined yet */
+	REFUSAL_FULL = 6,	 /* the bypass has as many pairs as it may have */
+	REFUSAL_DRAINS = 7,	 /* the bypass is being detached, or only observes */
+};
+
+/* In the packet of join_past_proxy(), at LOOKED_UP_AT. The ways are those of a proxy: forward is
+ * from its client to its upstream. */
+struct join {
+	uint64_t client; /* cookie of the proxy's own socket to it, as is the next */
+	uint64_t upstream;
+	uint32_t action; /* enum join_action */
+	uint32_t why;	 /* out: enum join_refusal */
+	uint32_t busy;	 /* out: a message that may go past it is on its way */
+	uint32_t unread; /* out: bits of enum end_role: far ends that have closed, and left unread
+			    what went past it */
+	uint64_t forward_bytes; /* out: that went past it, as the next three */
+	uint64_t forward_messages;
+	uint64_t backward_bytes;
+	uint64_t backward_messages;
 };
 
 #endif

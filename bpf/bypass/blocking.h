@@ -33,6 +33,14 @@ static __always_inline int is_blocking(struct sock *sk)
 	return file && !(BPF_CORE_READ(file, f_flags) & O_NONBLOCK);
 }
 
+/* The same of a socket that the verifier knows to be one, without a call. */
+static __always_inline int is_own_blocking(struct sock *sk)
+{
+	struct file *file = sk->sk_socket->file;
+
+	return file && !(file->f_flags & O_NONBLOCK);
+}
+
 /* Whether sockets in blocking mode may be enrolled: by --blocking-readers, and always where nothing
  * enters the sockmap. */
 static __always_inline int are_blocking_admitted(void)
@@ -45,7 +53,7 @@ static __always_inline int are_blocking_admitted(void)
 /* TRAIT_BLOCKS if the socket must stay plain for its mode, else 0. */
 static __always_inline __u32 trait_of_mode(struct sock *sk)
 {
-	return is_blocking(sk) && !are_blocking_admitted() ? TRAIT_BLOCKS : 0;
+	return is_own_blocking(sk) && !are_blocking_admitted() ? TRAIT_BLOCKS : 0;
 }
 
 #endif

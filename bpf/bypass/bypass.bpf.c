@@ -5,9 +5,11 @@
  */
 #include "bypass/fionread.h"
 #include "bypass/join.h"
+#include "bypass/joint.h"
 #include "bypass/leave.h"
 #include "bypass/listing.h"
 #include "bypass/message.h"
+#include "bypass/middle.h"
 #include "bypass/options.h"
 #include "bypass/part.h"
 #include "bypass/reader.h"
@@ -47,6 +49,30 @@ int bypass_sock_ops(struct bpf_sock_ops *ops)
 			part(ops);
 	}
 	return 1;
+}
+
+/* On the cgroup of a proxy, by the proxy itself. */
+SEC("sockops")
+int bypass_middle(struct bpf_sock_ops *ops)
+{
+	switch (ops->op) {
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		meet_middle(ops, ROLE_OPENER);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		meet_middle(ops, ROLE_ACCEPTER);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		hear_middle(ops);
+	}
+	return 1;
+}
+
+/* What a proxy asks, by BPF_PROG_TEST_RUN. */
+SEC("tc")
+int join_past_proxy(struct __sk_buff *packet)
+{
+	return join_past(packet);
 }
 
 /* One of the next two, whichever loads: on some kernels an sk_msg program cannot look at the system
@@ -115,15 +141,14 @@ int BPF_PROG(bypass_redirected, struct sock *sk)
 }
 
 /* The next three list sockets: one of the iterators, and the look-up for what it passed over, as
- * far as the kernel takes them (LISTING in sockproxy/bpf/bypass_roles.py). An entry without a
- * cookie is of note_opener(): its socket is not enrolled yet. */
+ * far as the kernel takes them (LISTING in sockproxy/bpf/bypass_roles.py). */
 SEC("iter/bpf_sk_storage_map")
 int list_storage(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	struct enrolled *end = ctx->value;
 	struct sock *sk = ctx->sk; /* once: the verifier remembers the check of this copy */
 
-	if (sk && end && end->cookie)
+	if (sk && end && is_listed(end))
 		write_line(ctx->meta, end, sk);
 	return 0;
 }

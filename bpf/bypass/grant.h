@@ -41,7 +41,7 @@
 static __always_inline int under_pressure(struct tcp_sock *tp)
 {
 	struct sock *sk = (struct sock *)tp;
-	unsigned long *flag = BPF_CORE_READ(sk, __sk_common.skc_prot, memory_pressure), set = 0;
+	unsigned long *flag = sk->__sk_common.skc_prot->memory_pressure, set = 0;
 
 	return bpf_probe_read_kernel(&set, sizeof(set), flag) || set;
 }
@@ -170,6 +170,31 @@ static __always_inline int lend(struct lane *in, struct sock *sk, __u64 bytes,
 }
 
 /*
+ * What was granted last is still good, but for how much may come at once: let as much come again.
+ * 0 where all has to be looked at anew.
+ *
+ * Nothing has come by TCP since all was looked at, so nobody blocks in tcp_recvmsg(). How the
+ * reader waits the sender looks at with each message. Whether there is room is looked at anew each
+ * time that half of the budget was charged.
+ */
+static __always_inline int renew(struct enrolled *me, struct lane *in, struct tcp_sock *tp,
+				 __u64 read, __u32 budget)
+{
+	struct sock *sk = (struct sock *)tp;
+
+	if (in->read != read || (__s64)(in->limit - in->taken) <= budget / 2)
+		return 0;
+	if (in->most - in->bytes >= me->proven)
+		return 1;
+	if (me->traits & UNFIT_READER || in->closed || in->lent != me->proven ||
+	    tp->rcv_nxt != tp->copied_seq || sk->sk_rcvlowat > 1 ||
+	    sk->sk_shutdown & RCV_SHUTDOWN || !is_bypass_queue_empty(tp) || under_pressure(tp))
+		return 0;
+	in->most = in->bytes + me->proven;
+	return 1;
+}
+
+/*
  * The program of `tp` sends, so it is not reading: let the other end bypass, if all is well.
  *
  * The other end may send no more at once than this program was seen to read by recvmsg when it came
@@ -181,12 +206,11 @@ static __always_inline void grant(struct enrolled *me, struct lane *in, struct t
 {
 	__u32 budget = now->budget;
 	struct sock *sk = (struct sock *)tp;
-	__u64 read = READ_SOME | tp->copied_seq;
+	__u64 read = READ_SOME | count_read(me, tp);
 	struct waiters waiters;
 	__s64 room;
 
-	if (in->read == read && in->most - in->bytes >= me->proven &&
-	    (__s64)(in->limit - in->taken) > budget / 2)
+	if (renew(me, in, tp, read, budget))
 		return;
 	if (!(me->traits & TRAIT_READS) || me->traits & UNFIT_READER || me->turns < TURNS ||
 	    in->closed)

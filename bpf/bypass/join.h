@@ -85,13 +85,13 @@ static __always_inline void come_as_accepter(struct bpf_sock_ops *ops, struct en
 					     const struct two_ends *both, struct sock *sk,
 					     const struct knobs *now)
 {
-	__u32 opener_in_map = 0;
+	__u32 opener = OPENER_PLAIN;
 	struct pair *pair;
 
-	end->plain = find_opener(end, both, sk, now->same_cgroup, &opener_in_map);
+	end->plain = find_opener(end, both, sk, now->same_cgroup, &opener);
 	if (end->plain != PLAIN_NOT || now->mode != MODE_BYPASS)
 		return;
-	end->plain = opener_in_map ? enter_map(ops, end) : PLAIN_OBSERVED;
+	end->plain = opener != OPENER_PLAIN ? enter_map(ops, end) : PLAIN_OBSERVED;
 	pair = find_pair(end->pair);
 	if (end->plain != PLAIN_NOT && pair)
 		close_pair(pair);
@@ -208,10 +208,11 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	READ_ENDS(ops, &both);
 	numbers.opener_seq = role == ROLE_OPENER ? ops->snd_nxt : ops->rcv_nxt;
 	numbers.accepter_seq = role == ROLE_OPENER ? ops->rcv_nxt : ops->snd_nxt;
-	if (role == ROLE_OPENER) {
-		end = bpf_sk_storage_get(&ends, sk, 0, 0);
+	end = bpf_sk_storage_get(&ends, sk, 0, 0);
+	if (end && end->middle)
+		return; /* bypass_middle() has seen it before, on the cgroup of its proxy */
+	if (role == ROLE_OPENER)
 		plain = why_plain_opener(end, tp);
-	}
 	if (now->mode == MODE_BYPASS && is_left_out(&both, &numbers, role, plain)) {
 		__sync_fetch_and_add(&sum->plain.no_gain, 1);
 		return;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * One direction of a pair, and who may put messages into it: charge().
- * Included by bypass/grant.h, bypass/message.h.
+ * Included by bypass/grant.h, bypass/joint.h, bypass/message.h.
  *
  * The reader grants (grant.h). When it sends, and has read all that ever came to it, it writes
- * down how far it has read what came by TCP, and how much may be charged from now on.
- * The sender bypasses only when that is all it ever sent by TCP, which nobody but
+ * down how much it has read of what came by TCP, and how much may be charged from now on.
+ * The sender bypasses only when that is as much as it ever sent by TCP, which nobody but
  * itself can change: so what was bypassed is read before what is sent by TCP later, and
  * never before what was sent by TCP earlier.
  *
@@ -24,11 +24,26 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-#define READ_SOME (1ULL << 32) /* tells a lane's `read` from 0, whatever copied_seq is */
+#define READ_SOME (1ULL << 32) /* tells a lane's `read` from 0, whatever was read */
 #define MESSAGE_OVERHEAD 1024  /* struct sk_msg, which kmalloc rounds up to this */
 #define TCP_NAGLE_OFF 1
 #define CALM 64		/* turns without one larger than all before: sizes are known */
 #define MOST_IN_VAIN 32 /* messages in a row whose reader was not seen waiting */
+
+/* How many bytes this socket was given to send by TCP since its connection began, modulo 2^32, and
+ * how many its program has read. Counts, and not TCP's numbers: the two ends of a joint have
+ * connections of their own, which each number anew. */
+static __always_inline __u32 count_sent(const struct enrolled *me, struct tcp_sock *tp)
+{
+	return tp->write_seq -
+	       (me->role == ROLE_ACCEPTER ? me->numbers.accepter_seq : me->numbers.opener_seq);
+}
+
+static __always_inline __u32 count_read(const struct enrolled *me, struct tcp_sock *tp)
+{
+	return tp->copied_seq -
+	       (me->role == ROLE_ACCEPTER ? me->numbers.opener_seq : me->numbers.accepter_seq);
+}
 
 /* Bytes by TCP follow: what was granted before them is void. Without this it would be good
  * again when the sequence numbers have gone round. */
@@ -43,9 +58,10 @@ static __always_inline void void_grant(struct lane *out)
 /* Whether the reader finds what comes by TCP behind this message. A connection whose reader is
  * never seen waiting, as one that polls while the answer is there already, gains nothing by being
  * enrolled. */
-static __always_inline int is_seen_waiting(struct enrolled *me, const struct lane *out)
+static __always_inline int is_seen_waiting(struct enrolled *me, const struct lane *out,
+					   __u64 reader)
 {
-	if (out->drains || will_look_again((struct sock *)out->reader, me->peer)) {
+	if (out->drains || will_look_again((struct sock *)out->reader, reader)) {
 		me->vain = 0;
 		return 1;
 	}
@@ -64,33 +80,39 @@ static __always_inline int is_seen_waiting(struct enrolled *me, const struct lan
  * message comes, and messages have not grown for long. (So messages to an end with TCP_NODELAY are
  * the first to be bypassed.)
  */
-static __always_inline int may_owe(const struct enrolled *me, const struct lane *out,
-				   const struct lane *in, struct tcp_sock *tp)
+static __always_inline int may_owe(const struct enrolled *me, struct pair *pair,
+				   struct tcp_sock *tp)
 {
+	const struct lane *out = lane_from(pair, me->role), *in = lane_to(pair, me->role);
 	struct tcp_sock *other = (struct tcp_sock *)out->reader;
 
-	if (tp->rcv_nxt == tp->rcv_wup ||
-	    BPF_CORE_READ_BITFIELD_PROBED(other, nonagle) & TCP_NAGLE_OFF)
+	/* What the reader sent is acknowledged by the proxy in between, not by this end. */
+	if (pair->holders ? BPF_CORE_READ(other, snd_una) == BPF_CORE_READ(other, write_seq)
+			  : tp->rcv_nxt == tp->rcv_wup)
 		return 1;
-	return in->sure && !in->closed && in->read == (READ_SOME | tp->copied_seq) &&
+	if (BPF_CORE_READ_BITFIELD_PROBED(other, nonagle) & TCP_NAGLE_OFF)
+		return 1;
+	return in->sure && !in->closed && in->read == (READ_SOME | count_read(me, tp)) &&
 	       me->calm >= CALM;
 }
 
-/* Charge a message of `size` bytes to the lane `out` if it may be bypassed; 0 if it may not. */
-static __always_inline int charge(struct enrolled *me, struct lane *out, const struct lane *in,
-				  struct tcp_sock *tp, __u32 size)
+/* Charge a message of `size` bytes to the lane out of `me` if it may be bypassed; 0 if it may not.
+ */
+static __always_inline int charge(struct enrolled *me, struct pair *pair, struct tcp_sock *tp,
+				  __u32 size)
 {
+	struct lane *out = lane_from(pair, me->role);
 	__u64 price = (__u64)size + MESSAGE_OVERHEAD, thread = bpf_get_current_pid_tgid();
 	struct sock *sk = (struct sock *)tp;
 
-	if (out->read != (READ_SOME | tp->write_seq) || out->taken + price > out->limit ||
+	if (out->read != (READ_SOME | count_sent(me, tp)) || out->taken + price > out->limit ||
 	    out->bytes + size > out->most)
 		return 0;
 	if (me->traits & TRAIT_STAMPS || sk->sk_shutdown & SEND_SHUTDOWN ||
 	    (sk->__sk_common.skc_state != BPF_TCP_ESTABLISHED &&
 	     sk->__sk_common.skc_state != BPF_TCP_CLOSE_WAIT))
 		return 0;
-	if (!may_owe(me, out, in, tp) || !is_seen_waiting(me, out))
+	if (!may_owe(me, pair, tp) || !is_seen_waiting(me, out, peer_in(pair, me->role)))
 		return 0;
 	/* Another thread's message is on its way. One of this thread is not: it sends again, so
 	 * its call before has put that into the queue. */

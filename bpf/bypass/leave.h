@@ -61,7 +61,7 @@ static __always_inline void begin_anew(struct bpf_sock_ops *ops)
  */
 static __always_inline void take_along(struct pair *pair, struct enrolled *me)
 {
-	__u64 other = me->peer;
+	__u64 other = peer_in(pair, me->role);
 
 	if (lane_from(pair, me->role)->taken)
 		return;
@@ -111,11 +111,11 @@ static __always_inline void reconsider(struct bpf_sock_ops *ops)
 		leave(ops, me, PLAIN_PEER_UNSEEN);
 		return;
 	}
-	pair = find_pair(me->pair);
+	pair = pair_of(me);
 	if (!pair)
 		return;
 	if (now->mode == MODE_OBSERVE)
-		close_pair(pair);
+		close_pair_of(me);
 	in = lane_to(pair, me->role);
 	if (!in->closed || !lane_from(pair, me->role)->closed)
 		return;
@@ -125,7 +125,7 @@ static __always_inline void reconsider(struct bpf_sock_ops *ops)
 	if (now->mode == MODE_OBSERVE)
 		leave(ops, me, PLAIN_OBSERVED);
 	else
-		leave(ops, me, pair->unfit ? PLAIN_UNFIT : PLAIN_STREAM);
+		leave(ops, me, pair->why);
 	if (me->plain == PLAIN_STREAM)
 		COUNT(plain.streams);
 	take_along(pair, me);

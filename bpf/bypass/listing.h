@@ -69,10 +69,15 @@ static __always_inline void read_pair(struct connection *line, const struct enro
 
 	line->granted = out->limit > 0;
 	line->closed = out->closed > 0;
+	if (pair->holders)
+		line->proxied = PROXIED_PAST;
+	else if (pair->middle)
+		line->proxied = PROXIED_THROUGH;
 	if (pair->taken_out & end->role)
 		line->in_map = 0;
-	if (line->plain == PLAIN_NOT && end->enlisted && !line->in_map)
-		line->plain = pair->unfit ? PLAIN_UNFIT : PLAIN_STREAM;
+	if (line->plain == PLAIN_NOT &&
+	    ((end->enlisted && !line->in_map) || pair->why == PLAIN_PROXY))
+		line->plain = pair->why;
 }
 
 /* Whether a message is on its way to this socket. Ask before looking at the queue: a message that
@@ -109,9 +114,10 @@ static __always_inline void describe(struct connection *line, const struct enrol
 		line->peer = peer->cookie;
 		if (line->plain == PLAIN_PEER_UNSEEN)
 			line->plain = PLAIN_NOT;
-		pair = find_pair(peer->pair);
+		pair = with_joint(find_pair(peer->pair), cookie, end->role);
 	}
 	if (pair) {
+		line->peer = peer_in(pair, end->role);
 		read_pair(line, end, pair);
 		line->unread = is_busy(end, pair);
 	}
@@ -119,6 +125,13 @@ static __always_inline void describe(struct connection *line, const struct enrol
 	if (!line->in_map)
 		line->unread = 0;
 	read_socket(line, sk);
+}
+
+/* Whether user space is told of the socket: not of a proxy's own, nor of one without a cookie,
+ * which note_opener() has left and which is not enrolled yet. */
+static __always_inline int is_listed(const struct enrolled *end)
+{
+	return end->cookie && !end->middle;
 }
 
 /* Write the record of one socket to whoever reads the iterator. */
@@ -138,7 +151,7 @@ static __always_inline void list_if_enrolled(struct bpf_iter_meta *meta, struct 
 	struct tcp_sock *tp = skc ? (struct tcp_sock *)bpf_skc_to_tcp_sock(skc) : NULL;
 	struct enrolled *end = tp ? bpf_sk_storage_get(&ends, tp, 0, 0) : NULL;
 
-	if (end && end->cookie)
+	if (end && is_listed(end))
 		write_line(meta, end, (struct sock *)tp);
 }
 

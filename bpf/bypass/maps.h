@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The maps of a bypass, pinned as one set for each NAME, and short ways to those of one entry.
- * Included by bypass/acceptor.h, bypass/blocking.h, bypass/executable.h, bypass/fionread.h,
- * bypass/grant.h, bypass/join.h, bypass/leave.h, bypass/listing.h, bypass/message.h,
- * bypass/namespaces.h, bypass/options.h, bypass/pair.h, bypass/pairing.h, bypass/part.h,
- * bypass/policy.h, bypass/program.h, bypass/reader.h, bypass/waiters.h, bypass/worth.h.
+ * Included by bypass/acceptor.h, bypass/blocking.h, bypass/chain.h, bypass/executable.h,
+ * bypass/fionread.h, bypass/grant.h, bypass/join.h, bypass/joint.h, bypass/leave.h,
+ * bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/namespaces.h, bypass/options.h,
+ * bypass/pair.h, bypass/pairing.h, bypass/part.h, bypass/policy.h, bypass/program.h,
+ * bypass/reader.h, bypass/waiters.h, bypass/worth.h.
  */
 #ifndef SOCKPROXY_BYPASS_MAPS_H
 #define SOCKPROXY_BYPASS_MAPS_H
@@ -156,6 +157,21 @@ struct {
 	__type(key, __u32);
 	__type(value, __s64);
 } lent SEC(".maps");
+
+/* When a client that takes part last came to a proxy: CLOCK_MONOTONIC, ns. See middle.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} clients SEC(".maps");
+
+static __always_inline __u64 *last_client(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&clients, &zero);
+}
 
 static __always_inline __s64 *all_lent(void)
 {

@@ -58,14 +58,15 @@ static __always_inline int pass(struct sk_msg_md *msg, struct enrolled *me, stru
 		me->streak = 0;
 	}
 	me->streak += size;
-	if (pair && me->streak > STREAM_BYTES)
-		close_pair(pair);
+	if (pair && me->streak > STREAM_BYTES) {
+		pair->why = pair->why ?: PLAIN_STREAM;
+		close_pair_of(me);
+	}
 	return SK_PASS;
 }
 
 /* The rules have changed since the socket was judged by them. */
-static __always_inline void judge_again(struct sk_msg_md *msg, struct enrolled *me,
-					struct pair *pair, __u32 version)
+static __always_inline void judge_again(struct sk_msg_md *msg, struct enrolled *me, __u32 version)
 {
 	struct two_ends both;
 
@@ -73,7 +74,7 @@ static __always_inline void judge_again(struct sk_msg_md *msg, struct enrolled *
 	READ_ENDS(msg, &both);
 	if (!is_denied(&both))
 		return;
-	close_pair(pair);
+	close_pair_of(me);
 	me->plain = PLAIN_POLICY;
 }
 
@@ -95,20 +96,22 @@ static __always_inline int bypass_or_pass(struct sk_msg_md *msg, int urgent)
 	if (!me || !tp)
 		return SK_PASS;
 	learn_peer(me);
-	pair = find_pair(me->pair);
+	pair = pair_of(me);
 	if (pair)
 		is_through(lane_from(pair, me->role));
 	look_at_mode(me, (struct sock *)tp);
 	if (!pair || now->mode != MODE_BYPASS)
 		return pass(msg, me, pair, tp);
 	if (me->rules != now->version)
-		judge_again(msg, me, pair, now->version);
+		judge_again(msg, me, now->version);
+	if (pair->middle) /* to a proxy, which reads by splice(2) */
+		return pass(msg, me, pair, tp);
 	in = lane_to(pair, me->role);
 	out = lane_from(pair, me->role);
 	grant(me, in, tp, now);
-	if (urgent || !charge(me, out, in, tp, msg->size))
+	if (urgent || !charge(me, pair, tp, msg->size))
 		return pass(msg, me, pair, tp);
-	other = me->peer;
+	other = peer_in(pair, me->role);
 	/* Where the other end has gone this answers SK_DROP, which the sender would see as an
 	 * error. Pass the message: TCP has an answer of its own. */
 	if (bpf_msg_redirect_hash(msg, &sockets, &other, BPF_F_INGRESS) != SK_PASS) {

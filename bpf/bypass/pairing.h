@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Which two sockets are the ends of one connection.
- * Included by bypass/join.h, bypass/part.h.
+ * Included by bypass/join.h, bypass/middle.h, bypass/part.h.
  *
  * When a connection is established both ends know where each begins to count its
  * bytes. The end that opened is established first and leaves its numbers; the end
@@ -32,7 +32,7 @@ static __always_inline __u32 wait_for_accepter(const struct enrolled *end,
 	struct handshake numbers = end->numbers;
 
 	__builtin_memcpy(me.address, ends->local, sizeof(me.address));
-	me.in_map = end->in_map;
+	me.kind = end->middle ? OPENER_MIDDLE : end->in_map ? OPENER_IN_MAP : OPENER_PLAIN;
 	me.cgroup = cgroup_of(sk);
 	if (!bpf_map_update_elem(&openers, &numbers, &me, BPF_NOEXIST))
 		return PLAIN_PEER_UNSEEN;
@@ -55,7 +55,7 @@ static __always_inline void wait_no_longer(const struct enrolled *end)
 /* Make the accepter `end` and its opener known to each other. The opener may close at the same
  * time: part() removes its numbers first and looks at `peers` then, so that either this sees the
  * numbers gone, or part() sees the peer. Returns why the accepter stays plain, or PLAIN_NOT. */
-static __always_inline __u32 introduce(struct enrolled *end, __u64 opener)
+static __always_inline __u32 introduce(struct enrolled *end, __u64 opener, __u32 kind)
 {
 	struct peer mine = {.cookie = opener};
 	struct peer its = {.cookie = end->cookie};
@@ -69,8 +69,10 @@ static __always_inline __u32 introduce(struct enrolled *end, __u64 opener)
 		return PLAIN_FULL;
 	pair->cookie[0] = opener;
 	pair->cookie[1] = cookie;
+	pair->middle =
+		(kind == OPENER_MIDDLE ? ROLE_OPENER : 0) | (end->middle ? ROLE_ACCEPTER : 0);
 	if (bpf_map_update_elem(&peers, &cookie, &mine, BPF_NOEXIST)) {
-		bpf_map_push_elem(&free_pairs, &mine.pair, 0);
+		give_pair_back(pair, mine.pair);
 		return PLAIN_FULL;
 	}
 	if (bpf_map_update_elem(&peers, &opener, &its, BPF_NOEXIST)) {
@@ -84,7 +86,6 @@ static __always_inline __u32 introduce(struct enrolled *end, __u64 opener)
 		forget_peer(cookie);
 		return PLAIN_PEER_UNSEEN;
 	}
-	end->peer = opener;
 	end->pair = mine.pair;
 	return PLAIN_NOT;
 }
@@ -97,10 +98,10 @@ static __always_inline int has_opener(const struct handshake *numbers)
 	return bpf_map_lookup_elem(&openers, &key) != NULL;
 }
 
-/* The accepter looks for its opener. `in_map` tells whether that is in the sockmap. Returns why the
- * accepter stays plain, or PLAIN_NOT. */
+/* The accepter looks for its opener, and sets of which kind that is (enum opener_kind). Returns why
+ * the accepter stays plain, or PLAIN_NOT. */
 static __always_inline __u32 find_opener(struct enrolled *end, const struct two_ends *ends,
-					 struct sock *sk, __u32 same_cgroup, __u32 *in_map)
+					 struct sock *sk, __u32 same_cgroup, __u32 *kind)
 {
 	struct handshake numbers = end->numbers;
 	struct opener *other;
@@ -116,8 +117,8 @@ static __always_inline __u32 find_opener(struct enrolled *end, const struct two_
 		return PLAIN_PEER_UNSEEN;
 	if (same_cgroup && other->cgroup != cgroup_of(sk))
 		return PLAIN_POLICY;
-	*in_map = other->in_map;
-	return introduce(end, other->cookie);
+	*kind = other->kind;
+	return introduce(end, other->cookie, other->kind);
 }
 
 #endif

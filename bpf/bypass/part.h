@@ -26,6 +26,21 @@ static __always_inline void add_up(struct traffic *sum, const struct traffic *se
 	__sync_fetch_and_add(&sum->passed_messages, sent->passed_messages);
 }
 
+/* The socket sends its FIN. If that is because it is closed, and something is in its bypass queue,
+ * __tcp_close() would have sent a RST had TCP brought that: a proxy in between can.
+ * sock_map_close() has taken the psock away by then, but what it held is freed later, and counts in
+ * sk_rmem_alloc since Linux 6.13 (bpf_tcp_ingress()); TCP's own queue is empty. Neither is so where
+ * shutdown() sends the FIN of a socket that was taken out of the sockmap, and has yet to read. */
+static __always_inline void note_unread(const struct enrolled *me, struct sock *sk)
+{
+	struct pair *pair = pair_of(me);
+
+	if (pair && me->in_map && !sk->sk_user_data &&
+	    sk->sk_shutdown == (RCV_SHUTDOWN | SEND_SHUTDOWN) && !sk->sk_receive_queue.qlen &&
+	    BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter) > 0)
+		__sync_fetch_and_or(&pair->unread, me->role);
+}
+
 /* The other end's FIN or a RST has come, or the socket has closed. bpf_tcp_ingress() looks at
  * neither shutdown nor state, so close the lane to it here: nothing may be put behind the end, nor
  * into a connection that this socket has later. */
@@ -33,9 +48,11 @@ static __always_inline void hear_end(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
 	struct enrolled *me;
-	struct pair *pair;
+	struct tcp_sock *tp;
 
 	switch (ops->args[1]) {
+	case BPF_TCP_FIN_WAIT1:
+	case BPF_TCP_LAST_ACK:
 	case BPF_TCP_CLOSE_WAIT:
 	case BPF_TCP_CLOSING:
 	case BPF_TCP_TIME_WAIT:
@@ -47,11 +64,29 @@ static __always_inline void hear_end(struct bpf_sock_ops *ops)
 	if (!sk)
 		return;
 	me = bpf_sk_storage_get(&ends, sk, 0, 0);
-	pair = me ? find_pair(me->pair) : NULL;
-	if (pair)
-		__sync_lock_test_and_set(&lane_to(pair, me->role)->closed, 1);
-	if (pair && ops->args[1] == BPF_TCP_CLOSE)
-		close_pair(pair);
+	if (!me || me->middle)
+		return;
+	if (ops->args[1] == BPF_TCP_FIN_WAIT1 || ops->args[1] == BPF_TCP_LAST_ACK) {
+		tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+		if (tp)
+			note_unread(me, (struct sock *)tp);
+		return;
+	}
+	close_lane_of(me, 1);
+	if (ops->args[1] == BPF_TCP_CLOSE)
+		close_pair_of(me);
+}
+
+/* Cookie of the socket at the other end if that is a proxy's, else 0. */
+static __always_inline __u64 middle_of(const struct enrolled *end)
+{
+	struct pair *pair = find_pair(end->pair);
+	int mine = end->role == ROLE_ACCEPTER;
+
+	if (!pair || pair->cookie[mine] != end->cookie ||
+	    !(pair->middle & (mine ? ROLE_OPENER : ROLE_ACCEPTER)))
+		return 0;
+	return pair->cookie[!mine];
 }
 
 /* The socket has closed. What its program has not read yet stays in its queue, for as long as the
@@ -64,12 +99,13 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 	struct two_ends both;
 	struct tcp_sock *tp;
 	int of_program;
+	__u64 middle;
 
 	if (!sum || !sk)
 		return;
 	end = bpf_sk_storage_get(&ends, sk, 0, 0);
 	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
-	if (!end || !tp)
+	if (!end || end->middle || !tp)
 		return;
 	count_no_more(end);
 	if (end->closed)
@@ -84,10 +120,14 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 		READ_ENDS(ops, &both);
 		remember_service(&both, end->role, of_program, end->sent.bypassed_bytes > 0);
 	}
+	middle = middle_of(end);
 	end->pair = 0;
 	if (forget_peer(end->cookie))
 		__sync_fetch_and_add(&sum->paired_bytes,
 				     payload_sent(tp) + end->sent.bypassed_bytes);
+	/* Its proxy may have been killed, and with it what would have heard of its socket's end. */
+	if (middle)
+		forget_peer(middle);
 }
 
 #endif

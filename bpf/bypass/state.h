@@ -15,12 +15,19 @@ struct handshake {
 	uint32_t accepter_seq; /* of the first that the accepter will send */
 };
 
+/* What an end that has opened a connection can do. */
+enum opener_kind {
+	OPENER_PLAIN = 0,
+	OPENER_IN_MAP = 1, /* it is in the sockmap */
+	OPENER_MIDDLE = 2, /* it is a proxy's: see middle.h */
+};
+
 /* An end that has opened a connection, for the end that accepts it to find. */
 struct opener {
 	uint64_t cookie;     /* 0: two connections had these numbers */
 	uint32_t address[4]; /* its own; IPv4 is v4-mapped; network order */
 	uint32_t port;	     /* its own; host order */
-	uint32_t in_map;     /* it is in the sockmap */
+	uint32_t kind;	     /* enum opener_kind */
 	uint64_t cgroup;
 };
 
@@ -40,7 +47,6 @@ struct enrolled {
 	uint64_t cookie;
 	uint64_t since; /* when it was established: CLOCK_MONOTONIC, ns */
 	struct handshake numbers;
-	uint64_t peer;	    /* cookie of the other end, once it is known */
 	uint64_t reader;    /* thread that last read from it by TCP */
 	uint32_t run_begin; /* number of the first byte of TCP that its reader began on, */
 	uint32_t run_end;   /* and behind the last that had come by then */
@@ -60,6 +66,8 @@ struct enrolled {
 	uint32_t turns;	   /* how often its reader was seen to have read all that was there */
 	uint32_t vain;	   /* messages in a row that were passed for how their reader waits */
 	uint32_t calm;	   /* turns since one was larger than all before */
+	uint32_t middle;   /* it is a proxy's: see middle.h */
+	uint32_t reserved;
 };
 
 /* One direction of a pair: what its sender may put into the other end's bypass queue. A message is
@@ -67,7 +75,7 @@ struct enrolled {
 struct lane {
 	uint64_t taken;	 /* charged since the pair was made */
 	uint64_t limit;	 /* the most that `taken` may become; the reader raises it */
-	uint64_t read;	 /* READ_SOME and the reader's copied_seq when it raised the limit */
+	uint64_t read;	 /* READ_SOME and how much it had read by TCP when it raised the limit */
 	uint64_t closed; /* not 0: nothing more may enter */
 	uint64_t busy;	 /* thread whose message is charged and not in the queue yet */
 	uint64_t bytes;	 /* of messages since the pair was made */
@@ -78,12 +86,21 @@ struct lane {
 	uint64_t lent;	 /* bytes of this lane that count in what all lanes have been granted */
 };
 
+/* What the two ends of a connection share; or, as a joint (joint.h), the two ends of a chain of
+ * connections that proxies make. */
 struct pair {
 	struct lane lane[2]; /* by the role of the sender: opener, accepter */
 	uint64_t cookie[2];  /* of the sockets, by role as well */
 	uint64_t parted;     /* how many of the two ends have gone */
-	uint64_t unfit;	     /* not 0: the lanes were closed for how an end reads or writes */
+	uint64_t why;	     /* enum plain_reason: why the lanes were closed before its end */
 	uint64_t taken_out;  /* bits of enum end_role: ends that the other end took out */
+	uint64_t middle;     /* bits of enum end_role: ends that are a proxy's */
+	uint64_t across[2];  /* of an end that is a proxy's: cookie of the socket that the proxy
+				joined to it; 0 if none so far */
+	uint64_t unread;  /* bits of enum end_role: ends that have closed with a queue not empty */
+	uint64_t holders; /* of a joint: pairs that have its number; else 0 */
+	uint64_t joint;	  /* the lower half: number of the joint of which it is a part; 0: none.
+			     The upper: how often this record was given back */
 };
 
 /* The other end of a socket. */

@@ -56,19 +56,43 @@ static __always_inline int is_watched(struct eventpoll *set, const struct wakers
 	return entry != head;
 }
 
-/* How the epoll set waits that this waiter of the socket of `file` belongs to. */
-static __always_inline enum waiting judge_item(struct wait_queue_entry *waiter, struct file *file,
-					       const struct wakers *known)
-{
-	struct eppoll_entry *entry =
-		(void *)waiter - bpf_core_field_offset(struct eppoll_entry, wait);
-	struct epitem *item = BPF_CORE_READ(entry, base);
-	__u32 events = BPF_CORE_READ(item, event.events);
-	int watched = is_watched(BPF_CORE_READ(item, ep), known);
+/* A waiter, and the item of an epoll set, if it is that set's. A call of the helper costs as much
+ * as some ten loads, so what lies side by side is read at once. */
+struct seen {
+	__u64 item, func, next;
+};
 
+#define ENTRY_BYTES 64 /* of struct eppoll_entry, up to its last field but one */
+#define ITEM_BYTES 128 /* of struct epitem, which the kernel keeps to that */
+#define WORD_AT(raw, type, field) (*(__u64 *)((raw) + bpf_core_field_offset(type, field)))
+
+static __always_inline void see(struct seen *seen, struct wait_queue_entry *waiter)
+{
+	char raw[ENTRY_BYTES] __attribute__((aligned(8))) = {};
+
+	bpf_probe_read_kernel(raw, sizeof(raw),
+			      (void *)waiter - bpf_core_field_offset(struct eppoll_entry, wait));
+	seen->item = WORD_AT(raw, struct eppoll_entry, base);
+	seen->func = WORD_AT(raw, struct eppoll_entry, wait.func);
+	seen->next = WORD_AT(raw, struct eppoll_entry, wait.entry.next);
+}
+
+/* How the epoll set waits that this waiter of the socket of `file` belongs to. */
+static __always_inline enum waiting judge_item(struct seen *seen, struct wait_queue_entry *waiter,
+					       struct file *file, const struct wakers *known)
+{
+	char raw[ITEM_BYTES] __attribute__((aligned(8))) = {};
+	__u64 item = seen->item;
+	__u32 events;
+	int watched;
+
+	bpf_probe_read_kernel(raw, sizeof(raw), (void *)item);
+	events = *(__u32 *)(raw + bpf_core_field_offset(struct epitem, event.events));
+	watched = is_watched((void *)WORD_AT(raw, struct epitem, ep), known);
 	/* If the entry was freed meanwhile, what was read may be anything. */
-	if ((__u64)BPF_CORE_READ(waiter, func) != known->epoll ||
-	    BPF_CORE_READ(entry, base) != item || BPF_CORE_READ(item, ffd.file) != file)
+	see(seen, waiter);
+	if (seen->func != known->epoll || seen->item != item ||
+	    WORD_AT(raw, struct epitem, ffd.file) != (__u64)file)
 		return WAITING_UNKNOWN;
 	if (events & EPOLLET)
 		return WAITING_EDGE;
@@ -87,6 +111,7 @@ __attribute__((noinline)) __u32 walk_waiters(__u64 address)
 	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
 	__u32 worst = WAITING_NOT, kind, polls = 0;
 	struct wait_queue_entry *waiter;
+	struct seen seen;
 	int number;
 	__u64 func;
 
@@ -96,15 +121,16 @@ __attribute__((noinline)) __u32 walk_waiters(__u64 address)
 	entry = BPF_CORE_READ(head, next);
 	for (number = 0; number < MOST_WAITERS && entry && entry != head; number++) {
 		waiter = waiter_at(entry);
-		func = (__u64)BPF_CORE_READ(waiter, func);
+		see(&seen, waiter);
+		func = seen.func;
 		kind = WAITING_UNKNOWN;
 		if (func && (func == known->poll || func == known->sleep))
 			kind = WAITING_LEVEL;
 		else if (func && func == known->epoll)
-			kind = judge_item(waiter, file, known);
+			kind = judge_item(&seen, waiter, file, known);
 		polls += func == known->poll;
 		worst = kind > worst ? kind : worst;
-		entry = BPF_CORE_READ(entry, next);
+		entry = (void *)seen.next;
 	}
 	return (entry == head ? worst : WAITING_UNKNOWN) | polls << 8;
 }

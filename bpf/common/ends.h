@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What one socket tells of both ends of its connection: addresses, ports, cgroup, bytes sent.
- * Included by bypass/join.h, bypass/listing.h, bypass/message.h, bypass/pairing.h, bypass/part.h,
- * bypass/policy.h, bypass/worth.h.
+ * Included by bypass/join.h, bypass/listing.h, bypass/message.h, bypass/middle.h,
+ * bypass/pairing.h, bypass/part.h, bypass/policy.h, bypass/worth.h.
  */
 #ifndef SOCKPROXY_ENDS_H
 #define SOCKPROXY_ENDS_H

@@ -12,10 +12,6 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct sk_buff_head {
-	__u32 qlen;
-};
-
 struct work_struct {
 	atomic_long_t data;
 };

@@ -3,9 +3,10 @@
  * Kernel structures of a socket: from its network namespace and its file to struct tcp_sock.
  * Included by bypass/acceptor.h, bypass/blocking.h, bypass/bypass.bpf.c, bypass/fionread.h,
  * bypass/found_blocking.h, bypass/grant.h, bypass/join.h, bypass/lane.h, bypass/leave.h,
- * bypass/listing.h, bypass/message.h, bypass/namespaces.h, bypass/pairing.h, bypass/part.h,
- * bypass/reader.h, bypass/waiters.h, bypass/wakers.bpf.c, common/ends.h, common/kernel_iterators.h,
- * common/kernel_psock.h, common/multipath.h, common/psock.h, splice/direction.h, splice/inspect.h.
+ * bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/namespaces.h, bypass/pairing.h,
+ * bypass/part.h, bypass/reader.h, bypass/waiters.h, bypass/wakers.bpf.c, common/ends.h,
+ * common/kernel_iterators.h, common/kernel_psock.h, common/multipath.h, common/psock.h,
+ * splice/direction.h, splice/inspect.h.
  */
 #ifndef SOCKPROXY_KERNEL_SOCKETS_H
 #define SOCKPROXY_KERNEL_SOCKETS_H
@@ -82,8 +83,16 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup;
 };
 
+struct sk_buff_head {
+	__u32 qlen;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_receive_queue;
+	struct {
+		atomic_t rmem_alloc;
+	} sk_backlog;
 	void *sk_user_data;
 	struct socket *sk_socket;
 	struct sock_cgroup_data sk_cgrp_data;

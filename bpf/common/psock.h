@@ -22,7 +22,7 @@ static __always_inline struct sk_psock *find_psock(struct tcp_sock *tp)
 {
 	struct sock *sk = (struct sock *)tp;
 
-	return (void *)((unsigned long)BPF_CORE_READ(sk, sk_user_data) & SK_USER_DATA_PTRMASK);
+	return (void *)((unsigned long)sk->sk_user_data & SK_USER_DATA_PTRMASK);
 }
 
 /* Whether nothing is left to be read of what an sk_msg program has redirected to this socket. */

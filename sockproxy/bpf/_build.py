@@ -102,6 +102,7 @@ int ring_buffer__consume(struct ring_buffer *rb);
 int ring_buffer__epoll_fd(const struct ring_buffer *rb);
 
 int bpf_prog_attach(int prog_fd, int attachable_fd, enum bpf_attach_type type, unsigned int flags);
+int bpf_link_create(int prog_fd, int target_fd, enum bpf_attach_type type, const void *opts);
 int bpf_prog_detach2(int prog_fd, int attachable_fd, enum bpf_attach_type type);
 int bpf_prog_test_run_opts(int prog_fd, struct bpf_test_run_opts *opts);
 int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t flags);

@@ -22,7 +22,7 @@ from sockproxy.rundir.sight import find_elsewhere
 
 __all__ = ["PinnedBypasses"]
 
-SIZED = (("peers", 2), ("sockets", 2), ("pairs", 1), ("free_pairs", 1))  # entries a connection
+SIZED = (("peers", 2), ("sockets", 2), ("pairs", 2), ("free_pairs", 2))  # entries a connection
 
 
 class PinnedBypasses:

@@ -11,7 +11,9 @@ from sockproxy.bpf.loading import Role
 __all__ = [
     "ARRIVALS",
     "ASKING",
+    "JOIN",
     "LOOK_UP",
+    "MIDDLE",
     "NAMESPACE",
     "NEEDED",
     "OBJECT",
@@ -19,6 +21,7 @@ __all__ = [
     "PROVING",
     "RESULTS",
     "ROLES",
+    "SHORT_CIRCUIT",
     "STORAGE",
     "pin_name",
     "proof_of",
@@ -28,6 +31,8 @@ __all__ = [
 OBJECT = "bypass.bpf.o"
 # The programs of LISTING, by which the sockets of a bypass are listed.
 STORAGE, NAMESPACE, LOOK_UP = "list_storage", "list_namespace", "look_up_socket"
+# And of SHORT_CIRCUIT, which a proxy takes from their pins.
+MIDDLE, JOIN = "bypass_middle", "join_past_proxy"
 BPF_SK_MSG_VERDICT = 7
 
 
@@ -98,8 +103,14 @@ LISTING = Role(
     _attach_listing,
 )
 
+SHORT_CIRCUIT = Role(
+    "short circuit",
+    ((MIDDLE, JOIN),),
+    "what goes through a proxy of this host is not short-circuited",
+)
+
 PROVING = (RESULTS, ASKING)
-ROLES = (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS, LISTING, *PROVING)
+ROLES = (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS, LISTING, SHORT_CIRCUIT, *PROVING)
 NEEDED = {
     Mode.OBSERVE: (PAIRING,),  # no socket enters a sockmap, and no message skips TCP
     Mode.BYPASS: (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sockproxy.bpf import Runner, ffi, open_pinned
-from sockproxy.bpf.abi import Plain, Role, Trait, field_names, read_counters
+from sockproxy.bpf.abi import Plain, Proxied, Role, Trait, field_names, read_counters
 from sockproxy.bpf.bypass_roles import LOOK_UP, NAMESPACE, STORAGE
 from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.net.find_namespace import find_namespaces
@@ -34,7 +34,7 @@ class Connection:
     seconds. inode: of the open file, 0 when no process has it. in_map: its messages are
     looked at. unread: 0 when nothing that was bypassed to it is unread. granted, closed:
     whether it may ever, and may no longer, bypass. Bytes sent and received are TCP's.
-    state: of TCP, by its number.
+    state: of TCP, by its number. proxied: whether a proxy lies in between, and peer is behind it.
     """
 
     cookie: int
@@ -59,6 +59,7 @@ class Connection:
     passed_bytes: int
     passed_messages: int
     state: int
+    proxied: Proxied
 
 
 _Found = dict[int, Connection]  # by cookie
@@ -154,6 +155,11 @@ class Listing:
             data = (self._folder / iterator).read_bytes()
         except OSError as error:
             raise SockproxyError(f"list {self._name}", errno=error.errno) from None
+        if len(data) % RECORD:
+            raise SockproxyError(
+                f"list {self._name}, which another version has attached",
+                hint="detach it with that version, or attach it anew",
+            )
         lines = ffi.from_buffer(f"struct connection[{len(data) // RECORD}]", data)
         found = (read_connection(lines[number]) for number in range(len(data) // RECORD))
         return {each.cookie: each for each in found}
@@ -179,6 +185,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "role": Role,
     "plain": Plain,
     "traits": Trait,
+    "proxied": Proxied,
     "in_map": bool,
     "granted": bool,
     "closed": bool,

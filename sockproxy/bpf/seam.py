@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sockproxy.bpf.abi import SharedDirection
+from sockproxy.bpf.abi import Join, Refusal, SharedDirection
 
-__all__ = ["Inspection", "SpliceKernel"]
+__all__ = ["Inspection", "Past", "ShortCircuit", "SpliceKernel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,47 @@ class Inspection:
     parser_working: bool
     urgent: bool
     had_fin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What went past a proxy (struct join of bpf/abi/bypass.h), in bytes and messages; forward is
+    from its client to its upstream.
+
+    why_not: why nothing may, at this moment. busy: whether a message that may is on its way.
+    unread: the far ends that have closed, and left unread what went past (bits of Role).
+    """
+
+    why_not: Refusal = Refusal.CLOSED
+    busy: bool = False
+    unread: int = 0
+    forward_bytes: int = 0
+    forward_messages: int = 0
+    backward_bytes: int = 0
+    backward_messages: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Both ways."""
+        return self.forward_bytes + self.backward_bytes
+
+
+class ShortCircuit(Protocol):
+    """An attached bypass, in which the two far ends of a proxied connection may be joined.
+
+    name: of the bypass.
+    """
+
+    name: str
+
+    stopped: bool
+    """Whether it is detached: what went past is told, and no more will be."""
+
+    def ask(self, action: Join, client: int, upstream: int) -> Past:
+        """Do it, and tell how it stands then. From any thread; it takes some microseconds.
+
+        client, upstream: SO_COOKIE of the proxy's own sockets to these. Raises SockproxyError.
+        """
 
 
 class SpliceKernel(Protocol):

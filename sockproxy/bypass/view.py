@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from sockproxy.bpf.abi import Drains, Mode, Plain, Trait, field_names
+from sockproxy.bpf.abi import Drains, Mode, Plain, Proxied, Trait, field_names
 from sockproxy.bpf.bypass import Bypass
 from sockproxy.bpf.listing import Connection
 from sockproxy.bypass.groups import cgroup_names
@@ -35,6 +35,7 @@ WHY_PLAIN = {
     Plain.PROGRAM: "its program is left alone",
     Plain.BLOCKS: "it may be read in blocking mode, as others of its program or port are",
     Plain.UNPROVEN: "its program is not yet known to do without FIONREAD, which is wrong here",
+    Plain.PROXY: "the proxy in between lets nothing past: 'sockproxy connections' says why",
     Plain.UNFIT: "it is read or written in a way that needs TCP",
 }
 WHY_READER = {
@@ -152,9 +153,11 @@ def judge(end: Connection, other: Connection | None, mode: Mode) -> tuple[str, s
         return "passing", "its connection ends"
     if end.closed:
         return "passing", _why_closed(end, other)
+    if end.proxied is Proxied.THROUGH:
+        return "passing", "the proxy in between has not let it past so far"
     if not end.granted:
         return "passing", "the other end has not been seen reading and answering yet"
-    return "bypassing", ""
+    return ("short-circuit" if end.proxied is Proxied.PAST else "bypassing"), ""
 
 
 def _why_closed(end: Connection, other: Connection | None) -> str:
@@ -168,7 +171,8 @@ def _why_closed(end: Connection, other: Connection | None) -> str:
     for trait, why in WHY_SENDER.items():
         if trait in end.traits:
             return f"this end {why}"
-    return WHY_PLAIN[end.plain if end.plain is Plain.UNFIT else Plain.STREAM]
+    told = (Plain.UNFIT, Plain.PROXY)
+    return WHY_PLAIN[end.plain if end.plain in told else Plain.STREAM]
 
 
 def _owners(inodes: Iterable[int]) -> dict[int, list[int]]:

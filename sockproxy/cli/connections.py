@@ -23,6 +23,7 @@ HEADINGS = (
     "STATE",
     "IN KERNEL",
     "PUMPED",
+    "PAST",
     "DROPPED",
     "HOLDS",
     "WHY NOT",
@@ -48,7 +49,8 @@ BYPASS_HEADINGS = (
 def connections(name: str | None, as_json: bool) -> int:
     """Show each live connection: of a proxy one line a direction, of a bypass one a socket.
 
-    IN KERNEL counts what was redirected, PUMPED what user space moved with splice(2).
+    IN KERNEL counts what was redirected, PUMPED what user space moved with splice(2), PAST what
+    went from the one end to the other past the proxy.
     BYPASSED counts what a socket of a bypass sent past TCP. WHY NOT says why the kernel
     does not move the bytes at this moment. What does not answer is named on stderr, and the
     exit status is 1 then.
@@ -69,6 +71,12 @@ def connections(name: str | None, as_json: bool) -> int:
     if not rows and not sockets and not silent:
         click.echo("no connections", err=True)
     return code
+
+
+def _why(pair: dict[str, Any], way: dict[str, Any]) -> str:
+    """Why the kernel does not move the bytes; where it does, why they do not go past the proxy."""
+    past = pair["why_not_short_circuited"]
+    return way["why"] or (f"not past the proxy: {past}" if past else "short-circuit")
 
 
 def _socket(bypass: dict[str, Any], end: dict[str, Any]) -> tuple[object, ...]:
@@ -99,9 +107,10 @@ def _rows(proxy: dict[str, Any], pair: dict[str, Any]) -> list[tuple[object, ...
             way["state"],
             format_size(way["redirected"]),
             format_size(way["pumped"]),
+            format_size(way["short_circuited"]),
             format_size(way["dropped"]),
             way["holds"],
-            way["why"],
+            _why(pair, way),
         )
         for source, target, way in (
             (client, upstream, pair["forward"]),

@@ -116,6 +116,12 @@ def _upstreams(texts: tuple[str, ...]) -> tuple[Host, ...]:
     "--eager", is_flag=True, help="For measurements: redirect from the first byte, streams too."
 )
 @click.option(
+    "--short-circuit/--no-short-circuit",
+    default=True,
+    show_default=True,
+    help="Let conversations go past the proxy where a bypass has both far ends.",
+)
+@click.option(
     "--verdict-only",
     is_flag=True,
     help="For measurements, with --force: no parser, not exact or bounded.",
@@ -138,6 +144,7 @@ def proxy(
     keepalive: int | None,
     relay: bool,
     eager: bool,
+    short_circuit: bool,
     verdict_only: bool,
     force: bool,
     verbose: bool,
@@ -152,6 +159,9 @@ def proxy(
     why; so is all, on a kernel where 'sockproxy doctor' finds the splice off. Where nobody has
     found out since the boot it relays until that is done, in the background, and then
     accelerates the connections that come.
+
+    Where the client and the upstream are both in a bypass ('sockproxy attach') the messages of a
+    conversation go from one to the other, past the proxy, which still counts, limits and ends it.
     """
     if budget < 4096 or budget > 1 << 30:
         raise UsageError("--budget", hint="choose from 4KiB to 1GiB")
@@ -178,6 +188,7 @@ def proxy(
         keepalive=keepalive,
         grace=grace,
         mark=mark,
+        short_circuit=short_circuit,
     )
     lines = _Lines(logging.DEBUG if verbose else logging.INFO)
     LOG.addHandler(lines)

@@ -28,6 +28,7 @@ HEADINGS = (
     "RESET",
     "IN KERNEL",
     "PUMPED",
+    "PAST",
     "HOLDS",
 )
 
@@ -92,6 +93,7 @@ def _show(proxies: list[dict[str, Any]], silent: list[dict[str, str]]) -> None:
             each["connections_reset"],
             format_size(each["redirected"]),
             format_size(each["pumped"]),
+            format_size(each["short_circuited"]),
             each["holds"],
         )
         for each in proxies

@@ -15,6 +15,7 @@ __all__ = [
     "close_with_reset",
     "fence",
     "has_space",
+    "is_fresh",
     "keep_every_end",
     "kick",
     "loopback_pair",
@@ -34,7 +35,10 @@ TCP_ULP = 31
 _COOKIE = struct.Struct("=Q")
 SIOCATMARK = 0x8905
 SIOCOUTQ = 0x5411
+SIOCINQ = 0x541B
 _INT = struct.Struct("=i")
+# struct tcp_info: tcpi_bytes_received, tcpi_notsent_bytes, tcpi_data_segs_out.
+_COUNTS = struct.Struct("=128xQ8xI8xI")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _LINGER_OFF = struct.pack("ii", 0, 0)
 
@@ -82,6 +86,18 @@ def has_space(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
     return bool(poll.poll(0))
+
+
+def is_fresh(sock: socket.socket, read: int) -> bool:
+    """Whether nothing was sent on a connected socket, and nothing read but `read` bytes.
+
+    One whose peer has ended its stream is not: TCP counts a FIN as a byte that was received.
+    """
+    received, not_sent, segments = _COUNTS.unpack(
+        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _COUNTS.size)
+    )
+    unread: int = _INT.unpack(fcntl.ioctl(sock, SIOCINQ, bytes(_INT.size)))[0]
+    return not not_sent and not segments and received - unread == read
 
 
 def take_error(sock: socket.socket, *, sending: bool) -> int:

@@ -41,6 +41,7 @@ _WAY = {
     "why": _is_text,
     "redirected": _is_count,
     "pumped": _is_count,
+    "short_circuited": _is_count,
     "dropped": _is_count,
     "holds": _is_count,
 }
@@ -52,6 +53,7 @@ _PAIR = {
     "age": _is_seconds,
     "forward": _WAY,
     "backward": _WAY,
+    "why_not_short_circuited": _is_text,
 }
 SHAPES: Mapping[str, Mapping[str, Any]] = {
     "status": {
@@ -68,6 +70,8 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         "connections_reset": _is_count,
         "redirected": _is_count,
         "pumped": _is_count,
+        "short_circuited": _is_count,
+        "short_circuits_in": [_is_text],
         "holds": _is_count,
     },
     "connections": {"name": _is_text, "pid": _is_count, "connections": [_PAIR]},

@@ -112,7 +112,9 @@ class Clients:
 def _line(stats: PairStats) -> str:
     ways = []
     for arrow, way in (("->", stats.forward), ("<-", stats.backward)):
-        ways.append(f"{arrow} {way.redirected + way.pumped} B ({way.redirected} in the kernel)")
+        past = f", {way.short_circuited} past us" if way.short_circuited else ""
+        moved = way.redirected + way.pumped + way.short_circuited
+        ways.append(f"{arrow} {moved} B ({way.redirected} in the kernel{past})")
     return (
         f"#{stats.number} {format_address(stats.client)} to {format_address(stats.upstream)} "
         f"{stats.outcome} after {stats.age:.3f} s: {', '.join(ways)}"

@@ -41,6 +41,11 @@ class Enrolment:
         except SockproxyError as error:
             self.why_not = str(error)
 
+    @property
+    def cgroup(self) -> Cgroup | None:
+        """Our own, in which we are; None where none was to be had."""
+        return self._cgroup
+
     def begin(self, kernel: SpliceKernel) -> None:
         """Enrol as soon as doctor allows it."""
         if self.why_not:

@@ -13,6 +13,7 @@ from sockproxy.proxy.enrolment import Enrolment
 from sockproxy.proxy.listeners import BACKLOG, Listeners
 from sockproxy.proxy.outgoing import Outgoing
 from sockproxy.splicer.acceleration import Acceleration
+from sockproxy.splicer.short_circuits import ShortCircuits
 from sockproxy.worker.descriptors import allowance, most_of_a_process
 from sockproxy.worker.door import MIB, Limits, Worker
 from sockproxy.worker.engine import Engine
@@ -29,6 +30,7 @@ class ProxyOptions:
     upstreams: taken in turn; empty for the original destination of a REDIRECT.
     mark: the SO_MARK of connections to upstreams, for rules to know them by.
     force: accelerate even where doctor found that it is not exact.
+    short_circuit: let conversations go past us where both far ends are enrolled in a bypass.
     keepalive: seconds of silence before a probe; None to leave the system's default.
     grace: how long running pairs may take to finish after the first stop().
     """
@@ -48,6 +50,7 @@ class ProxyOptions:
     keepalive: int | None = None
     grace: float = 10.0
     mark: int | None = None
+    short_circuit: bool = True
 
 
 class Proxy:
@@ -80,6 +83,7 @@ class Proxy:
         self._opened = False
         self._acceleration: Acceleration | None = None
         self._enrolment: Enrolment | None = None
+        self._circuits: ShortCircuits | None = None
 
     # -- opening and closing ------------------------------------------------------------
 
@@ -131,6 +135,18 @@ class Proxy:
         )
         if self._acceleration.may_come:
             self._enrolment.enter()
+            self._prepare_short_circuit(self._enrolment)
+
+    def _prepare_short_circuit(self, enrolment: Enrolment) -> None:
+        if not self.options.short_circuit:
+            self.worker.why_no_circuits = "--no-short-circuit"
+        elif not self.options.parser:
+            self.worker.why_no_circuits = "the verdict program alone may repeat bytes"
+        elif enrolment.cgroup is None:
+            self.worker.why_no_circuits = f"no cgroup of its own: {enrolment.why_not}"
+        else:
+            self._circuits = ShortCircuits(self.worker, enrolment.cgroup)
+            self._circuits.look()
 
     @property
     def may_accelerate(self) -> bool:
@@ -171,6 +187,8 @@ class Proxy:
         if self._opened:
             self._opened = False
             self.worker.close()
+        if self._circuits is not None:
+            self._circuits.close()
         if self._enrolment is not None:
             self._enrolment.leave()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 
 from sockproxy.errors import SockproxyError, UsageError
-from sockproxy.net.tcp import close_with_reset
+from sockproxy.net.tcp import close_with_reset, is_fresh
 from sockproxy.worker.door import Side, Worker
 from sockproxy.worker.stats import PairStats
 
@@ -52,6 +52,12 @@ class Splice:
         """Counters and states as they are now."""
         return self._tell(lambda number: None)
 
+    @property
+    def short_circuited(self) -> bool:
+        """Whether messages may go from the one far end to the other without us;
+        stats().why_not_short_circuited says why not."""
+        return not self.stats().why_not_short_circuited
+
     def drop(self, direction: Side) -> None:
         """From now on throw away the bytes of `direction`; its end still passes on."""
         if direction not in ("forward", "backward"):
@@ -68,7 +74,9 @@ class Splice:
         On the loop's thread, as _end().
         """
         try:
-            self._number = self._worker.add(*self._sockets, already_read)
+            fresh = map(is_fresh, self._sockets, map(len, already_read))
+            why_not_past = "" if all(fresh) else "its sockets were in use before"
+            self._number = self._worker.add(*self._sockets, already_read, why_not_past)
         except OSError as error:
             for sock in self._sockets:  # an end would look like the end of the stream
                 close_with_reset(sock)

@@ -6,10 +6,13 @@ import os
 import socket
 import threading
 import weakref
+from pathlib import Path
 from types import TracebackType
 
+from sockproxy.cgroup import Cgroup
 from sockproxy.errors import UsageError
 from sockproxy.splicer.acceleration import Acceleration
+from sockproxy.splicer.short_circuits import ShortCircuits
 from sockproxy.splicer.sockets import check_socket, read_ahead, take_over
 from sockproxy.splicer.splice import Splice
 from sockproxy.worker.door import MIB, Ended, Event, Limits, Worker
@@ -41,6 +44,11 @@ class Splicer:
         pairs are relayed meanwhile. Either way one that has not found out asks again in the
         background, and accelerates the pairs that are made after that.
 
+    short_circuit: a cgroup v2 directory in which the sockets that will be spliced are opened, and
+        no others; None for none. Conversations whose two far ends are in an attached bypass then
+        go past the splice: `Splice.short_circuited`. Both sockets must be fresh: nothing was sent
+        on them, and nothing read but what is given as already_read.
+
     Where the machine cannot accelerate, or not yet, pairs are relayed and `why_not` says why.
 
     A forked child has no part in it: there the splicer is closed, and its descriptors are, while
@@ -57,6 +65,7 @@ class Splicer:
         parser: bool = True,
         force: bool = False,
         wait: bool = True,
+        short_circuit: str | os.PathLike[str] | None = None,
     ) -> None:
         if pairs < 1 or budget < 4096:
             raise UsageError("a splicer needs at least 1 pair and a budget of 4096 bytes")
@@ -65,6 +74,11 @@ class Splicer:
         self._acceleration = Acceleration(
             self._worker, pairs, parser=parser, force=force, tried=tried.set
         )
+        self._circuits = None
+        if short_circuit is not None:
+            if relay or not parser:
+                raise UsageError("short_circuit goes with neither relay nor the verdict-only path")
+            self._circuits = ShortCircuits(self._worker, Cgroup(Path(short_circuit)))
         self._running: dict[int, Splice] = {}  # by the worker's numbers
         self._splices: weakref.WeakSet[Splice] = weakref.WeakSet()
         self._thread = threading.Thread(target=self._worker.loop.run, name="splicer", daemon=True)
@@ -72,6 +86,8 @@ class Splicer:
         self._gate = threading.Lock()  # of one who closes while another splices
         _splicers.add(self)
         try:
+            if self._circuits is not None:
+                self._circuits.look()
             if not relay:
                 self._acceleration.begin()
             self._thread.start()
@@ -141,6 +157,8 @@ class Splicer:
             self._thread.join()
         self._acceleration.close()
         self._worker.close()
+        if self._circuits is not None:
+            self._circuits.close()
 
     def _abandon(self) -> None:
         """In a forked child: the parent's connections are not held, nor told anything."""
@@ -148,6 +166,8 @@ class Splicer:
             self._closed = True
             self._gate = threading.Lock()  # a thread that is not there may hold the other
             self._worker.abandon()
+            if self._circuits is not None:
+                self._circuits.abandon()
             for splice in self._splices:
                 splice._abandon()
 

@@ -34,7 +34,7 @@ from sockproxy.worker.loop import Timer
 from sockproxy.worker.pump import Pump
 from sockproxy.worker.redirect import Owner, Parser, Redirect
 from sockproxy.worker.table import AT_END, DirectionRow, Phase, State
-from sockproxy.worker.traffic import SMALL, Traffic
+from sockproxy.worker.traffic import SMALL, STREAM, Traffic
 from sockproxy.worker.turns import ROUNDS, Turns
 from sockproxy.worker.waits import Waits
 
@@ -53,8 +53,14 @@ class Connection(Owner, Protocol):
     def enrol(self) -> bool:
         """Whether both sockets have slots in the kernel; if not, they never will."""
 
-    def note_failure(self, end: End, why: str, *, had_fin: bool = False) -> None:
+    def note_failure(self, end: End, why: str, *, had_fin: bool | None = False) -> None:
         """`end` has failed, and what had come from it is delivered."""
+
+    def streams(self) -> None:
+        """The direction has moved very much by PUMP."""
+
+    def before_fin(self, source: End) -> str:
+        """A FIN of `source` is about to be passed on: why it is to be a RST; "" for a FIN."""
 
     def on_finished(self) -> None:
         """The direction has passed its end on."""
@@ -163,6 +169,8 @@ class Direction:
         moved = row.pumped - before
         self._burst += moved
         self._bulk = moved > SMALL
+        if before <= STREAM < row.pumped:
+            self._connection.streams()
         if (more or self._bulk) and self._turns is None:
             self._turns = Turns(self._connection.in_turn, self._run_pump)
         if more and self._turns is not None:
@@ -200,18 +208,17 @@ class Direction:
         self.pump.urgent_waits = True  # perhaps: of what came meanwhile epoll was not told
         self.run_pump()
 
-    # -- PUMP to FINISHED ---------------------------------------------------------------
-
     def _finish(self) -> None:
         """The source's last byte has been written: pass its end on."""
         source, target = self.source, self.target
         if self.pump.failure:
             self._connection.note_failure(source, os.strerror(self.pump.failure).lower())
         elif not source.failed and fence(source.sock) == TCP_CLOSE and not source.fin_sent:
-            # After a FIN alone our side would still be open: a reset, read as an end, which it is
-            # if the FIN came first.
+            # A reset, read as an end: after a FIN alone our side would still be open.
             had_fin = take_error(source.sock, sending=False) == errno.EPIPE
             self._connection.note_failure(source, "reset by peer", had_fin=had_fin)
+        elif not source.failed and (why := self._connection.before_fin(source)):
+            self._connection.note_failure(source, why, had_fin=None)
         if self.row.phase.state is not State.PUMP:
             return  # both ends have failed
         if not target.failed and self.redirect is not None and self.redirect.parser.sending():

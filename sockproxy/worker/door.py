@@ -13,11 +13,11 @@ method of the worker other than close(). Where the bytes are moved is the worker
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from sockproxy.bpf.seam import SpliceKernel
+from sockproxy.bpf.seam import ShortCircuit, SpliceKernel
 from sockproxy.worker.stats import PairStats, Reading
 
 __all__ = [
@@ -152,6 +152,13 @@ class Worker(Protocol):
     """Why there is no kernel; "" where there is one. For the owner to set: a connection that is
     added meanwhile shows it as the reason for being relayed."""
 
+    circuits: Sequence[ShortCircuit]
+    """The bypasses in which conversations may be short-circuited; to be replaced as a whole, by the
+    owner, who closes them after the worker."""
+
+    why_no_circuits: str
+    """Why there are none, for the owner to set."""
+
     def use(self, kernel: SpliceKernel) -> None:
         """Have a kernel for the connections that are added from now on; those before it stay
         as they are. Once. It is closed with the worker."""
@@ -161,10 +168,13 @@ class Worker(Protocol):
         client: socket.socket,
         upstream: socket.socket,
         already_read: tuple[bytes, bytes] = (b"", b""),
+        why_not_past: str = "",
     ) -> int:
         """Move bytes between two connected, non-blocking TCP sockets, which are the worker's now.
 
         already_read: bytes that were read from each of them; they go first, and count as pumped.
+        why_not_past: why its conversation must not be short-circuited, as where one socket has
+            sent what was not read from the other.
 
         Returns the connection's number, from 1 up, used once. Raises OSError when one of the
         sockets was never connected, or cannot be watched; both are still the caller's then. One
@@ -172,8 +182,9 @@ class Worker(Protocol):
         """
 
     def drop(self, number: int, side: Side) -> None:
-        """From now on throw away the bytes of one direction; its end still passes on. Nothing
-        happens to a connection that has ended."""
+        """From now on throw away the bytes of one direction; its end still passes on. Nothing goes
+        past us any more, and what did has arrived when bytes are thrown away. Nothing happens to a
+        connection that has ended."""
 
     def abort(self, number: int, why: str) -> None:
         """Drop what is under way and reset both ends; `why` is the outcome. Nothing happens to a

@@ -97,16 +97,16 @@ class End:
         assert self.slot is not None
         return self._kernel, self.slot
 
-    def fail(self, why: str, *, had_fin: bool) -> None:
-        """It has failed. had_fin: what its error says.
+    def fail(self, why: str, *, had_fin: bool | None) -> None:
+        """It has failed. had_fin: what its error says; None where its FIN is to be told as a RST.
 
         The error may say EPIPE although no FIN has come: if the kernel was sending redirected
         bytes, sk_psock_backlog() may have taken what tcp_reset() had left, and the next send got
         EPIPE. So the socket is asked, where it has a slot.
         """
         self.failed = why
-        seen = self.inspect()
-        self.had_fin = had_fin if seen is None else seen.had_fin
+        seen = None if had_fin is None else self.inspect()
+        self.had_fin = bool(had_fin) if seen is None else seen.had_fin
 
     def leave(self) -> None:
         """Leave the sockmaps; what was redirected to the socket and not sent is lost."""

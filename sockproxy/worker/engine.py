@@ -6,10 +6,12 @@ import itertools
 import select
 import socket
 import time
+from collections.abc import Sequence
 
-from sockproxy.bpf.seam import SpliceKernel
+from sockproxy.bpf.seam import ShortCircuit, SpliceKernel
 from sockproxy.net.address import peer_address
 from sockproxy.worker.door import Ended, Event, Limits, Side, Tell
+from sockproxy.worker.joint import Joint
 from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.pair import Pair
 from sockproxy.worker.pump import Pipes
@@ -31,6 +33,8 @@ class Engine:
     def __init__(self, limits: Limits, tell: Tell) -> None:
         self.kernel: SpliceKernel | None = None
         self.why_not = "relay asked for"
+        self.circuits: Sequence[ShortCircuit] = ()
+        self.why_no_circuits = "not asked for"
         self.loop = EventLoop()
         self.table = Table()
         self.pairs: dict[int, Pair] = {}
@@ -54,12 +58,16 @@ class Engine:
         client: socket.socket,
         upstream: socket.socket,
         already_read: tuple[bytes, bytes] = (b"", b""),
+        why_not_past: str = "",
     ) -> int:
         number = next(self._numbers)
+        why_none = why_not_past or ("" if self.circuits else self.why_no_circuits)
+        joint = Joint(lambda: self.circuits, why_none, never=bool(why_not_past))
         row = Row(
             number,
             (peer_address(client), client.getsockname()[:2]),
             (peer_address(upstream), upstream.getsockname()[:2]),
+            joint,
         )
         pair = Pair(
             row,
@@ -75,6 +83,7 @@ class Engine:
             on_end=self._on_end,
             tell=self._note,
             urgent=self._urgent,
+            joint=joint,
             already_read=already_read,
         )
         pair.watch()
@@ -85,7 +94,7 @@ class Engine:
 
     def drop(self, number: int, side: Side) -> None:
         if (pair := self.pairs.get(number)) is not None:
-            (pair.forward if side == "forward" else pair.backward).drop()
+            pair.drop(side)
 
     def abort(self, number: int, why: str) -> None:
         if (pair := self.pairs.get(number)) is not None:

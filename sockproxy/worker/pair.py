@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
+from sockproxy.bpf.abi import Role
 from sockproxy.bpf.seam import SpliceKernel
 from sockproxy.errors import SockproxyError
 from sockproxy.net.tcp import TCP_CLOSE, fence, take_error
@@ -16,6 +17,7 @@ from sockproxy.worker.direction import Direction
 from sockproxy.worker.door import Changed, Event, Failed, Side
 from sockproxy.worker.end import End
 from sockproxy.worker.farewell import Farewell
+from sockproxy.worker.joint import IT_STREAMS, Joint
 from sockproxy.worker.loop import EventLoop, Timer
 from sockproxy.worker.pump import Pipes, Pump
 from sockproxy.worker.stats import PairStats
@@ -37,13 +39,12 @@ class Pair:
     row: where others read what it has done. sockets: the client's and the upstream's.
     loop, kernel, pipes: shared by the pairs of one splicer; kernel None means relay.
     budget: bytes per direction that may lie between the two sockets.
-    eager: redirect whatever comes.
+    eager: redirect whatever comes. joint: lets a conversation go past the pair.
     already_read: bytes that were read from each of the sockets; they go first.
     on_enrol: called when the two sockets have slots.
     ends: called once with the outcome, before the slots are given back; gives the last counters.
     on_end: called once with these, after the sockets have been closed.
-    tell: receives the events before that.
-    urgent: is to tell when an urgent byte comes for a socket that the kernel reads.
+    tell: receives the events before that. urgent: tells of urgent bytes that the kernel meets.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Pair:
         on_end: Callable[[Pair, PairStats], None],
         tell: Callable[[Event], None],
         urgent: UrgentSignals,
+        joint: Joint,
         already_read: tuple[bytes, bytes] = (b"", b""),
     ) -> None:
         self.row = row
@@ -71,7 +73,7 @@ class Pair:
         self._kernel = kernel
         self._why_not = why_not
         self._on_enrol, self._ends, self._on_end = on_enrol, ends, on_end
-        self._tell, self._urgent = tell, urgent
+        self._tell, self._urgent, self._joint = tell, urgent, joint
         self.a, self.b = End(sockets[0]), End(sockets[1])
         self.forward, self.backward = (
             Direction(
@@ -113,6 +115,8 @@ class Pair:
         if self._kernel is None:  # one that refuses tells why in enrol()
             for direction in directions:
                 direction.refuse(self._why_not)
+        why_relayed = self._why_not if self._kernel is None else ""
+        self._joint.begin(self.a.sock, self.b.sock, why_relayed)
         for direction in directions:
             if self.outcome is None:
                 self._guard(direction.begin)
@@ -138,6 +142,7 @@ class Pair:
                 self.b.leave()
                 for direction in (self.forward, self.backward):
                     direction.refuse(why_not)
+                self._joint.give_up(self.a.sock, self.b.sock, why_not)
         return self._kernel is not None
 
     def later(self, seconds: float, call: Callable[[], None]) -> Timer:
@@ -159,14 +164,24 @@ class Pair:
         """Tell that the direction out of `source` changes hands."""
         side: Side = "forward" if source is self.a else "backward"
         self._tell(Changed(self.row.number, side, phase.state.value, phase.why))
+        if phase.state is State.REDIRECT:  # it is a conversation
+            self._joint.make(self.a.sock, self.b.sock)
+
+    def streams(self) -> None:
+        """One direction has moved very much, and it has not become a conversation."""
+        self._joint.give_up(self.a.sock, self.b.sock, IT_STREAMS)
+
+    def before_fin(self, source: End) -> str:
+        """Why the FIN of `source` is passed on as a RST; behind it the kernel may forget us."""
+        role = Role.OPENER if source is self.a else Role.ACCEPTER
+        return "closed with bytes unread" if self._joint.left_unread(role) else ""
 
     def check_error(self, end: End) -> bool:
         """Whether `end` has failed. What had come from it before is then on its way."""
         number = take_error(end.sock, sending=not end.fin_sent)
         if number in (0, errno.EAGAIN):
             return False
-        # EPIPE is what tcp_reset() makes of a RST behind a FIN. A send to a
-        # socket that has failed before is told the same: hence the other condition.
+        # tcp_reset() makes EPIPE of a RST behind a FIN; so does a send to what has failed before.
         had_fin = number == errno.EPIPE and not self._out(end).pump.failure
         self.fail(end, os.strerror(number).lower(), had_fin=had_fin)
         return True
@@ -206,8 +221,6 @@ class Pair:
         if events & (select.EPOLLOUT | ENDED) and waits_for_space and self.outcome is None:
             into.on_space()
 
-    # -- the end ----------------------------------------------------------------------------
-
     def on_finished(self) -> None:
         """A direction has passed its end on; with both, the pair is done."""
         if self._farewell is not None:
@@ -227,7 +240,7 @@ class Pair:
             if self.outcome is None and self._farewell is not None:
                 self._farewell.look()
 
-    def note_failure(self, end: End, why: str, *, had_fin: bool = False) -> None:
+    def note_failure(self, end: End, why: str, *, had_fin: bool | None = False) -> None:
         """`end` has failed, and the direction out of it has moved all that had come."""
         if end.failed or self.outcome is not None:
             return
@@ -235,13 +248,25 @@ class Pair:
         which = "client" if end is self.a else "upstream"
         outcome = f"{why} ({which})"
         self._tell(Failed(self.row.number, which, why))
-        if self._farewell is not None or fence(end.sock) != TCP_CLOSE:
+        if self._farewell is not None or (had_fin is not None and fence(end.sock) != TCP_CLOSE):
             # Both ends have failed; or TCP goes on, and the psock has failed and lost its bytes.
             self._close(outcome, reset=True)
             return
         out = self._out(end)
         out.opposite.drop()  # nobody will read it, and who sends it is not to wait
         self._farewell = Farewell(self.later, out, lambda: self._close(outcome, reset=True))
+
+    def drop(self, side: Side) -> None:
+        """From now on throw away the bytes of one direction, when nothing goes past us any more."""
+        direction = self.forward if side == "forward" else self.backward
+
+        def go_on(arrived: bool) -> None:
+            if self.outcome is None and arrived:
+                direction.drop()
+            elif self.outcome is None:
+                self.abort("a message that went past the proxy has not arrived in time")
+
+        self._joint.end(self.later, go_on)
 
     def abort(self, why: str) -> None:
         """Drop what is under way and reset both ends."""
@@ -272,4 +297,4 @@ class Pair:
 
     def moved(self) -> int:
         """Bytes moved or dropped so far; it stands still while the pair is idle."""
-        return self.forward.moved() + self.backward.moved()
+        return self.forward.moved() + self.backward.moved() + self._joint.read().bytes

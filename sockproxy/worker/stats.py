@@ -15,6 +15,7 @@ class DirectionStats:
     passed: left by the verdict program to the socket's own reader; dropped: thrown away on
     request; lost: redirected to a target that was reset at that moment.
     largest_backlog: the most memory that redirected bytes took while they waited.
+    short_circuited: went from the far end to the other without us.
     """
 
     state: str
@@ -29,11 +30,14 @@ class DirectionStats:
     lost: int
     holds: int
     largest_backlog: int
+    short_circuited: int = 0
+    short_circuited_messages: int = 0
 
     @property
     def moved(self) -> int:
         """Bytes that left the source."""
-        return self.redirected + self.pumped + self.passed + self.dropped + self.lost
+        ours = self.redirected + self.pumped + self.passed + self.dropped + self.lost
+        return ours + self.short_circuited
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class PairStats:
     """A pair. Addresses are (host, port); `age` is in seconds.
 
     client and upstream are the far ends; *_local our own addresses towards them.
+    why_not_short_circuited: why messages do not go past us; "" where they may.
     """
 
     number: int
@@ -52,6 +57,7 @@ class PairStats:
     outcome: str | None
     forward: DirectionStats
     backward: DirectionStats
+    why_not_short_circuited: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class Totals:
     pumped: int = 0
     dropped: int = 0
     holds: int = 0
+    short_circuited: int = 0
 
 
 @dataclass(frozen=True, slots=True)

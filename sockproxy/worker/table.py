@@ -10,9 +10,12 @@ from __future__ import annotations
 import enum
 import threading
 import time
+from dataclasses import replace
 from typing import NamedTuple
 
 from sockproxy.bpf.abi import SharedDirection
+from sockproxy.bpf.seam import Past
+from sockproxy.worker.joint import Joint
 from sockproxy.worker.stats import DirectionStats, PairStats, Reading, Totals
 
 __all__ = ["AT_END", "DirectionRow", "Phase", "Row", "State", "Table"]
@@ -84,12 +87,26 @@ class DirectionRow:
 class Row:
     """One connection. client, upstream: each the far end's address and our own, (host, port)."""
 
-    __slots__ = ("_born", "_client", "_last", "_upstream", "backward", "forward", "number")
+    __slots__ = (
+        "_born",
+        "_client",
+        "_joint",
+        "_last",
+        "_upstream",
+        "backward",
+        "forward",
+        "number",
+    )
 
     def __init__(
-        self, number: int, client: tuple[Place, Place], upstream: tuple[Place, Place]
+        self,
+        number: int,
+        client: tuple[Place, Place],
+        upstream: tuple[Place, Place],
+        joint: Joint | None = None,
     ) -> None:
         self.number = number
+        self._joint = joint
         self._client, self._upstream = client, upstream
         self._born = time.time()
         self._last: PairStats | None = None
@@ -99,14 +116,24 @@ class Row:
         """As it is now, or as it was at its end."""
         if self._last is not None:
             return self._last
+        past = self._joint.read() if self._joint else Past()
         return PairStats(
             self.number,
             *self._client,
             *self._upstream,
             time.time() - self._born,
             outcome,
-            self.forward.stats(),
-            self.backward.stats(),
+            replace(
+                self.forward.stats(),
+                short_circuited=past.forward_bytes,
+                short_circuited_messages=past.forward_messages,
+            ),
+            replace(
+                self.backward.stats(),
+                short_circuited=past.backward_bytes,
+                short_circuited_messages=past.backward_messages,
+            ),
+            self._joint.why_not if self._joint else "",
         )
 
     def end(self, outcome: str) -> PairStats:
@@ -122,7 +149,7 @@ class Table:
     def __init__(self) -> None:
         self._rows: dict[int, Row] = {}
         self._pairs = self._reset = 0  # these and the next are of those that have ended
-        self._redirected = self._pumped = self._dropped = self._holds = 0
+        self._redirected = self._pumped = self._dropped = self._holds = self._past = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -153,6 +180,7 @@ class Table:
         self._pumped += forward.pumped + backward.pumped
         self._dropped += forward.dropped + backward.dropped
         self._holds += forward.holds + backward.holds
+        self._past += forward.short_circuited + backward.short_circuited
 
     def stats(self, number: int) -> PairStats | None:
         """One connection that lives. By the loop's thread."""
@@ -170,6 +198,7 @@ class Table:
                 self._pumped,
                 self._dropped,
                 self._holds,
+                self._past,
             )
         live = []
         for row in rows:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 
-__all__ = ["SMALL", "Traffic"]
+__all__ = ["SMALL", "STREAM", "Traffic"]
 
 SMALL = 64 * 1024  # bytes of a burst, as a request or a response has them
+STREAM = 1 << 20  # bytes by PUMP, of what has not become a conversation by then
 FEW, MANY = 4, 256  # answered bursts that make a conversation; MANY after many holds
 SHORTEST_REST, LONGEST_REST = 0.002, 1.0  # seconds in PUMP after a hold
 QUIET = 1.0  # a direction not held for so long is trusted again

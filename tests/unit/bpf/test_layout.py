@@ -22,6 +22,9 @@ ENUMS = {
     "Proof": ("proof", "PROOF_"),
     "Drains": ("drains", "DRAINS_"),
     "Mode": ("bypass_mode", "MODE_"),
+    "Proxied": ("proxied", "PROXIED_"),
+    "Join": ("join_action", "JOIN_"),
+    "Refusal": ("join_refusal", "REFUSAL_"),
 }
 
 

@@ -22,6 +22,7 @@ MAPS = [
 ]
 PROGRAMS = [
     *("bypass_message", "bypass_read", "bypass_arrival", "list_storage", "look_up_socket"),
+    *("bypass_middle", "join_past_proxy"),
     *("bypass_result", "bypass_asked", "bypass_asked_in", "bypass_setsockopt", "link"),
 ]
 STEPS = [

@@ -32,6 +32,8 @@ INSTEAD = {
     "bypass_asked_in": ({"bypass_asked_in"}, set()),
     "list_storage": ({"list_storage"}, {"list_namespace"}),
     "look_up_socket": ({"look_up_socket"}, set()),
+    "bypass_middle": ({"bypass_middle", "join_past_proxy"}, set()),
+    "join_past_proxy": ({"bypass_middle", "join_past_proxy"}, set()),
 }
 
 

@@ -129,7 +129,9 @@ def answering(root):
 def an_answer(name):
     document = dict.fromkeys(SHAPES["status"], 1)
     texts = ("path", "why_not", "why_no_cgroup")
-    return {**document, "name": name, "listen": [], "upstream": [], **dict.fromkeys(texts, "")}
+    lists = ("listen", "upstream", "short_circuits_in")
+    empty = {**dict.fromkeys(texts, ""), **{each: [] for each in lists}}
+    return {**document, "name": name, **empty}
 
 
 def test_those_that_answer_do_though_others_do_not(answering):

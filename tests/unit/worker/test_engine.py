@@ -18,10 +18,11 @@ BYTES = bytes(range(256)) * 4000
 class Running:
     """An engine on a thread of its own, and one pair on it."""
 
-    def __init__(self, kernel, **options):
+    def __init__(self, kernel, *, circuits=(), **options):
         self.kernel = kernel
         self.events = []
         self.engine = Engine(Limits(**{"eager": True} | options), self.events.append)
+        self.engine.circuits = circuits
         if kernel is not None:
             self.engine.use(kernel)
         self.client, a = tcp_pair()

@@ -50,6 +50,9 @@ class Script:
     def later(self, seconds, call):
         raise AssertionError("a stream waits for no timer")
 
+    def streams(self):
+        pass
+
     def in_turn(self, call, *, again):
         self.turns.append((call, again))
 
