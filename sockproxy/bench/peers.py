@@ -8,6 +8,8 @@
     argv = ["haproxy", "-db", "-f", "$config"]
     config = "haproxy.cfg"               a file beside this one, filled in; may be left out
     counts = true                        sockproxy's own: `sockproxy status` has its counters
+    bypassed = true                      client and server are in a bypass, as in "bypass"
+    all_readers = true                   with the options of "bypass-all"
 
 In `argv` and in the file of `config` stand: $address and $port to listen on; $upstream_address
 and $upstream_port to connect to; $folder for its own files; $config; $name, which is nobody
@@ -28,7 +30,18 @@ from sockproxy.tables import Table, read_table
 
 __all__ = ["Peer", "find_peers"]
 
-_KNOWN = {"title", "about", "program", "install", "version", "argv", "config", "counts"}
+_KNOWN = {
+    "title",
+    "about",
+    "program",
+    "install",
+    "version",
+    "argv",
+    "config",
+    "counts",
+    "bypassed",
+    "all_readers",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,13 @@ class Peer:
     argv: tuple[str, ...]
     config: tuple[str, str] | None
     counts: bool
+    bypassed: bool = False
+    all_readers: bool = False
+
+    @property
+    def short_circuits(self) -> bool:
+        """Whether it is sockproxy's own proxy, with client and server in a bypass."""
+        return self.counts and self.bypassed and not self.relays
 
     @property
     def relays(self) -> bool:
@@ -101,6 +121,8 @@ def _read(file: Path) -> Peer:
         argv=tuple(table.texts("argv")),
         config=_configuration(table) if table.has("config") else None,
         counts=table.flag("counts"),
+        bypassed=table.flag("bypassed"),
+        all_readers=table.flag("all_readers"),
     )
 
 

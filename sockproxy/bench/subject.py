@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,11 @@ OUTBOUND, INBOUND = 4100, 4300
 BYPASS_PREFIX = "bench-"
 DRAIN = 5.0  # seconds
 GRACE = 1.0  # seconds that what a proxy started has to end
+NOTICED = 10.0  # seconds that a proxy has to see that a bypass was attached: it looks each second
+LOOK = 0.02  # seconds
+
+# A proxy that has not looked since the turn before must not take this turn's bypass for that one.
+_TURNS = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -51,6 +58,7 @@ class Subject:
     names: list[str] = field(default_factory=list)
     _servers: list[Server] = field(default_factory=list)
     _before: dict[str, int] = field(default_factory=dict)
+    _bypass: str = ""
     _undo: Undo = field(default_factory=Undo)
 
     def start(self, places: Mapping[str, Place], number: int) -> None:
@@ -110,7 +118,8 @@ class Subject:
         """For the length of a `with`, connections to the server's port pass this system.
 
         group: the cgroup that a bypass is attached to. Raises SockproxyError when a proxy has
-        ended, or when the bypass cannot be attached.
+        ended, when the bypass cannot be attached, or when a proxy that is to be short-circuited
+        does without it.
         """
         for server in self._servers:
             server.check()
@@ -119,20 +128,32 @@ class Subject:
             if self.system.bypassed:
                 undo.callback(end_bypass)
                 self._attach(group)
+            if self.system.short_circuits:
+                self._wait_until_noticed()
             self._before = self._counters()
             yield
 
     def _attach(self, group: Cgroup) -> None:
         every = self.system.all_readers
         options = BypassOptions(blocking_readers=every, any_reader=every)
-        done = attach(_bypass_name(), group.path, options)
-        if done.changed:
+        if earlier := _ours():
             raise SockproxyError(
-                f"the bypass {_bypass_name()} of an earlier turn is still attached",
-                hint=f"end the run, then 'sockproxy detach {_bypass_name()}'",
+                f"the bypass {earlier[0]} of an earlier turn is still attached",
+                hint=f"end the run, then 'sockproxy detach {earlier[0]}'",
             )
+        self._bypass = f"{BYPASS_PREFIX}{os.getpid()}-{next(_TURNS)}"
+        done = attach(self._bypass, group.path, options)
         if done.why_not:
             raise SockproxyError(done.why_not)
+
+    def _wait_until_noticed(self) -> None:
+        deadline = time.monotonic() + NOTICED
+        for name in self.names:
+            while self._bypass not in (status := ask(name, "status"))["short_circuits_in"]:
+                if time.monotonic() > deadline:
+                    why = status["why_no_short_circuit"] or f"it has not seen {self._bypass}"
+                    raise SockproxyError(f"the proxy does not short-circuit: {why}")
+                time.sleep(LOOK)
 
     def groups(self) -> list[Cgroup]:
         """The cgroups of its processes: sockproxy's own proxy makes one for itself."""
@@ -155,7 +176,9 @@ class Subject:
         total = sum(moved.values())
         if self.names and total < payload * len(self.names):
             raise SockproxyError(f"the tool moved {payload} bytes, the proxy counted {total}")
-        if self.system.bypassed:
+        if self.system.short_circuits:
+            self._check_past(moved["short_circuited"])
+        elif self.system.bypassed:
             return moved | self._bypassed(payload * (1 + len(self.hops)) - total)
         if moved:
             return moved
@@ -164,13 +187,21 @@ class Subject:
 
     def _bypassed(self, payload: int) -> dict[str, int]:
         """Of the bytes between sockets of the bypass, those that skipped TCP, and the rest."""
-        status = bypass_status(_bypass_name())
+        status = bypass_status(self._bypass)
         past, by_tcp = status["bypassed_bytes"], status["passed_bytes"]
         total = max(payload, status["paired_bytes"], past + by_tcp)
         return {"bypassed": past, "tcp": total - past}
 
+    def _check_past(self, moved: int) -> None:
+        """Raise SockproxyError when more went past the proxies, by what they say, than skipped TCP
+        by what the bypass says: each proxy counts all that goes past it."""
+        skipped = bypass_status(self._bypass)["bypassed_bytes"]
+        if moved > skipped * len(self.names):
+            raise SockproxyError(f"{moved} bytes went past the proxy, and {skipped} skipped TCP")
+
     def _counters(self) -> dict[str, int]:
-        counts = {"redirected": 0, "pumped": 0} if self.names else {}
+        ways = ["short_circuited"] * self.system.short_circuits + ["redirected", "pumped"]
+        counts = dict.fromkeys(ways, 0) if self.names else {}
         for name in self.names:
             status = ask(name, "status")
             for key in counts:
@@ -178,14 +209,15 @@ class Subject:
         return counts
 
 
-def _bypass_name() -> str:
-    return f"{BYPASS_PREFIX}{os.getpid()}"
+def _ours() -> list[str]:
+    """The bypasses of this run that are attached."""
+    return [name for name in names() if name.startswith(f"{BYPASS_PREFIX}{os.getpid()}-")]
 
 
 def sweep_bypasses() -> None:
     """Detach the bypasses of runs that were killed, once their cgroups are removed."""
     for name in names():
-        if re.fullmatch(BYPASS_PREFIX + r"\d+", name) and is_orphaned(name):
+        if re.fullmatch(BYPASS_PREFIX + r"\d+(-\d+)?", name) and is_orphaned(name):
             detach(name, DRAIN)
 
 
@@ -195,6 +227,6 @@ def end_bypass() -> None:
     Raises SockproxyError when a process has left bypassed bytes unread; the next call takes
     those away, once that process has ended.
     """
-    name = _bypass_name()
-    if name in names() and not detach(name, DRAIN).drained:
-        raise SockproxyError(f"detach {name}: a process has not read what was bypassed to it")
+    for name in _ours():
+        if not detach(name, DRAIN).drained:
+            raise SockproxyError(f"detach {name}: a process has not read what was bypassed to it")

@@ -4,7 +4,8 @@ plain            TCP, direct
 unix             AF_UNIX, direct, as the limit
 bypass           TCP, direct, with a bypass attached
 bypass-all       as bypass, with --blocking-readers and --any-reader: for tools of any kind
-NAME             through the proxy of that name, see peers.py
+NAME             through the proxy of that name, see peers.py, which also says of some that client
+                 and server are in a bypass
 NAME+bypass      through the proxy, with a bypass attached to it, the client and the server
 """
 
@@ -40,6 +41,11 @@ class System:
         """Whether the client uses AF_UNIX."""
         return self.key == UNIX
 
+    @property
+    def short_circuits(self) -> bool:
+        """Whether what is between client and server may go past the proxy."""
+        return self.peer is not None and self.peer.short_circuits
+
 
 DIRECT = {
     PLAIN: System(PLAIN, "plain TCP", "no proxy"),
@@ -69,4 +75,4 @@ def resolve(key: str, peers: Mapping[str, Peer]) -> System:
             f"no system {key}", hint=f"{name} has a cgroup of its own, where no bypass is attached"
         )
     title = f"{peer.title} + bypass" if bypass else peer.title
-    return System(key, title, peer.about, peer, bool(bypass))
+    return System(key, title, peer.about, peer, bool(bypass) or peer.bypassed, peer.all_readers)

@@ -16,6 +16,7 @@ from sockproxy.units import format_size
 __all__ = ["section"]
 
 WAYS = {
+    "short_circuited": "past the proxy",
     "bypassed": "bypassed",
     "redirected": "redirected in kernel",
     "pumped": "pumped",

@@ -33,7 +33,8 @@ TERMS = {
     ),
     "Carried by": (
         "Which way the bytes went, as the median share of all runs. Bypassed: past TCP, "
-        "straight from the sender to the receiver. Redirected in kernel: from socket to socket, "
+        "straight from the sender to the receiver. Past the proxy: the same, with a proxy in "
+        "between. Redirected in kernel: from socket to socket, "
         "inside a proxy. Pumped: copied by sockproxy, through user space. TCP: all the way "
         "through it."
     ),

@@ -11,7 +11,7 @@
     samples    [case system round order argv seconds values cpu carried checks raw]
         values     {metric: figure}
         cpu        seconds: client server proxy kernel_threads, and `foreign` of everybody else
-        carried    bytes by way: tcp unix bypassed redirected pumped proxy
+        carried    bytes by way: tcp unix bypassed short_circuited redirected pumped proxy
         checks     [name]: what was compared, and held
         raw        what the tool printed
     failures   [case system round why]                     round 0: before the first

@@ -63,14 +63,16 @@ def test_counters_agree_with_the_bytes(quick):
         carried, system = sample["carried"], sample["system"]
         if system in ("relay", "splice"):
             assert set(carried) == {"redirected", "pumped"}
-            if sample["case"].startswith("pingpong"):
-                assert sum(carried.values()) >= sample["raw"]["bytes"]
+        if sample["case"].startswith("pingpong"):
+            assert sum(carried.values()) >= sample["raw"]["bytes"]
         if system == "relay":
             assert carried["redirected"] == 0
         if sample["case"].startswith("pingpong"):
             assert sample["checks"] == ["every byte in its place"]
             if system == "splice":
                 assert carried["redirected"] > 0.9 * sum(carried.values())
+            if system == "short-circuit":
+                assert carried["short_circuited"] > 0.9 * sum(carried.values())
             if system == "bypass":
                 assert carried["bypassed"] > 0.9 * sample["raw"]["bytes"]
         if sample["case"].startswith("iperf3") and system == "bypass":
@@ -84,8 +86,10 @@ def test_the_table_shows_all(quick):
         assert system["title"] in done.stdout
     for case in document["cases"]:
         assert case["title"] in done.stdout
-    for words in ("Ratio to plain TCP", "p99 latency", "CPU s per GB", "bypassed", "redirected"):
+    for words in ("Ratio to plain TCP", "p99 latency", "CPU s per GB"):
         assert words in done.stdout
+    for way in ("bypassed", "past the proxy", "redirected"):
+        assert way in done.stdout
 
 
 @pytest.mark.tools(*QUICK_TOOLS)
@@ -128,6 +132,23 @@ def test_other_topologies(tmp_path, topology):
     (relay,) = samples(document, document["cases"][0]["key"], "relay")
     hops = 2 if topology == "sidecars" else 1
     assert relay["carried"]["pumped"] >= hops * relay["raw"]["bytes"]
+
+
+@pytest.mark.parametrize("topology", ["veth", "sidecars"])
+def test_past_every_proxy(tmp_path, topology):
+    """Two systems that each attach and detach, turn by turn, so that the proxy has just had another
+    bypass before it has this one."""
+    systems = ["plain", "bypass", "short-circuit"]
+    scenario = mini(tmp_path, systems=systems, topology=topology, rounds=3)
+    done = bench("run", scenario, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    hops = 2 if topology == "sidecars" else 1
+    found = samples(document, document["cases"][0]["key"], "short-circuit")
+    assert len(found) == 3
+    for sample in found:
+        assert sample["carried"]["short_circuited"] > 0.9 * hops * sample["raw"]["bytes"]
+        assert sample["cpu"]["proxy"] < 0.02
 
 
 @pytest.mark.parametrize("test", ["rr-beside", "crr-beside"])
