@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sockproxy.cgroup import create_owned
 from sockproxy.rundir import sight
-from tests.support.bypass import NAME, sockproxy
+from tests.support.bypass import ALL_READERS, NAME, sockproxy
 from tests.support.servers import Postgres
 
 
@@ -26,3 +27,14 @@ def cluster():
     """A database of PostgreSQL, made once for all tests of a file."""
     with tempfile.TemporaryDirectory() as folder:
         yield Postgres(Path(folder))
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """As `bypassed`, once for all tests of a file."""
+    made = create_owned("bypass")
+    made.enter()
+    sockproxy("attach", NAME, "--cgroup", made.path, *ALL_READERS)
+    yield made
+    sockproxy("detach", NAME)
+    made.remove()

@@ -46,6 +46,8 @@ LISTING = ("list_storage", "list_namespace", "look_up_socket")
 SPLICE = sorted(set().union(*(each for name in list(NEEDS)[:3] for each in NEEDS[name])))
 BYPASS = [*sorted(set().union(*(each for name in list(NEEDS)[3:] for each in NEEDS[name])))]
 BYPASS += LISTING
+SHORT_CIRCUIT = ("bypass_middle", "join_past_proxy")
+BYPASS += SHORT_CIRCUIT
 BOTH = [*SPLICE, *BYPASS]
 
 
@@ -184,6 +186,7 @@ def row(program):
         "bypass_message": "`bypass_message_blind`",
         "bypass_arrival": "`bypass_redirected`",
         "list_storage": "`list_namespace` in each network namespace, and `look_up_socket`",
+        **dict.fromkeys(SHORT_CIRCUIT, "what goes through a proxy is not short-circuited"),
         "enrol_established": "sockets are enrolled when their pair is made",
     }.get(program, "")
     assert lists_by or program == "bypass_sock_ops"

@@ -25,6 +25,7 @@ STATUS = {
     "name": FAKE, "pid": 1, "age": 1.0, "listen": ["127.0.0.1:1"], "upstream": ["127.0.0.1:2"],
     "path": "parser", "why_not": "", "why_no_cgroup": "", "connections": 0,
     "connections_ended": 0, "connections_reset": 0, "redirected": 0, "pumped": 0, "holds": 0,
+    "short_circuited": 0, "short_circuits_in": [],
 }  # fmt: skip
 LONG = 3 << 20  # bytes; more than a status may have
 
@@ -113,9 +114,10 @@ def test_escapes_do_not_reach_the_terminal():
     with answering(json.dumps(answer).encode()):
         assert r"\x1b[31mred" in harmless("status", FAKE, code=0)
         assert r"\x1b[31mred" in harmless("status", FAKE, "--json", code=0)
-    way = {"state": ESCAPE, "why": ESCAPE, "redirected": 0, "pumped": 0, "dropped": 0, "holds": 0}
+    way = {"state": ESCAPE, "why": ESCAPE, "redirected": 0, "pumped": 0, "dropped": 0, "holds": 0,
+           "short_circuited": 0}  # fmt: skip
     pair = {"number": 1, "client": [ESCAPE, 1], "upstream": ["::1", 2], "age": 1,
-            "forward": way, "backward": way}  # fmt: skip
+            "forward": way, "backward": way, "why_not_short_circuited": ESCAPE}  # fmt: skip
     answer = {"name": FAKE, "pid": 1, "connections": [pair]}
     with answering(json.dumps(answer).encode()):
         assert r"\x1b[31mred" in harmless("connections", FAKE, code=0)
