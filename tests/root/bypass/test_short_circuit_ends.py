@@ -7,10 +7,12 @@ import time
 
 import pytest
 
+from sockproxy.doctor import versions
 from tests.support.ends import (
-    ENDED,
+    EndOfStream,
     Sender,
     answer_and_close,
+    check_stream,
     end_and_reset,
     end_both_ways,
     send_and_reset,
@@ -32,6 +34,39 @@ pytestmark = [
 ROUNDS = scaled(20, 3)
 LARGEST = 300_000  # bytes: more than the budget of a bypass
 LARGE = 50_000  # bytes of a message that a reader was seen to take at once
+
+
+# What a bypass queue holds counts in sk_rmem_alloc since Linux 6.13. By that the proxy knows that
+# an end has closed with bytes unread; else it passes on the FIN that it has got.
+KNOWS_UNREAD = versions.upstream() >= (6, 13)
+
+
+class Closes:
+    """Trials in which an end closes with bytes unread, which TCP makes a RST. Where a thread is
+    kept from its core in the midst of close(2) its queue may be freed before anybody looks."""
+
+    def __init__(self):
+        self.trials = self.ends = 0
+
+    def __call__(self, trial, *arguments, **options):
+        self.trials += 1
+        try:
+            trial(*arguments, **options)
+        except EndOfStream as end:
+            if not end.whole:
+                raise
+            self.ends += 1
+
+    def check(self):
+        """All but one, for that."""
+        assert not KNOWS_UNREAD or self.ends <= 1, f"{self.ends} of {self.trials} with a FIN"
+
+
+@pytest.fixture
+def closes():
+    made = Closes()
+    yield made
+    made.check()
 
 
 @pytest.fixture(scope="module", params=[(), EAGER], ids=["auto", "eager"])
@@ -75,15 +110,15 @@ def test_what_was_sent_before_a_reset_arrives(mesh, who, size):
 
 
 @pytest.mark.parametrize("size", [0, 8, 60_000, 300_000])
-def test_an_answer_before_a_reset_arrives(mesh, size):
+def test_an_answer_before_a_reset_arrives(mesh, closes, size):
     """The server closes with an upload unread."""
     for _ in range(ROUNDS):
         with joined(mesh, size=LARGE) as (client, server):
-            answer_and_close(client, server, size)
+            closes(answer_and_close, client, server, size)
 
 
 @pytest.mark.parametrize("who", ["client", "server"])
-def test_a_request_that_is_never_read_ends_in_a_reset(mesh, who):
+def test_a_request_that_is_never_read_ends_in_a_reset(mesh, closes, who):
     """It lies in a bypass queue, which TCP does not look into as it closes."""
     for _ in range(ROUNDS):
         with joined(mesh, size=LARGE) as (client, server):
@@ -91,9 +126,7 @@ def test_a_request_that_is_never_read_ends_in_a_reset(mesh, who):
             one.sendall(b"request")
             time.sleep(0.001)
             other.close()
-            with pytest.raises(ENDED):
-                assert one.recv(1) != b"", "end of stream"
-                pytest.fail("bytes")
+            closes(check_stream, one, 0)
 
 
 @pytest.mark.parametrize("trial", [end_both_ways, end_and_reset])
@@ -115,7 +148,7 @@ def test_an_urgent_byte_stays_where_it_was(mesh, inline, end):
 
 
 @pytest.mark.parametrize("trial", [send_and_reset, end_and_reset, end_both_ways, answer_and_close])
-def test_it_ends_as_it_is_joined(mesh, trial):
+def test_it_ends_as_it_is_joined(mesh, closes, trial):
     """So many turns before that, and both readers have granted at about then."""
     for number in range(5 * ROUNDS):
         client, server = mesh.connect()
@@ -123,7 +156,7 @@ def test_it_ends_as_it_is_joined(mesh, trial):
             one, other = (client, server)
             if number % 2 and trial is not answer_and_close:
                 one, other = other, one
-            trial(one, other, (8, 3000)[number % 3 == 0], turns=number % 10)
+            closes(trial, one, other, (8, 3000)[number % 3 == 0], turns=number % 10)
 
 
 def test_urgent_bytes_as_it_is_joined(mesh):
