@@ -99,7 +99,7 @@ static __always_inline void see_asking(struct sock *sk, int command)
 	/* An entry without a cookie counts too: of an opener that stays plain and is left out
 	 * (join.h). see_result() takes its reads for proofs, which they are not if it asks. */
 	me = bpf_sk_storage_get(&ends, sk, 0, 0);
-	if (!me)
+	if (!me || me->middle)
 		return;
 	name_runner(&name);
 	known = recall(&name);

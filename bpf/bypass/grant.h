@@ -208,7 +208,7 @@ static __always_inline void grant(struct enrolled *me, struct lane *in, struct t
 	struct sock *sk = (struct sock *)tp;
 	__u64 read = READ_SOME | count_read(me, tp);
 	struct waiters waiters;
-	__s64 room;
+	__s64 room, left;
 
 	if (renew(me, in, tp, read, budget))
 		return;
@@ -229,8 +229,11 @@ static __always_inline void grant(struct enrolled *me, struct lane *in, struct t
 		return;
 	room = room_for(tp, budget);
 	/* Take at most half of the pages: other sockets of the cgroup take from the same. */
-	if (room <= 0 || pages_left(sk) * PAGE_BYTES < 2 * room + PAGE_BYTES)
+	left = pages_left(sk);
+	if (room <= 0 || left * PAGE_BYTES < 2 * room + PAGE_BYTES)
 		return;
+	if (left < MANY_PAGES && room > budget / 2)
+		room = budget / 2; /* so that renew() has this looked at each time */
 	if (!lend(in, sk, me->proven, now))
 		return;
 	in->reader = (__u64)sk;

@@ -100,7 +100,12 @@ static __always_inline __u32 join_chain(const struct chain *chain)
 /* The pair of either of the proxy's sockets: one that was reset has none any more. */
 static __always_inline struct pair *either_pair(const struct join *ask)
 {
-	return find_pair(pair_by(ask->client) ?: pair_by(ask->upstream));
+	struct pair *pair = find_pair(pair_by(ask->client));
+
+	if (pair && pair->cookie[1] == ask->client)
+		return pair;
+	pair = find_pair(pair_by(ask->upstream));
+	return pair && pair->cookie[0] == ask->upstream ? pair : NULL;
 }
 
 /* JOIN_MAKE. */
@@ -110,6 +115,7 @@ static __always_inline __u32 make_joint(const struct join *ask)
 	struct pair *client = find_pair(above), *upstream = find_pair(below), *joint;
 	struct knobs *now = current_knobs();
 	struct chain chain = {};
+	__u64 barrier = 0;
 
 	if (!now || now->mode != MODE_BYPASS)
 		return REFUSAL_DRAINS;
@@ -122,6 +128,7 @@ static __always_inline __u32 make_joint(const struct join *ask)
 		return REFUSAL_MISFIT;
 	client->across[1] = ask->upstream;
 	upstream->across[0] = ask->client;
+	__sync_fetch_and_add(&barrier, 1); /* who joins at this moment sees ours, or we its */
 	joint = joint_of(client);
 	if (joint)
 		return is_open(joint) ? REFUSAL_NONE : REFUSAL_CLOSED;
@@ -175,6 +182,14 @@ static __always_inline void end_joint(const struct join *ask)
 	}
 }
 
+/* How many messages were charged to the lane, of so many bytes. */
+static __always_inline __u64 messages_in(const struct lane *lane, __u64 bytes)
+{
+	__u64 taken = *(volatile __u64 *)&lane->taken;
+
+	return taken > bytes ? (taken - bytes) / MESSAGE_OVERHEAD : 0;
+}
+
 /* What has gone past the proxy, and whether something is about to. */
 static __always_inline void read_joint(struct join *ask)
 {
@@ -196,10 +211,17 @@ static __always_inline void read_joint(struct join *ask)
 		ask->why = REFUSAL_DRAINS;
 	ask->busy = __sync_fetch_and_add(&there->busy, 0) || __sync_fetch_and_add(&back->busy, 0);
 	ask->unread = joint->unread;
-	ask->forward_bytes = there->bytes;
-	ask->forward_messages = (there->taken - there->bytes) / MESSAGE_OVERHEAD;
-	ask->backward_bytes = back->bytes;
-	ask->backward_messages = (back->taken - back->bytes) / MESSAGE_OVERHEAD;
+	ask->forward_bytes = *(volatile __u64 *)&there->bytes;
+	ask->forward_messages = messages_in(there, ask->forward_bytes);
+	ask->backward_bytes = *(volatile __u64 *)&back->bytes;
+	ask->backward_messages = messages_in(back, ask->backward_bytes);
+	if (either_pair(ask) == pair && joint_of(pair) == joint)
+		return;
+	/* They have gone meanwhile, and the joint may be others'. */
+	ask->why = REFUSAL_CLOSED;
+	ask->unread = 0;
+	ask->forward_bytes = ask->forward_messages = 0;
+	ask->backward_bytes = ask->backward_messages = 0;
 }
 
 /* Do what the packet asks, and write the answer into it. Returns 1, or 0 for a packet of another

@@ -69,7 +69,8 @@ static __always_inline void meet_middle(struct bpf_sock_ops *ops, __u32 role)
 	if (role == ROLE_OPENER ? !has_client() : !has_opener(&numbers))
 		return;
 	end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!end || (end->middle && !end->closed)) /* twice attached: another worker's has run */
+	if (!end ||
+	    (end->cookie && !end->closed)) /* another worker's program has run, or a bypass */
 		return;
 	end->since = bpf_ktime_get_ns();
 	end->role = role;
@@ -92,15 +93,20 @@ static __always_inline void meet_middle(struct bpf_sock_ops *ops, __u32 role)
 }
 
 /* The connection of a proxy's socket has ended. */
-static __always_inline void part_middle(struct enrolled *end)
+static __always_inline void part_middle(struct enrolled *end, struct tcp_sock *tp)
 {
+	__u64 middle;
+
 	if (end->closed)
 		return;
 	end->closed = 1;
 	wait_no_longer(end);
 	learn_peer(end);
+	middle = middle_of(end);
 	end->pair = 0;
 	forget_peer(end->cookie);
+	if (middle && is_ended_by_other(tp))
+		forget_peer(middle);
 }
 
 /* The state of a proxy's socket changes. */
@@ -108,6 +114,7 @@ static __always_inline void hear_middle(struct bpf_sock_ops *ops)
 {
 	struct bpf_sock *sk = ops->sk;
 	struct enrolled *end;
+	struct tcp_sock *tp;
 
 	if (!sk)
 		return;
@@ -123,7 +130,9 @@ static __always_inline void hear_middle(struct bpf_sock_ops *ops)
 		break;
 	case BPF_TCP_CLOSE:
 		close_pair_of(end);
-		part_middle(end);
+		tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+		if (tp)
+			part_middle(end, tp);
 	}
 }
 

@@ -90,6 +90,32 @@ static __always_inline __u32 introduce(struct enrolled *end, __u64 opener, __u32
 	return PLAIN_NOT;
 }
 
+/* Cookie of the socket at the other end if that is a proxy's, else 0. */
+static __always_inline __u64 middle_of(const struct enrolled *end)
+{
+	struct pair *pair = find_pair(end->pair);
+	int mine = end->role == ROLE_ACCEPTER;
+
+	if (!pair || pair->cookie[mine] != end->cookie ||
+	    !(pair->middle & (mine ? ROLE_OPENER : ROLE_ACCEPTER)))
+		return 0;
+	return pair->cookie[!mine];
+}
+
+/*
+ * Whether the FIN or a RST of the other end has come before this socket closes. If that is a
+ * proxy's it is forgotten as well: it may have been killed, and with it the program that would have
+ * heard of its sockets' ends. A proxy that lives has read what went past it before it sends either.
+ * (tcp_disconnect() sets sk_err behind its change to CLOSE, tcp_reset() before it.)
+ */
+static __always_inline int is_ended_by_other(struct tcp_sock *tp)
+{
+	struct sock *sk = (struct sock *)tp;
+
+	return sk->sk_err ||
+	       sk->__sk_common.skc_flags >> bpf_core_enum_value(enum sock_flags, SOCK_DONE) & 1;
+}
+
 /* Whether an opener waits with these numbers. */
 static __always_inline int has_opener(const struct handshake *numbers)
 {

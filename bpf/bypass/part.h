@@ -31,12 +31,14 @@ static __always_inline void add_up(struct traffic *sum, const struct traffic *se
  * sock_map_close() has taken the psock away by then, but what it held is freed later, and counts in
  * sk_rmem_alloc since Linux 6.13 (bpf_tcp_ingress()); TCP's own queue is empty. Neither is so where
  * shutdown() sends the FIN of a socket that was taken out of the sockmap, and has yet to read. */
-static __always_inline void note_unread(const struct enrolled *me, struct sock *sk)
+static __always_inline void note_unread(const struct enrolled *me, struct tcp_sock *tp)
 {
+	struct sock *sk = (struct sock *)tp;
 	struct pair *pair = pair_of(me);
 
 	if (pair && me->in_map && !sk->sk_user_data &&
 	    sk->sk_shutdown == (RCV_SHUTDOWN | SEND_SHUTDOWN) && !sk->sk_receive_queue.qlen &&
+	    !sk->sk_error_queue.qlen && !tp->out_of_order_queue.rb_node &&
 	    BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter) > 0)
 		__sync_fetch_and_or(&pair->unread, me->role);
 }
@@ -69,24 +71,12 @@ static __always_inline void hear_end(struct bpf_sock_ops *ops)
 	if (ops->args[1] == BPF_TCP_FIN_WAIT1 || ops->args[1] == BPF_TCP_LAST_ACK) {
 		tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
 		if (tp)
-			note_unread(me, (struct sock *)tp);
+			note_unread(me, tp);
 		return;
 	}
 	close_lane_of(me, 1);
 	if (ops->args[1] == BPF_TCP_CLOSE)
 		close_pair_of(me);
-}
-
-/* Cookie of the socket at the other end if that is a proxy's, else 0. */
-static __always_inline __u64 middle_of(const struct enrolled *end)
-{
-	struct pair *pair = find_pair(end->pair);
-	int mine = end->role == ROLE_ACCEPTER;
-
-	if (!pair || pair->cookie[mine] != end->cookie ||
-	    !(pair->middle & (mine ? ROLE_OPENER : ROLE_ACCEPTER)))
-		return 0;
-	return pair->cookie[!mine];
 }
 
 /* The socket has closed. What its program has not read yet stays in its queue, for as long as the
@@ -125,8 +115,7 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 	if (forget_peer(end->cookie))
 		__sync_fetch_and_add(&sum->paired_bytes,
 				     payload_sent(tp) + end->sent.bypassed_bytes);
-	/* Its proxy may have been killed, and with it what would have heard of its socket's end. */
-	if (middle)
+	if (middle && is_ended_by_other(tp))
 		forget_peer(middle);
 }
 

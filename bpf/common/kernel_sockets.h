@@ -87,9 +87,16 @@ struct sk_buff_head {
 	__u32 qlen;
 };
 
+struct rb_node;
+
+struct rb_root {
+	struct rb_node *rb_node;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	struct sk_buff_head sk_receive_queue;
+	struct sk_buff_head sk_error_queue;
 	struct {
 		atomic_t rmem_alloc;
 	} sk_backlog;
@@ -100,6 +107,7 @@ struct sock {
 	socket_lock_t sk_lock;
 	struct socket_wq *sk_wq;
 	int sk_rcvbuf;
+	int sk_err;
 	int sk_rcvlowat;
 	__u8 sk_shutdown;
 	unsigned char sk_userlocks : 4;
@@ -123,6 +131,7 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	struct rb_root out_of_order_queue;
 	__u32 rcv_nxt;
 	__u32 copied_seq;
 	__u32 rcv_wup;

@@ -28,7 +28,6 @@ WHY_NOT = {
 IT_STREAMS = "it streams"
 UNJOINED = "its bytes have to be seen from now on"
 PATIENCE, WAIT = 100, 0.001  # looks for a message that is on its way, and seconds between them
-_READS = threading.Lock()  # a slower reader must not put an older count over a newer one
 
 
 class Joint:
@@ -38,7 +37,16 @@ class Joint:
     why_none: why there are none. never: it is not to be asked for.
     """
 
-    __slots__ = ("_circuit", "_circuits", "_cookies", "_hopeless", "_never", "_past", "why_not")
+    __slots__ = (
+        "_circuit",
+        "_circuits",
+        "_cookies",
+        "_hopeless",
+        "_never",
+        "_past",
+        "_reads",
+        "why_not",
+    )
 
     def __init__(
         self, circuits: Callable[[], Sequence[ShortCircuit]], why_none: str, *, never: bool = False
@@ -49,6 +57,7 @@ class Joint:
         self._circuit: ShortCircuit | None = None
         self._cookies = (0, 0)
         self._past = Past()
+        self._reads = threading.Lock()
         self._never = False
         self._hopeless = never
 
@@ -84,6 +93,7 @@ class Joint:
     def give_up(self, client: socket.socket, upstream: socket.socket, why: str) -> None:
         """It is none, and will be none: unless it goes past us already the ends need not wait for
         that, as it costs them something."""
+        self.read()  # another proxy may have joined it meanwhile
         if self._never or (self._circuit is not None and self.why_not != WHY_NOT[Refusal.WAITS]):
             return
         self._never, self.why_not = True, why
@@ -108,12 +118,12 @@ class Joint:
             now = circuit.ask(Join.READ, *self._cookies)
         except SockproxyError:
             return self._past
-        with _READS:
+        with self._reads:  # a slower reader must not put an older count over a newer one
             if now.bytes >= self._past.bytes:
                 self._past = now
                 if not self._never:
                     self.why_not = WHY_NOT.get(now.why_not, "")
-            if was_stopped:
+            if was_stopped and now.why_not is not Refusal.NONE:
                 self._circuit = None  # and with it, after all of its connections, its maps
             return self._past
 

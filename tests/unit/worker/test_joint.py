@@ -83,7 +83,7 @@ def test_who_waits_for_another_proxy_is_given_up_as_well(ends):
     joint = joint_in(circuit)
     joint.make(*ends)
     joint.give_up(*ends, IT_STREAMS)
-    assert (circuit.asked, joint.why_not) == ([Join.MAKE, Join.END], IT_STREAMS)
+    assert (circuit.asked, joint.why_not) == ([Join.MAKE, Join.READ, Join.END], IT_STREAMS)
 
 
 def test_sockets_that_were_in_use_wait_for_nothing(ends):
@@ -98,7 +98,9 @@ def test_a_bypass_that_is_detached_is_let_go_with_its_last_count(ends):
     circuit = FakeCircuit()
     joint = joint_in(circuit)
     joint.make(*ends)
-    circuit.past, circuit.stopped = Past(forward_bytes=7), True
+    circuit.past, circuit.stopped = Past(forward_bytes=6), True
+    assert joint.read().bytes == 6  # it was not seen for a moment, and works
+    circuit.past, circuit.refuses = Past(forward_bytes=7), Refusal.DRAINS
     assert joint.read().bytes == 7
     circuit.past = Past(forward_bytes=8)
     assert joint.read().bytes == 7
@@ -153,7 +155,16 @@ def test_what_streams_is_given_up_unless_it_goes_past(ends):
     joint = joint_in(circuit)
     joint.make(*ends)
     joint.give_up(*ends, IT_STREAMS)
-    assert (circuit.asked, joint.why_not) == ([Join.MAKE], "")
+    assert (circuit.asked, joint.why_not) == ([Join.MAKE, Join.READ], "")
+
+
+def test_what_another_proxy_has_joined_meanwhile_is_not_given_up(ends):
+    circuit = FakeCircuit(Refusal.WAITS)
+    joint = joint_in(circuit)
+    joint.make(*ends)
+    circuit.refuses = Refusal.NONE
+    joint.give_up(*ends, IT_STREAMS)
+    assert (circuit.asked, joint.why_not) == ([Join.MAKE, Join.READ], "")
 
 
 @pytest.mark.parametrize("busy", [0, 3, 1000])
