@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.soak,
 ]
 
-LENGTH = int(os.environ.get("SOCKPROXY_SOAK", "240"))  # seconds of all tests together
+LENGTH = int(os.environ.get("SOCKPROXY_SOAK", "120"))  # seconds of all tests together
 LATE = 240  # seconds that a command may take where every core is busy several times over
 OPTIONS = (["--budget", "8KiB"], ["--deny", "1-10"], ["--observe"], [], ["--except", "none"])
 
