@@ -206,8 +206,7 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	if (!tp)
 		return;
 	READ_ENDS(ops, &both);
-	numbers.opener_seq = role == ROLE_OPENER ? ops->snd_nxt : ops->rcv_nxt;
-	numbers.accepter_seq = role == ROLE_OPENER ? ops->rcv_nxt : ops->snd_nxt;
+	numbers = read_handshake(ops, role);
 	end = bpf_sk_storage_get(&ends, sk, 0, 0);
 	if (end && end->middle)
 		return; /* bypass_middle() has seen it before, on the cgroup of its proxy */

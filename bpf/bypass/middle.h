@@ -63,16 +63,14 @@ static __always_inline void meet_middle(struct bpf_sock_ops *ops, __u32 role)
 	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return;
-	READ_ENDS(ops, &both);
-	numbers.opener_seq = role == ROLE_OPENER ? ops->snd_nxt : ops->rcv_nxt;
-	numbers.accepter_seq = role == ROLE_OPENER ? ops->rcv_nxt : ops->snd_nxt;
+	numbers = read_handshake(ops, role);
 	if (role == ROLE_OPENER ? !has_client() : !has_opener(&numbers))
 		return;
 	end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!end ||
 	    (end->cookie && !end->closed)) /* another worker's program has run, or a bypass */
 		return;
-	end->since = bpf_ktime_get_ns();
+	READ_ENDS(ops, &both);
 	end->role = role;
 	end->numbers = numbers;
 	end->middle = 1;
@@ -80,9 +78,9 @@ static __always_inline void meet_middle(struct bpf_sock_ops *ops, __u32 role)
 	end->pair = 0;
 	__sync_lock_test_and_set(&end->cookie, bpf_get_socket_cookie(ops));
 	if (role == ROLE_OPENER) {
-		end->plain = wait_for_accepter(end, &both, (struct sock *)tp);
+		wait_for_accepter(end, &both, (struct sock *)tp);
 	} else {
-		end->plain = find_opener(end, &both, (struct sock *)tp, 0, &opener);
+		find_opener(end, &both, (struct sock *)tp, 0, &opener);
 		pair = find_pair(end->pair);
 		if (pair && opener == OPENER_PLAIN)
 			close_pair(pair);

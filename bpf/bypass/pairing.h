@@ -24,6 +24,17 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+/* The numbers of a connection that was just established, as its end of this role has them. */
+static __always_inline struct handshake read_handshake(struct bpf_sock_ops *ops, __u32 role)
+{
+	struct handshake numbers = {
+		.opener_seq = role == ROLE_OPENER ? ops->snd_nxt : ops->rcv_nxt,
+		.accepter_seq = role == ROLE_OPENER ? ops->rcv_nxt : ops->snd_nxt,
+	};
+
+	return numbers;
+}
+
 /* The opener leaves its numbers for the accepter to find. Returns why it is plain until then. */
 static __always_inline __u32 wait_for_accepter(const struct enrolled *end,
 					       const struct two_ends *ends, struct sock *sk)
