@@ -123,8 +123,7 @@ static __always_inline int is_ended_by_other(struct tcp_sock *tp)
 {
 	struct sock *sk = (struct sock *)tp;
 
-	return sk->sk_err ||
-	       sk->__sk_common.skc_flags >> bpf_core_enum_value(enum sock_flags, SOCK_DONE) & 1;
+	return sk->sk_err || has_had_fin(sk);
 }
 
 /* Whether an opener waits with these numbers. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What one socket tells of both ends of its connection: addresses, ports, cgroup, bytes sent.
+ * What one socket tells of both ends of its connection: addresses, ports, cgroup, bytes, FIN.
  * Included by bypass/join.h, bypass/listing.h, bypass/message.h, bypass/middle.h,
- * bypass/pairing.h, bypass/part.h, bypass/policy.h, bypass/worth.h.
+ * bypass/pairing.h, bypass/part.h, bypass/policy.h, bypass/worth.h, splice/inspect.h.
  */
 #ifndef SOCKPROXY_ENDS_H
 #define SOCKPROXY_ENDS_H
@@ -65,6 +65,14 @@ static __always_inline __u64 cgroup_of(struct sock *sk)
 static __always_inline __u64 payload_sent(struct tcp_sock *tp)
 {
 	return BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+}
+
+/* Whether the FIN of the other end has come: tcp_fin() alone sets SOCK_DONE. After a RST the state
+ * no longer tells, nor does sk_err: a send by sk_psock_backlog() may have taken what tcp_reset()
+ * left there. */
+static __always_inline __u32 has_had_fin(struct sock *sk)
+{
+	return sk->__sk_common.skc_flags >> bpf_core_enum_value(enum sock_flags, SOCK_DONE) & 1;
 }
 
 #endif

@@ -8,6 +8,7 @@
 #ifndef SOCKPROXY_INSPECT_H
 #define SOCKPROXY_INSPECT_H
 
+#include "common/ends.h"
 #include "common/kernel_psock.h"
 #include "common/kernel_sockets.h"
 #include "common/psock.h"
@@ -45,15 +46,6 @@ static __always_inline void inspect_psock(struct inspection *seen, struct tcp_so
 	seen->parser_working = BPF_CORE_READ(strp, work.data.counter) & WORK_STRUCT_PENDING;
 }
 
-/* tcp_fin() alone sets SOCK_DONE. The state no longer tells after a RST, nor does sk_err: a send
- * by sk_psock_backlog() may have taken what tcp_reset() left there. */
-static __always_inline __u32 has_had_fin(struct tcp_sock *tp)
-{
-	unsigned long flags = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_flags);
-
-	return flags >> bpf_core_enum_value(enum sock_flags, SOCK_DONE) & 1;
-}
-
 /* Describe the socket whose slot user space has written into `inspections`. */
 static __always_inline void inspect(void)
 {
@@ -82,7 +74,7 @@ static __always_inline void inspect(void)
 		seen->rcv_nxt = tp->rcv_nxt;
 		seen->copied_seq = tp->copied_seq;
 		seen->urgent = tp->urg_data != 0;
-		seen->had_fin = has_had_fin(tp);
+		seen->had_fin = has_had_fin((struct sock *)tp);
 		inspect_psock(seen, tp);
 	}
 	bpf_sk_release(sk);
