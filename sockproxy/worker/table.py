@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import threading
 import time
-from dataclasses import replace
 from typing import NamedTuple
 
 from sockproxy.bpf.abi import SharedDirection
@@ -60,13 +59,15 @@ class DirectionRow:
         self.shared: SharedDirection | None = None
         """The struct direction in the kernel's map, of a direction whose sockets are enrolled."""
 
-    def stats(self) -> DirectionStats:
-        """All of it: user space's counters and the kernel's."""
+    def stats(self, past: int, past_messages: int) -> DirectionStats:
+        """All of it: user space's counters, the kernel's, and what went past us."""
         state, why = self.phase
         kernel = self.shared
         if kernel is None:
             return DirectionStats(
-                state.value, why, 0, 0, self.pumped, 0, 0, self.discarded, 0, 0, 0, 0
+                *(state.value, why, 0, 0, self.pumped, 0, 0, self.discarded, 0, 0, 0, 0),
+                short_circuited=past,
+                short_circuited_messages=past_messages,
             )
         return DirectionStats(
             state=state.value,
@@ -81,6 +82,8 @@ class DirectionRow:
             lost=kernel.lost_bytes,
             holds=kernel.holds,
             largest_backlog=kernel.backlog,
+            short_circuited=past,
+            short_circuited_messages=past_messages,
         )
 
 
@@ -123,16 +126,8 @@ class Row:
             *self._upstream,
             time.time() - self._born,
             outcome,
-            replace(
-                self.forward.stats(),
-                short_circuited=past.forward_bytes,
-                short_circuited_messages=past.forward_messages,
-            ),
-            replace(
-                self.backward.stats(),
-                short_circuited=past.backward_bytes,
-                short_circuited_messages=past.backward_messages,
-            ),
+            self.forward.stats(past.forward_bytes, past.forward_messages),
+            self.backward.stats(past.backward_bytes, past.backward_messages),
             self._joint.why_not if self._joint else "",
         )
 
