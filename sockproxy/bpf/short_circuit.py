@@ -12,9 +12,8 @@ from sockproxy.bpf import Runner, check, ffi, load_library, open_pinned
 from sockproxy.bpf.abi import Join, Refusal
 from sockproxy.bpf.bypass_roles import JOIN, MIDDLE
 from sockproxy.bpf.seam import Past
-from sockproxy.errors import KernelError, UsageError
+from sockproxy.errors import KernelError
 from sockproxy.rundir.folder import Folder
-from sockproxy.rundir.pins import open_pins
 
 __all__ = ["BypassShortCircuit"]
 
@@ -27,25 +26,23 @@ BPF_CGROUP_SOCK_OPS: int = ffi.integer_const("BPF_CGROUP_SOCK_OPS")
 class BypassShortCircuit:
     """The bypass NAME, which hears of the sockets of a proxy.
 
-    cgroup: a descriptor of the proxy's own; of sockets that are opened in it from now on it is
-    noted who is at their other ends. That ends with stop(), or this process, however it ends.
+    folder: its pins, which stay the caller's. cgroup: a descriptor of the proxy's own; of sockets
+    that are opened in it from now on it is noted who is at their other ends. That ends with stop(),
+    or this process, however it ends.
 
-    Raises UsageError where there is no such bypass, SockproxyError where it cannot short-circuit.
+    Raises SockproxyError where it cannot short-circuit, FileNotFoundError where it has none of the
+    programs.
     """
 
-    def __init__(self, name: str, cgroup: int) -> None:
-        folder = open_pins(name)
-        if folder is None:
-            raise UsageError(f"no bypass named {name}")
+    def __init__(self, name: str, folder: Folder, cgroup: int) -> None:
         self.name = name
+        self.identity = identity(folder)
         self._lock = threading.Lock()
         self._opened, self._link = ExitStack(), ExitStack()
         self.stopped = False
         """Whether it is detached, so that nothing goes past in it any more."""
         try:
             with ExitStack() as closing:
-                closing.callback(folder.close)
-                self.identity = identity(folder)
                 join = open_pinned(str(folder.at(JOIN)))
                 self._opened.callback(os.close, join)
                 middle = open_pinned(str(folder.at(MIDDLE)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from sockproxy.bpf.short_circuit import BypassShortCircuit, identity
@@ -57,16 +58,13 @@ class ShortCircuits:
             folder = open_pins(name)
             if folder is None:
                 return ""  # detached meanwhile
-            try:
-                now = identity(folder)
-            finally:
-                folder.close()
-            if name in self._open:
-                if self._open[name].identity == now:
-                    return ""
-                self._give_up(name)  # it is another of that name
-            with self._cgroup.opened() as fd:
-                self._open[name] = BypassShortCircuit(name, fd)
+            with contextlib.closing(folder):
+                if name in self._open:
+                    if self._open[name].identity == identity(folder):
+                        return ""
+                    self._give_up(name)  # it is another of that name
+                with self._cgroup.opened() as fd:
+                    self._open[name] = BypassShortCircuit(name, folder, fd)
             log.info(f"conversations within the bypass {name} are short-circuited")
         except FileNotFoundError:
             return (

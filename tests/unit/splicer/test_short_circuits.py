@@ -42,8 +42,9 @@ class Attached:
             raise FileNotFoundError
         return self.names[folder.name]
 
-    def _open(self, name, cgroup):
-        assert cgroup == 3
+    def _open(self, name, folder, cgroup):
+        assert (folder.name, cgroup) == (name, 3)
+        self._identify(folder)
         if self.refuses:
             raise self.refuses
         circuit = types.SimpleNamespace(name=name, identity=self.names[name])
