@@ -69,7 +69,8 @@ class ShortCircuits:
         except FileNotFoundError:
             return (
                 f"the bypass {name} has no programs for it: another version has attached it, or the"
-                " kernel refused them"
+                " kernel refused them; detach and attach it anew, or see what"
+                " 'sockproxy doctor' finds refused"
             )
         except (SockproxyError, OSError) as error:
             return str(error)
