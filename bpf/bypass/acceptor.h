@@ -13,6 +13,7 @@
 #include "bypass/blocking.h"
 #include "bypass/maps.h"
 #include "bypass/program.h"
+#include "common/cast.h"
 #include "common/kernel_sockets.h"
 
 #include <linux/bpf.h>
@@ -21,8 +22,8 @@
 
 static __always_inline void name_port(struct local_port *port, struct sock *sk)
 {
-	port->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	port->port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	port->netns = LOAD(sk, __sk_common.skc_net.net, ns.inum);
+	port->port = LOAD(sk, __sk_common.skc_num);
 }
 
 /* The socket that listens at the port `here`, or NULL. The address in `entry` may be stale, and
@@ -34,7 +35,7 @@ static __always_inline struct sock *listener_of(const struct acceptor *entry,
 	struct sock *listener = (struct sock *)(unsigned long)entry->listener;
 	struct local_port port;
 
-	if (!listener || BPF_CORE_READ(listener, __sk_common.skc_state) != BPF_TCP_LISTEN)
+	if (!listener || LOAD(listener, __sk_common.skc_state) != BPF_TCP_LISTEN)
 		return NULL;
 	name_port(&port, listener);
 	return port.port == here->port && port.netns == here->netns ? listener : NULL;

@@ -16,6 +16,7 @@
 #define SOCKPROXY_BLOCKING_H
 
 #include "bypass/maps.h"
+#include "common/cast.h"
 #include "common/kernel_sockets.h"
 
 #include <linux/bpf.h>
@@ -24,13 +25,19 @@
 
 #define O_NONBLOCK 04000 /* on x86-64 and on arm64 */
 
+/* The file of a socket that may lie anywhere; NULL before accept(2). */
+static __always_inline struct file *file_of(struct sock *sk)
+{
+	return LOAD(sk, sk_socket, file);
+}
+
 /* Whether the socket's file is in blocking mode. 0 for a socket without a file: before accept(2),
  * and one of the kernel itself. */
 static __always_inline int is_blocking(struct sock *sk)
 {
-	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
+	struct file *file = file_of(sk);
 
-	return file && !(BPF_CORE_READ(file, f_flags) & O_NONBLOCK);
+	return file && !(LOAD(file, f_flags) & O_NONBLOCK);
 }
 
 /* The same of a socket that the verifier knows to be one, without a call. */

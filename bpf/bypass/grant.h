@@ -11,6 +11,7 @@
 #include "bypass/maps.h"
 #include "bypass/pair.h"
 #include "bypass/waiters.h"
+#include "common/cast.h"
 #include "common/kernel_psock.h"
 #include "common/kernel_sockets.h"
 #include "common/kernel_tasks.h"
@@ -66,9 +67,9 @@ static __always_inline __s64 pages_left(struct sock *sk)
 		return least;
 	counter = &group->tcpmem;
 	for (level = 0; level < MOST_LEVELS && counter; level++) {
-		left = BPF_CORE_READ(counter, max) - BPF_CORE_READ(counter, usage.counter);
+		left = LOAD(counter, max) - LOAD(counter, usage.counter);
 		least = left < least ? left : least;
-		counter = BPF_CORE_READ(counter, parent);
+		counter = LOAD(counter, parent);
 	}
 	return least;
 }
@@ -78,17 +79,17 @@ static __always_inline int is_parsed(struct tcp_sock *tp)
 {
 	struct sk_psock *psock = find_psock(tp);
 
-	return !psock || BPF_CORE_READ(psock, saved_data_ready);
+	return !psock || LOAD(psock, saved_data_ready);
 }
 
 /* How many references there are to the file: one for each descriptor, for each thread of a process
  * with threads that is in a system call on it, and for each that waits in poll or select. */
 static __always_inline __s64 references(struct sock *sk)
 {
-	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
+	struct file *file = file_of(sk);
 
 	if (bpf_core_field_exists(file->f_ref))
-		return BPF_CORE_READ(file, f_ref.refcnt.counter) + 1;
+		return LOAD(file, f_ref.refcnt.counter) + 1;
 	return BPF_CORE_READ((struct file___counted *)file, f_count.counter);
 }
 
@@ -112,7 +113,7 @@ static __always_inline int is_somebody_inside(struct sock *sk, const struct wait
 	 * came since is taken for somebody inside, which errs on the safe side. */
 	__sync_fetch_and_add(&barrier, 1);
 	all = references(sk);
-	if (BPF_CORE_READ(task, files, count.counter) > 1)
+	if (LOAD(task, files, count.counter) > 1)
 		ours++; /* this thread, which sends */
 	return all > ours && all > ours + waiters->polls;
 }

@@ -61,7 +61,7 @@ static __always_inline void void_grant(struct lane *out)
 static __always_inline int is_seen_waiting(struct enrolled *me, const struct lane *out,
 					   __u64 reader)
 {
-	if (out->drains || will_look_again((struct sock *)out->reader, reader)) {
+	if (out->drains || will_look_again(out->reader, reader)) {
 		me->vain = 0;
 		return 1;
 	}
@@ -87,10 +87,10 @@ static __always_inline int may_owe(const struct enrolled *me, struct pair *pair,
 	struct tcp_sock *other = (struct tcp_sock *)out->reader;
 
 	/* What the reader sent is acknowledged by the proxy in between, not by this end. */
-	if (pair->holders ? BPF_CORE_READ(other, snd_una) == BPF_CORE_READ(other, write_seq)
+	if (pair->holders ? LOAD(other, snd_una) == LOAD(other, write_seq)
 			  : tp->rcv_nxt == tp->rcv_wup)
 		return 1;
-	if (BPF_CORE_READ_BITFIELD_PROBED(other, nonagle) & TCP_NAGLE_OFF)
+	if (LOAD_BITS(other, nonagle) & TCP_NAGLE_OFF)
 		return 1;
 	return in->sure && !in->closed && in->read == (READ_SOME | count_read(me, tp)) &&
 	       me->calm >= CALM;

@@ -10,6 +10,7 @@
 #define SOCKPROXY_PROGRAM_H
 
 #include "bypass/maps.h"
+#include "common/cast.h"
 #include "common/kernel_tasks.h"
 
 #include <linux/bpf.h>
@@ -23,11 +24,11 @@
 static __always_inline void name_runner(struct runner *name)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct inode *inode = BPF_CORE_READ(task, mm, exe_file, f_inode);
+	struct inode *inode = LOAD(task, mm, exe_file, f_inode);
 
-	name->file.inode = BPF_CORE_READ(inode, i_ino);
-	name->file.device = BPF_CORE_READ(inode, i_sb, s_dev);
-	name->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	name->file.inode = LOAD(inode, i_ino);
+	name->file.device = LOAD(inode, i_sb, s_dev);
+	name->cgroup = LOAD(task, cgroups, dfl_cgrp, kn, id);
 	/* Threads may have names of their own. */
 	BPF_CORE_READ_STR_INTO(&name->comm, task, group_leader, comm);
 }
@@ -113,7 +114,7 @@ static __always_inline int is_unproven(__u32 proofs, int asks)
 static __noinline int is_left_alone(void)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct file *file = BPF_CORE_READ(task, mm, exe_file);
+	struct file *file = LOAD(task, mm, exe_file);
 	struct program_name name = {};
 
 	BPF_CORE_READ_STR_INTO(&name.name, task, group_leader, comm);
@@ -121,11 +122,11 @@ static __noinline int is_left_alone(void)
 		return 1;
 	__builtin_memset(&name, 0, sizeof(name));
 	if (bpf_probe_read_kernel_str(&name.name, sizeof(name.name),
-				      BPF_CORE_READ(file, f_path.dentry, d_name.name)) < 0)
+				      LOAD(file, f_path.dentry, d_name.name)) < 0)
 		return 0;
 	if (bpf_map_lookup_elem(&left_alone, &name))
 		return 1;
-	name.inode = BPF_CORE_READ(file, f_inode, i_ino);
+	name.inode = LOAD(file, f_inode, i_ino);
 	return bpf_map_lookup_elem(&left_alone, &name) != NULL;
 }
 

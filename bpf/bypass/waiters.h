@@ -18,6 +18,7 @@
 #include "bypass/blocking.h"
 #include "bypass/maps.h"
 #include "bypass/wait_queue.h"
+#include "common/cast.h"
 #include "common/kernel_sockets.h"
 #include "common/kernel_waiters.h"
 
@@ -45,54 +46,30 @@ struct waiters {
 static __always_inline int is_watched(struct eventpoll *set, const struct wakers *known)
 {
 	struct list_head *head = &set->poll_wait.head;
-	struct list_head *entry = BPF_CORE_READ(head, next);
+	struct list_head *entry = LOAD(head, next);
 	int number;
 
 	for (number = 0; number < 2 && entry && entry != head; number++) {
-		if ((__u64)BPF_CORE_READ(waiter_at(entry), func) != known->poll)
+		if ((__u64)LOAD(waiter_at(entry), func) != known->poll)
 			return 1;
-		entry = BPF_CORE_READ(entry, next);
+		entry = LOAD(entry, next);
 	}
 	return entry != head;
 }
 
-/* A waiter, and the item of an epoll set, if it is that set's. A call of the helper costs as much
- * as some ten loads, so what lies side by side is read at once. */
-struct seen {
-	__u64 item, func, next;
-};
-
-#define ENTRY_BYTES 64 /* of struct eppoll_entry, up to its last field but one */
-#define ITEM_BYTES 128 /* of struct epitem, which the kernel keeps to that */
-#define WORD_AT(raw, type, field) (*(__u64 *)((raw) + bpf_core_field_offset(type, field)))
-
-static __always_inline void see(struct seen *seen, struct wait_queue_entry *waiter)
-{
-	char raw[ENTRY_BYTES] __attribute__((aligned(8))) = {};
-
-	bpf_probe_read_kernel(raw, sizeof(raw),
-			      (void *)waiter - bpf_core_field_offset(struct eppoll_entry, wait));
-	seen->item = WORD_AT(raw, struct eppoll_entry, base);
-	seen->func = WORD_AT(raw, struct eppoll_entry, wait.func);
-	seen->next = WORD_AT(raw, struct eppoll_entry, wait.entry.next);
-}
-
 /* How the epoll set waits that this waiter of the socket of `file` belongs to. */
-static __always_inline enum waiting judge_item(struct seen *seen, struct wait_queue_entry *waiter,
-					       struct file *file, const struct wakers *known)
+static __always_inline enum waiting judge_item(struct wait_queue_entry *waiter, struct file *file,
+					       const struct wakers *known)
 {
-	char raw[ITEM_BYTES] __attribute__((aligned(8))) = {};
-	__u64 item = seen->item;
-	__u32 events;
-	int watched;
+	struct eppoll_entry *entry =
+		(void *)waiter - bpf_core_field_offset(struct eppoll_entry, wait);
+	struct epitem *item = LOAD(entry, base);
+	struct file *owner = LOAD(item, ffd.file);
+	__u32 events = LOAD(item, event.events);
+	int watched = is_watched(LOAD(item, ep), known);
 
-	bpf_probe_read_kernel(raw, sizeof(raw), (void *)item);
-	events = *(__u32 *)(raw + bpf_core_field_offset(struct epitem, event.events));
-	watched = is_watched((void *)WORD_AT(raw, struct epitem, ep), known);
 	/* If the entry was freed meanwhile, what was read may be anything. */
-	see(seen, waiter);
-	if (seen->func != known->epoll || seen->item != item ||
-	    WORD_AT(raw, struct epitem, ffd.file) != (__u64)file)
+	if ((__u64)LOAD(waiter, func) != known->epoll || LOAD(entry, base) != item || owner != file)
 		return WAITING_UNKNOWN;
 	if (events & EPOLLET)
 		return WAITING_EDGE;
@@ -106,58 +83,62 @@ __attribute__((noinline)) __u32 walk_waiters(__u64 address)
 {
 	struct sock *sk = (struct sock *)address;
 	struct wakers *known = known_wakers();
-	struct socket_wq *wq = BPF_CORE_READ(sk, sk_wq);
-	struct list_head *entry, *head = &wq->wait.head;
-	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
+	struct socket_wq *wq = LOAD(sk, sk_wq);
+	struct list_head *entry, *next, *head = &wq->wait.head;
+	struct file *file = file_of(sk);
 	__u32 worst = WAITING_NOT, kind, polls = 0;
 	struct wait_queue_entry *waiter;
-	struct seen seen;
 	int number;
 	__u64 func;
 
 	/* SIGIO is an edge as well. */
-	if (!known || !wq || !file || BPF_CORE_READ(wq, fasync_list))
+	if (!known || !wq || !file || LOAD(wq, fasync_list))
 		return WAITING_UNKNOWN;
-	entry = BPF_CORE_READ(head, next);
+	entry = LOAD(head, next);
 	for (number = 0; number < MOST_WAITERS && entry && entry != head; number++) {
 		waiter = waiter_at(entry);
-		see(&seen, waiter);
-		func = seen.func;
+		next = LOAD(entry, next); /* before judge_item(), which looks whether it was one */
+		func = (__u64)LOAD(waiter, func);
 		kind = WAITING_UNKNOWN;
 		if (func && (func == known->poll || func == known->sleep))
 			kind = WAITING_LEVEL;
 		else if (func && func == known->epoll)
-			kind = judge_item(&seen, waiter, file, known);
+			kind = judge_item(waiter, file, known);
 		polls += func == known->poll;
 		worst = kind > worst ? kind : worst;
-		entry = (void *)seen.next;
+		entry = next;
 	}
 	return (entry == head ? worst : WAITING_UNKNOWN) | polls << 8;
+}
+
+static __always_inline void unpack(struct waiters *found, __u32 seen)
+{
+	found->kind = seen & 0xff;
+	found->polls = seen >> 8;
 }
 
 static __always_inline void read_waiters(struct waiters *found, struct sock *sk)
 {
 	/* The address of `sk` itself, by a detour: the verifier wants a number here, and takes what
-	 * was read from memory for one. */
-	__u32 seen = walk_waiters((__u64)BPF_CORE_READ(sk, sk_socket, sk));
-
-	found->kind = seen & 0xff;
-	found->polls = seen >> 8;
+	 * bpf_probe_read_kernel() read for one. */
+	unpack(found, walk_waiters((__u64)BPF_CORE_READ(sk, sk_socket, sk)));
 }
 
 /*
- * Whether the reader of `sk` will look again when a read has given less than it had room for. The
- * sender at the other end asks that when it sends. Nothing keeps `sk` alive then, but what lies
- * there is some socket always (SLAB_TYPESAFE_BY_RCU), and its cookie tells whether it is the same.
+ * Whether the reader of the socket at `address` will look again when a read has given less than it
+ * had room for. The sender at the other end asks that when it sends. Nothing keeps the socket alive
+ * then, but what lies there is some socket always (SLAB_TYPESAFE_BY_RCU), and its cookie tells
+ * whether it is the same.
  */
-static __always_inline int will_look_again(struct sock *sk, __u64 cookie)
+static __always_inline int will_look_again(__u64 address, __u64 cookie)
 {
+	struct sock *sk = (struct sock *)address;
 	struct waiters now;
 
-	read_waiters(&now, sk);
+	unpack(&now, walk_waiters(address));
 	if (now.kind != WAITING_LEVEL && (now.kind != WAITING_NOT || !is_blocking(sk)))
 		return 0;
-	return (__u64)BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) == cookie;
+	return LOAD(sk, __sk_common.skc_cookie.counter) == cookie;
 }
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef SOCKPROXY_PSOCK_H
 #define SOCKPROXY_PSOCK_H
 
+#include "common/cast.h"
 #include "common/kernel_psock.h"
 #include "common/kernel_sockets.h"
 
@@ -30,7 +31,7 @@ static __always_inline int is_bypass_queue_empty(struct tcp_sock *tp)
 {
 	struct sk_psock *psock = find_psock(tp);
 
-	return !psock || BPF_CORE_READ(psock, ingress_msg.next) == &psock->ingress_msg;
+	return !psock || LOAD(psock, ingress_msg.next) == &psock->ingress_msg;
 }
 
 #endif
