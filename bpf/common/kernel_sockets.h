@@ -6,7 +6,7 @@
  * bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/namespaces.h, bypass/pairing.h,
  * bypass/part.h, bypass/reader.h, bypass/waiters.h, bypass/wakers.bpf.c, common/ends.h,
  * common/kernel_iterators.h, common/kernel_psock.h, common/multipath.h, common/psock.h,
- * splice/direction.h, splice/inspect.h.
+ * common/try_casts.bpf.c, splice/direction.h, splice/inspect.h.
  */
 #ifndef SOCKPROXY_KERNEL_SOCKETS_H
 #define SOCKPROXY_KERNEL_SOCKETS_H

@@ -13,16 +13,19 @@ import errno
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from sockproxy.bpf import BpfObject, Link
 from sockproxy.bpf.objects import read_object
 from sockproxy.errors import SockproxyError, is_passing
 
 __all__ = [
+    "CASTING",
     "Cast",
     "Prepare",
     "Refuses",
     "Role",
+    "are_casts_taken",
     "audition",
     "best",
     "choose",
@@ -30,6 +33,11 @@ __all__ = [
     "refusal",
     "why_refused",
 ]
+
+# Objects that do the same, faster, on kernels that take casts, and one that shows whether they are
+# taken: bpf/common/cast.h.
+CASTING = {"bypass.bpf.o": "bypass_casts.bpf.o"}
+TRIAL = "try_casts.bpf.o"
 
 Prepare = Callable[[BpfObject], None]
 Refuses = Callable[["Role", str], SockproxyError | None]
@@ -133,7 +141,7 @@ def load(name: str, programs: Collection[str], prepare: Prepare = lambda bpf: No
 
     prepare: sets what has to be set before. Raises SockproxyError, with nothing left.
     """
-    bpf = BpfObject(name, read_object(name))
+    bpf = BpfObject(name, read_object(_with_casts(name)))
     try:
         bpf.only(programs)
         prepare(bpf)
@@ -142,6 +150,26 @@ def load(name: str, programs: Collection[str], prepare: Prepare = lambda bpf: No
         bpf.close()
         raise
     return bpf
+
+
+@cache
+def are_casts_taken() -> bool:
+    """Whether this kernel takes programs that make pointers of addresses.
+
+    Raises SockproxyError where that cannot be told for want of memory, descriptors and the like.
+    """
+    try:
+        load(TRIAL, {"try_casts"}).close()
+    except SockproxyError as error:
+        if is_passing(error.errno):
+            raise
+        return False
+    return True
+
+
+def _with_casts(name: str) -> str:
+    """The object that does best here what `name` does."""
+    return CASTING[name] if name in CASTING and are_casts_taken() else name
 
 
 def refusal(program: str, error: SockproxyError) -> str:

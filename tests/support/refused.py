@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+from functools import cache
 
-from sockproxy.bpf import BpfObject, bypass_roles, splice_roles
+from sockproxy.bpf import BpfObject, bypass_roles, loading, splice_roles
 from sockproxy.bpf.library import failure
 from sockproxy.bpf.loading import audition
 
@@ -28,6 +29,7 @@ def refuse(monkeypatch, programs, number=errno.EPERM):
             raise failure(f"load {self.name}", number, f"{min(refused)}:\nrefused by a test")
         load(self)
 
+    monkeypatch.setattr(loading, "are_casts_taken", cache(loading.are_casts_taken.__wrapped__))
     monkeypatch.setattr(BpfObject, "only", remember)
     monkeypatch.setattr(BpfObject, "load", load_or_fail)
 
