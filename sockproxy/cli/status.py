@@ -70,14 +70,16 @@ def status(name: str | None, as_json: bool, watch: bool) -> int:
                 click.echo(
                     "nothing runs; start with 'sockproxy proxy' or 'sockproxy attach'", err=True
                 )
-            _show(shown, silent)
+            _show(shown, silent, is_bypassed=bool(seen))
             _show_bypasses(seen)
         if not watch:
             return NOT_ALL if silent else 0
         time.sleep(1)
 
 
-def _show(proxies: list[dict[str, Any]], silent: list[dict[str, str]]) -> None:
+def _show(
+    proxies: list[dict[str, Any]], silent: list[dict[str, str]], *, is_bypassed: bool
+) -> None:
     if not proxies and not silent:
         return
     rows: list[tuple[object, ...]] = [
@@ -104,6 +106,8 @@ def _show(proxies: list[dict[str, Any]], silent: list[dict[str, str]]) -> None:
         for why in (each["why_not"], each["why_no_cgroup"]):
             if why:
                 click.echo(f"{each['name']}: {why}")
+        if is_bypassed and (why := each["why_no_short_circuit"]):
+            click.echo(f"{each['name']}: no short-circuit: {clean(why)}")
     for each in silent:
         click.echo(f"{each['name']}: {clean(each['why'])}")
 

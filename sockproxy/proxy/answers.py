@@ -72,6 +72,7 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         "pumped": _is_count,
         "short_circuited": _is_count,
         "short_circuits_in": [_is_text],
+        "why_no_short_circuit": _is_text,
         "holds": _is_count,
     },
     "connections": {"name": _is_text, "pid": _is_count, "connections": [_PAIR]},
