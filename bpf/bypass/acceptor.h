@@ -71,7 +71,7 @@ static __noinline void note_listener(struct bpf_sock_ops *ops)
 	entry.listener = (unsigned long)tp;
 	name_port(&port, (struct sock *)tp);
 	known = recall_current();
-	if (is_left_alone())
+	if (is_left_alone(known))
 		entry.plain = PLAIN_PROGRAM;
 	else if (known && known->blocks & ROLE_ACCEPTER)
 		entry.plain = PLAIN_BLOCKS;

@@ -33,7 +33,6 @@ int bypass_sock_ops(struct bpf_sock_ops *ops)
 		meet(ops, ROLE_ACCEPTER);
 		break;
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
-		begin_anew(ops);
 		note_opener(ops);
 		break;
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:

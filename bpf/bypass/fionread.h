@@ -34,8 +34,12 @@
  * NULL for any other. */
 static __always_inline struct enrolled *watched(struct sock *sk)
 {
-	struct enrolled *me = bpf_sk_storage_get(&ends, sk, 0, 0);
+	struct enrolled *me;
 
+	/* The tracepoint runs for all sockets: most have no entry, or are in the sockmap. */
+	if (!sk->sk_bpf_storage || sk->sk_user_data)
+		return NULL;
+	me = bpf_sk_storage_get(&ends, sk, 0, 0);
 	return me && me->plain == PLAIN_UNPROVEN && me->turns < PROOFS ? me : NULL;
 }
 
@@ -96,8 +100,7 @@ static __always_inline void see_asking(struct sock *sk, int command)
 
 	if (command != SIOCINQ)
 		return;
-	/* An entry without a cookie counts too: of an opener that stays plain and is left out
-	 * (join.h). see_result() takes its reads for proofs, which they are not if it asks. */
+	/* An entry without a cookie counts too: of an opener that is not established yet. */
 	me = bpf_sk_storage_get(&ends, sk, 0, 0);
 	if (!me || me->middle)
 		return;

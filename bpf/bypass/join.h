@@ -9,6 +9,7 @@
 
 #include "bypass/acceptor.h"
 #include "bypass/blocking.h"
+#include "bypass/leave.h"
 #include "bypass/maps.h"
 #include "bypass/namespaces.h"
 #include "bypass/pair.h"
@@ -135,26 +136,14 @@ static __always_inline void count(struct bypass_totals *sum, __u32 plain)
 	}
 }
 
-/* Whether a connection to a service without gain (worth.h) gets no socket storage either, which is
- * what costs. An accepter that would leave it out first looks whether its opener takes part: the
- * opener may be trying the service again. */
-static __always_inline int is_left_out(const struct two_ends *both, const struct handshake *numbers,
-				       __u32 role, __u32 plain)
-{
-	if (is_worth_enrolling(both, role, plain))
-		return 0;
-	return role == ROLE_OPENER || !has_opener(numbers);
-}
-
 /* Why a connection that the current program opens stays plain. A program that was seen to set its
  * sockets to blocking mode once they are connected, as hiredis does, will do so again. */
 static __noinline __u32 opens_plain(void)
 {
-	struct program_record *known;
+	struct program_record *known = recall_current();
 
-	if (is_left_alone())
+	if (is_left_alone(known))
 		return PLAIN_PROGRAM;
-	known = recall_current();
 	if (known && known->blocks & ROLE_OPENER && !are_blocking_admitted())
 		return PLAIN_BLOCKS;
 	return is_unproven(known ? known->proofs : 0, known && known->traits & TRAIT_ASKS)
@@ -163,28 +152,42 @@ static __noinline __u32 opens_plain(void)
 }
 
 /* connect(2), in the program that will have the connection: note why it stays plain. Each call
- * notes anew, since a socket may connect again after it was refused. */
+ * notes anew, since a socket may connect again after it was refused. A connection to a service
+ * without gain (worth.h) is left out: it gets no entry, which is what costs. */
 static __always_inline void note_opener(struct bpf_sock_ops *ops)
 {
+	struct enrolled *end = begin_anew(ops);
+	struct knobs *now = current_knobs();
 	struct bpf_sock *sk = ops->sk;
-	struct enrolled *end;
-	__u32 plain;
+	struct two_ends both;
+	struct tcp_sock *tp;
+	__u32 plain, kind;
+	int may_leave_out;
 
-	if (!sk)
+	if (!sk || !now || now->mode == MODE_DRAIN)
+		return;
+	READ_ENDS(ops, &both);
+	may_leave_out = !end && now->mode == MODE_BYPASS;
+	if (may_leave_out && is_opener_left_out(&both))
+		return;
+	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+	if (!tp)
 		return;
 	plain = opens_plain();
-	end = bpf_sk_storage_get(&ends, sk, 0, plain ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-	if (end && !end->cookie)
+	kind = plain ?: trait_of_mode((struct sock *)tp);
+	if (may_leave_out && !is_worth_opening(&both, kind))
+		return;
+	if (!end)
+		end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (end)
 		end->plain = plain;
 }
 
-/* Why an opener stays plain for what its program is, or does: as note_opener() found, or by the
- * mode of its socket. PLAIN_NOT if neither. */
-static __always_inline __u32 why_plain_opener(const struct enrolled *end, struct tcp_sock *tp)
+/* Whether an accepter leaves its connection out. It first looks whether its opener takes part,
+ * which may be trying the service again. */
+static __always_inline int leaves_out(const struct two_ends *both, const struct handshake *numbers)
 {
-	if (end && end->plain)
-		return end->plain;
-	return trait_of_mode((struct sock *)tp) ? PLAIN_BLOCKS : PLAIN_NOT;
+	return !is_worth_accepting(both) && !has_opener(numbers);
 }
 
 /* A connection was established: enrol its socket. */
@@ -198,21 +201,22 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	struct enrolled *end = NULL;
 	struct two_ends both;
 	struct tcp_sock *tp;
-	__u32 plain = PLAIN_NOT;
 
 	if (!sum || !now || !sk || now->mode == MODE_DRAIN)
 		return;
 	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return;
-	READ_ENDS(ops, &both);
-	numbers = read_handshake(ops, role);
 	end = bpf_sk_storage_get(&ends, sk, 0, 0);
 	if (end && end->middle)
 		return; /* bypass_middle() has seen it before, on the cgroup of its proxy */
-	if (role == ROLE_OPENER)
-		plain = why_plain_opener(end, tp);
-	if (now->mode == MODE_BYPASS && is_left_out(&both, &numbers, role, plain)) {
+	if (now->mode == MODE_BYPASS && role == ROLE_OPENER && !end) {
+		__sync_fetch_and_add(&sum->plain.no_gain, 1); /* as note_opener() found */
+		return;
+	}
+	READ_ENDS(ops, &both);
+	numbers = read_handshake(ops, role);
+	if (now->mode == MODE_BYPASS && role == ROLE_ACCEPTER && leaves_out(&both, &numbers)) {
 		__sync_fetch_and_add(&sum->plain.no_gain, 1);
 		return;
 	}

@@ -28,7 +28,9 @@
 #define MESSAGE_OVERHEAD 1024  /* struct sk_msg, which kmalloc rounds up to this */
 #define TCP_NAGLE_OFF 1
 #define CALM 64		/* turns without one larger than all before: sizes are known */
-#define MOST_IN_VAIN 32 /* messages in a row whose reader was not seen waiting */
+#define MOST_IN_VAIN 32 /* messages whose reader was not seen waiting, beyond those made up for */
+#define MAKES_UP_FOR 4	/* so many of them cost what one that is bypassed saves */
+#define MOST_AHEAD 4096 /* messages in vain that can be made up for in advance */
 
 /* How many bytes this socket was given to send by TCP since its connection began, modulo 2^32, and
  * how many its program has read. Counts, and not TCP's numbers: the two ends of a joint have
@@ -56,16 +58,17 @@ static __always_inline void void_grant(struct lane *out)
 }
 
 /* Whether the reader finds what comes by TCP behind this message. A connection whose reader is
- * never seen waiting, as one that polls while the answer is there already, gains nothing by being
- * enrolled. */
+ * seldom seen waiting, as one that polls while the answer is there already, gains nothing by being
+ * enrolled. On a busy CPU one and the same reader is found waiting for a while, and then not. */
 static __always_inline int is_seen_waiting(struct enrolled *me, const struct lane *out,
 					   __u64 reader)
 {
 	if (out->drains || will_look_again(out->reader, reader)) {
-		me->vain = 0;
+		if (me->vain > -MOST_AHEAD)
+			me->vain -= MAKES_UP_FOR;
 		return 1;
 	}
-	if (++me->vain == MOST_IN_VAIN)
+	if (++me->vain >= MOST_IN_VAIN)
 		is_unfit(me, TRAIT_UNSEEN_PEER);
 	return 0;
 }

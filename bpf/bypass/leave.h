@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * How a socket leaves the sockmap, so that it costs what TCP costs.
- * Included by bypass/bypass.bpf.c.
+ * Included by bypass/bypass.bpf.c, bypass/join.h.
  *
  * A socket may leave when nothing can be put into its bypass queue any more and nothing is
  * there: its lane is closed, no message is on its way, and the queue is empty. reconsider() looks
@@ -37,23 +37,26 @@ static __always_inline void leave(struct bpf_sock_ops *ops, struct enrolled *me,
 /* A socket that was disconnected (AF_UNSPEC) connects or listens again. It has the same cookie, and
  * its bypass queue still holds what nobody read of the old connection: tcp_disconnect() empties
  * TCP's queue alone. Take it out of the sockmap, so that the queue goes with the psock. The socket
- * never gets another psock: see enter_map(). */
-static __always_inline void begin_anew(struct bpf_sock_ops *ops)
+ * never gets another psock: see enter_map(). Returns its entry, blank, or NULL if it has none. */
+static __always_inline struct enrolled *begin_anew(struct bpf_sock_ops *ops)
 {
-	struct enrolled *me, blank = {};
 	struct bpf_sock *sk = ops->sk;
+	struct enrolled *me;
+	__u32 enlisted;
 	__u64 cookie;
 
 	if (!sk)
-		return;
+		return NULL;
 	me = bpf_sk_storage_get(&ends, sk, 0, 0);
 	if (!me || !me->cookie)
-		return;
+		return me;
 	cookie = me->cookie;
 	if (me->in_map)
 		bpf_map_delete_elem(&sockets, &cookie);
-	blank.enlisted = me->enlisted ? ENLISTED_BEFORE : ENLISTED_NEVER;
-	*me = blank;
+	enlisted = me->enlisted ? ENLISTED_BEFORE : ENLISTED_NEVER;
+	__builtin_memset(me, 0, sizeof(*me));
+	me->enlisted = enlisted;
+	return me;
 }
 
 /* `me` leaves: take the other end out as well, if nothing was ever bypassed to it. It may be the

@@ -73,14 +73,19 @@ static __always_inline struct program_record *recall(const struct runner *name)
 	return known;
 }
 
-/* What is remembered of the current program. Not inlined, like all that hold long keys: what is
- * inlined into one function shares 512 bytes of stack. */
+/* What is remembered of the current program, from now on if nothing was. Not inlined, like all that
+ * hold long keys: what is inlined into one function shares 512 bytes of stack. */
 static __noinline struct program_record *recall_current(void)
 {
+	struct program_record *known, blank = {};
 	struct runner name = {};
 
 	name_runner(&name);
-	return recall(&name);
+	known = recall(&name);
+	if (known)
+		return known;
+	bpf_map_update_elem(&programs, &name, &blank, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&programs, &name);
 }
 
 /* Add what was seen to what is `known` of the program, as recall() gave it. */
@@ -110,8 +115,8 @@ static __always_inline int is_unproven(__u32 proofs, int asks)
 	return now && now->mode == MODE_BYPASS && now->proof && (asks || proofs < PROOFS);
 }
 
-/* Whether the current program is left alone. */
-static __noinline int is_left_alone(void)
+/* Whether the current program is named among those that are left alone. */
+static __noinline int is_named_alone(void)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct file *file = LOAD(task, mm, exe_file);
@@ -128,6 +133,22 @@ static __noinline int is_left_alone(void)
 		return 1;
 	name.inode = LOAD(file, f_inode, i_ino);
 	return bpf_map_lookup_elem(&left_alone, &name) != NULL;
+}
+
+/* Whether the current program, of which this is `known`, is left alone. The names to look for are
+ * long, and a program that connects does so often: the answer holds until the rules change. */
+static __always_inline int is_left_alone(struct program_record *known)
+{
+	struct knobs *now = current_knobs();
+	__u64 version = now ? (__u64)now->version + 1 : 0;
+
+	if (!known || !version)
+		return is_named_alone();
+	if (known->judged != version) {
+		known->alone = is_named_alone();
+		__sync_lock_test_and_set(&known->judged, version);
+	}
+	return known->alone;
 }
 
 #endif

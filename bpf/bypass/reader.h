@@ -79,7 +79,7 @@ static __always_inline void meet_reader(struct enrolled *me, struct sock *sk, __
 		trait |= TRAIT_DRAINS;
 	else
 		__sync_fetch_and_and(&me->traits, ~TRAIT_DRAINS);
-	if (!me->reader && is_left_alone()) {
+	if (!me->reader && is_left_alone(known)) {
 		/* The program has listened since before this bypass, or was given the socket. */
 		trait |= TRAIT_LEFT_ALONE;
 		if (me->role == ROLE_ACCEPTER)

@@ -64,7 +64,8 @@ struct enrolled {
 	uint32_t heard;	   /* copied_seq plus what was charged to it, when it last sent by TCP */
 	uint32_t netns;	   /* inode of the network namespace that it is counted in; 0: in none */
 	uint32_t turns;	   /* how often its reader was seen to have read all that was there */
-	uint32_t vain;	   /* messages in a row that were passed for how their reader waits */
+	__s32 vain;	   /* messages that were passed for how their reader waits, less those that
+			      others have made up for: see is_seen_waiting() */
 	uint32_t calm;	   /* turns since one was larger than all before */
 	uint32_t middle;   /* it is a proxy's: see middle.h */
 	uint32_t reserved;
@@ -114,13 +115,15 @@ struct peer {
 struct service {
 	uint32_t address[4];
 	uint32_t port;
-	uint32_t role; /* enum end_role, or ROLE_PLAIN_OPENER */
+	uint32_t role; /* enum end_role, ROLE_PLAIN_OPENER or ROLE_ANY_OPENER */
 };
 
 /* How the last connections to a service ended. */
 struct service_record {
 	uint64_t last;	 /* when one ended without gain: CLOCK_MONOTONIC, ns */
 	uint64_t losses; /* connections without gain in a row, each within a second of the last */
+	uint64_t opener; /* with ROLE_ANY_OPENER: thread group of one whose connections are left out
+			    until a second after `last` */
 };
 
 /* A program as it is remembered: an executable alone would make all of Python one program. */
@@ -137,8 +140,9 @@ struct program_record {
 	uint32_t turns;	 /* how often that was so */
 	uint32_t blocks; /* bits of enum end_role: in which it had sockets in blocking mode */
 	uint32_t proofs; /* how often it read without asking FIONREAD; 0 once it has asked */
-	uint32_t reserved;
-	uint64_t last; /* when it was last seen to have such traits or blocks: ns */
+	uint32_t alone;	 /* it is left alone, by the rules of the version */
+	uint64_t last;	 /* when it was last seen to have such traits or blocks: ns */
+	uint64_t judged; /* that is one less than this; 0: it was not looked for */
 };
 
 #endif

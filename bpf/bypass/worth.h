@@ -9,7 +9,10 @@
  * A second later they try again.
  *
  * An opener that stays plain for what its program is, or does, never gains; but others that connect
- * to the same service may. So the connections of such openers are counted apart.
+ * to the same service may. So the connections of such openers are counted apart. To find out which
+ * an opener is costs more than all else that is done for a connection which is left out: the one
+ * that was found last is known by its number. (Another process that has its number next, or the
+ * same with another program, is left out as well for what is left of that second.)
  */
 #ifndef SOCKPROXY_SERVICE_H
 #define SOCKPROXY_SERVICE_H
@@ -22,6 +25,7 @@
 
 #define LOSSES 8	     /* in a row, from which on connections are left out */
 #define ROLE_PLAIN_OPENER 4  /* of a struct service, beside enum end_role */
+#define ROLE_ANY_OPENER 8    /* the same */
 #define MEMORY 1000000000ULL /* ns that a loss counts */
 
 /* Whether a socket with this enum plain_reason is plain for what its program is, or does. */
@@ -42,15 +46,59 @@ static __always_inline void name_service(struct service *name, const struct two_
 	name->role = opener && plain ? ROLE_PLAIN_OPENER : role;
 }
 
-/* Whether a new connection to its service is worth enrolling. */
-static __always_inline int is_worth_enrolling(const struct two_ends *ends, __u32 role, __u32 plain)
+/* The record of a service without gain, to which new connections are left out; NULL of any other.
+ */
+static __always_inline struct service_record *without_gain(const struct service *name)
+{
+	struct service_record *record = bpf_map_lookup_elem(&services, name);
+
+	if (!record || record->losses < LOSSES || bpf_ktime_get_ns() - record->last > MEMORY)
+		return NULL;
+	return record;
+}
+
+/* Whether a new connection to its service is worth enrolling, for an accepter. */
+static __always_inline int is_worth_accepting(const struct two_ends *ends)
+{
+	struct service name;
+
+	name_service(&name, ends, ROLE_ACCEPTER, 0);
+	return !without_gain(&name);
+}
+
+/* Whether the connections that the current process opens to a service were left out a moment ago:
+ * cheaper than is_worth_opening(). */
+static __always_inline int is_opener_left_out(const struct two_ends *ends)
 {
 	struct service_record *record;
 	struct service name;
 
-	name_service(&name, ends, role, plain);
+	name_service(&name, ends, ROLE_OPENER, 0);
+	name.role = ROLE_ANY_OPENER;
+	record = without_gain(&name);
+	return record && record->opener == bpf_get_current_pid_tgid() >> 32;
+}
+
+/* Whether a new connection to its service is worth enrolling, for an opener in connect(2). plain:
+ * not 0 for one that is plain for its program. */
+static __always_inline int is_worth_opening(const struct two_ends *ends, __u32 plain)
+{
+	struct service_record fresh = {.losses = LOSSES}, *record;
+	struct service name;
+
+	name_service(&name, ends, ROLE_OPENER, plain);
+	record = without_gain(&name);
+	if (!record)
+		return 1;
+	fresh.last = record->last;
+	fresh.opener = bpf_get_current_pid_tgid() >> 32;
+	name.role = ROLE_ANY_OPENER;
 	record = bpf_map_lookup_elem(&services, &name);
-	return !record || record->losses < LOSSES || bpf_ktime_get_ns() - record->last > MEMORY;
+	if (record)
+		*record = fresh;
+	else
+		bpf_map_update_elem(&services, &name, &fresh, BPF_NOEXIST);
+	return 0;
 }
 
 /* A connection to its service has ended; gained: something was bypassed. */

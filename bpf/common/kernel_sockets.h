@@ -104,6 +104,7 @@ struct sock {
 	struct socket *sk_socket;
 	struct sock_cgroup_data sk_cgrp_data;
 	struct mem_cgroup *sk_memcg;
+	void *sk_bpf_storage;
 	socket_lock_t sk_lock;
 	struct socket_wq *sk_wq;
 	int sk_rcvbuf;
