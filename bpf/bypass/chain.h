@@ -41,8 +41,9 @@ struct chain {
 };
 
 /* The pair at the client's end of the chain that this pair is in the midst of; 0 when a proxy
- * before it has not joined. */
-static __always_inline __u32 find_first(__u32 number)
+ * before it has not joined. Not inlined and global, like walk_chain(), so that the verifier looks
+ * at each loop once. */
+__attribute__((noinline)) __u32 find_first(__u32 number)
 {
 	struct pair *pair;
 	int hop;
@@ -65,12 +66,15 @@ static __always_inline int is_open(const struct pair *pair)
 
 /* The whole chain from the pair `number` on, which must hold these two: enum join_refusal. Each
  * pair but the first must be the one that the pair before it leads to. */
-static __always_inline __u32 walk_chain(struct chain *chain, __u32 number, __u32 above, __u32 below)
+__attribute__((noinline)) __u32 walk_chain(struct chain *chain, __u32 number, __u32 above,
+					   __u32 below)
 {
 	__u64 came = 0, left = 0;
 	struct pair *pair;
 	int hop, held = 0;
 
+	if (!chain)
+		return REFUSAL_WAITS;
 	for (hop = 0; hop < MOST_PAIRS; hop++) {
 		pair = find_pair(number);
 		if (!pair)

@@ -48,8 +48,11 @@ static __always_inline __u64 program_headers(__u64 *count)
 	return at;
 }
 
-/* Whether there is a note of Go's linker in this segment; -1 when it could not be read. */
-static __always_inline int is_note_of_go(__u64 at, __u64 size)
+/* Whether there is a note of Go's linker in this segment; -1 when it could not be read. Not inlined
+ * and global, like all with loops that are called from loops, so that the verifier looks at it
+ * once.
+ */
+__attribute__((noinline)) int is_note_of_go(__u64 at, __u64 size)
 {
 	Elf64_Nhdr note;
 	__u32 name, number;
@@ -72,7 +75,7 @@ static __always_inline int is_note_of_go(__u64 at, __u64 size)
 }
 
 /* Whether Go's linker made the current program; -1 when its headers could not be read. */
-static __always_inline int is_go(void)
+__attribute__((noinline)) int is_go(void)
 {
 	__u64 count, bias = 0, at = program_headers(&count);
 	int number, is_placed = 0, found = 0;

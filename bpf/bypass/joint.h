@@ -61,13 +61,13 @@ static __always_inline int take_part(__u32 number, __u64 before, __u32 joint)
 
 /* Join the ends of the chain: enum join_refusal. Two proxies of one chain may do so at once; the
  * first pair decides, and the other one finds the joint when it looks. */
-static __always_inline __u32 join_chain(const struct chain *chain)
+__attribute__((noinline)) __u32 join_chain(const struct chain *chain)
 {
-	__u32 number, hop, last = chain->pairs - 1, parts = 0;
+	__u32 number, hop, last = chain ? chain->pairs - 1 : MOST_PAIRS, parts = 0;
 	struct pair *part, *joint;
 	int stands = 1;
 
-	if (last >= MOST_PAIRS)
+	if (!chain || last >= MOST_PAIRS)
 		return REFUSAL_WAITS;
 	number = take_pair();
 	joint = find_pair(number);

@@ -12,6 +12,7 @@ from sockproxy.bpf.bypass import MAPS
 from sockproxy.bpf.bypass_roles import (
     ARRIVALS,
     ASKING,
+    LISTING,
     NEEDED,
     ON_CGROUP,
     RESULTS,
@@ -79,12 +80,11 @@ def create(kernel: BypassKernel, held: Held, wanted: Wanted) -> None:
 def _likely(refuses: Refuses, wanted: Wanted) -> Iterator[Cast]:
     """The programs that kernels of today take, then those that kernels before 6.3 do, which are not
     tried one by one."""
-    newest = best(wanted.roles)
-    if ASKING.name in newest.ways:
-        # Hardened kernels refuse it, and it alone: to try it is cheaper than to fail with all.
-        asking = choose((ASKING,), refuses)
-        others = {name: way for name, way in newest.ways.items() if name != ASKING.name}
-        newest = Cast({**others, **asking.ways}, asking.refused)
+    # Hardened kernels refuse some of these, and nothing else: to try them alone is cheaper than to
+    # fail with all, which take a quarter of a second to verify.
+    doubtful = choose((each for each in wanted.roles if each in (ASKING, LISTING)), refuses)
+    sure = best(each for each in wanted.roles if each not in (ASKING, LISTING))
+    newest = Cast({**sure.ways, **doubtful.ways}, doubtful.refused)
     yield newest
     old_ways = {name: way for name, way in newest.ways.items() if name != RESULTS.name}
     yield Cast({**old_ways, ARRIVALS.name: ARRIVALS.ways[1]}, {})
