@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
+SIDE_BY_SIDE ?= 3
+NONE := [ $$? = 5 ] # pytest's exit status where TESTS and ARGS leave it nothing to run
 INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 BOOTS := $(VENV)/.boots
@@ -69,7 +71,8 @@ format: $(BUILT) ## put Python and C into the project's style
 	clang-format -i $(C_SOURCES)
 
 test: lint ## check style and types, run all tests but the long ones; TESTS=path, ARGS go to pytest
-	$(BIN)/pytest -q $(TESTS) $(ARGS)
+	$(BIN)/pytest -q -n $(SIDE_BY_SIDE) --dist worksteal -m 'not soak and not alone' $(TESTS) $(ARGS) || $(NONE)
+	$(BIN)/pytest -q -m 'alone and not soak' $(TESTS) $(ARGS) || $(NONE)
 
 walks: $(BUILT) ## count a job's steps between files and between folders, as root
 	@$(BIN)/python -m tools.walks $(ARGS)

@@ -15,7 +15,7 @@ from sockproxy.errors import SockproxyError
 from sockproxy.proof.ask import forget, proof_of
 from sockproxy.proof.mechanisms import BYPASS, MECHANISMS
 from sockproxy.proof.record import kept_at
-from tests.support import needs, residue
+from tests.support import apart, needs, residue
 from tests.support.scale import patience
 
 pytest_plugins = ["tests.support.conformance"]
@@ -34,6 +34,8 @@ def pytest_configure(config):
     allow_time(config)
     # Orphans of a test become our children, so that the residue check sees them.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if apart.is_beside_others() and needs.lacks_root() is None:
+        apart.live_apart()
 
 
 def allow_time(config):
@@ -66,27 +68,34 @@ def privileged(item):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_left_by_the_session(request):
+def _nothing_left_by_the_session(request, tmp_path_factory):
     """As below, for what fixtures of a module or the session leave."""
     wanted = any(privileged(item) for item in request.session.items)
-    with examined() if wanted else contextlib.nullcontext():
+    with examined(tmp_path_factory) if wanted else contextlib.nullcontext():
         yield from check_residue(wanted)
 
 
 @contextlib.contextmanager
-def examined():
+def examined(folders):
     """Doctor has examined the kernel; what it keeps until the next boot goes with the tests
     when it was not there before them."""
     place = kept_at()
     before = place is None or place.exists()
-    with contextlib.suppress(SockproxyError):
-        for mechanism in MECHANISMS * BUSY_TRIES:
-            if not proof_of(mechanism).known:
-                forget()  # on a busy machine: so that it is asked again, and no test waits for it
+    beside = apart.is_beside_others() and place is not None
+    shared = folders.getbasetemp().parent
+    with apart.once_for_all(shared, place) if beside else contextlib.nullcontext():
+        examine()
     yield
     if not before:
         for each in (place, place.with_suffix(".lock")):
             each.unlink(missing_ok=True)
+
+
+def examine():
+    with contextlib.suppress(SockproxyError):
+        for mechanism in MECHANISMS * BUSY_TRIES:
+            if not proof_of(mechanism).known:
+                forget()  # on a busy machine: so that it is asked again, and no test waits for it
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,12 @@ from tests.support.pattern import Checker, Pattern
 from tests.support.scale import patience, scaled
 from tests.support.sockets import push_until_blocked, receive, tcp_buffers, tcp_pair
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.bpf,
+    pytest.mark.on("bypass"),
+    pytest.mark.alone,  # memory of all sockets of the machine
+]
 
 MIB = 1 << 20
 MACHINE = 64 * MIB  # allowance for what the machine does meanwhile

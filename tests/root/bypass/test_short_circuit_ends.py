@@ -29,6 +29,7 @@ pytestmark = [
     pytest.mark.bpf,
     pytest.mark.on("bypass"),
     pytest.mark.on("splice"),
+    pytest.mark.alone,  # see Closes
 ]
 
 ROUNDS = scaled(20, 3)

@@ -134,6 +134,7 @@ def test_after_grace_both_ends_are_reset(shared):
 # -- readers ------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("chunk", [1000, 16384, MIB])
 @pytest.mark.parametrize("who", ["client", "server"])
 def test_a_stalled_reader_stops_its_sender(mesh, chunk, who):

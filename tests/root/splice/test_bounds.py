@@ -19,7 +19,12 @@ from tests.support.stalled import (
     slow_listener,
 )
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("splice")]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.bpf,
+    pytest.mark.on("splice"),
+    pytest.mark.alone,  # memory of all sockets of the machine
+]
 
 MACHINE = 64 * MIB  # allowance for what the machine does meanwhile
 
