@@ -41,6 +41,12 @@ def busy_seconds() -> tuple[float, float]:
     return sum(first[column] for column in WORK_COLUMNS) / tick, first[SOFTIRQ_COLUMN] / tick
 
 
+def context_switches() -> int:
+    """How often the CPUs of the machine have turned to another thread since boot."""
+    lines = Path("/proc/stat").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("ctxt "))
+
+
 def busy_share(seconds: float) -> float:
     """The share of all CPUs that is in use now, 0 to 1, observed for so many seconds."""
     before, _ = busy_seconds()

@@ -1,4 +1,5 @@
-"""CPU time: of each part by its cgroups, and of the kernel threads that worked for them.
+"""CPU time of each part by its cgroups, and of the kernel threads that worked for them; and how
+often the machine switched from thread to thread.
 
 Softirqs count to whom they interrupt; what they leave to ksoftirqd or to a workqueue counts to
 kernel threads, and so does everything else that these do meanwhile. A kernel with
@@ -11,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sockproxy.bench.machine import busy_seconds
+from sockproxy.bench.machine import busy_seconds, context_switches
 from sockproxy.cgroup import Cgroup
 
 __all__ = ["ALONE", "Meter"]
@@ -30,6 +31,11 @@ class Meter:
         self._threads = _kernel_threads()
         self._used = self._usage()
         self._busy = busy_seconds()
+        self._switches = context_switches()
+
+    def switches(self) -> int:
+        """Context switches of the whole machine so far, those to and from an idle CPU included."""
+        return context_switches() - self._switches
 
     def read(self) -> dict[str, float]:
         """CPU seconds so far: one entry a part, `kernel_threads`, `foreign` and `softirq`.

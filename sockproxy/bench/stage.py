@@ -76,7 +76,7 @@ class Stage:
                 }
             )
             output = run_client(self.client, argv, case.seconds * 2 + slack)
-            spent = meter.read()
+            switches, spent = meter.switches(), meter.read()
             seconds = time.monotonic() - began
             outcome = tool.read(case, output, amount)
             if not outcome.values[tool.tests[case.test].headline] > 0:
@@ -85,7 +85,7 @@ class Stage:
         return {
             "argv": [Path(argv[0]).name, *argv[1:]],
             "seconds": round(seconds, 6),
-            "values": {**outcome.values, **_cost(outcome, spent)},
+            "values": {**outcome.values, **_cost(outcome, spent, switches)},
             "cpu": {part: round(each, 6) for part, each in spent.items()},
             "carried": carried,
             "checks": list(outcome.checks),
@@ -144,10 +144,13 @@ def _cpus(placement: str) -> tuple[frozenset[int], frozenset[int]]:
     return frozenset({first}), frozenset({first if placement == "together" else second})
 
 
-def _cost(outcome: Outcome, spent: Mapping[str, float]) -> dict[str, float]:
+def _cost(outcome: Outcome, spent: Mapping[str, float], switches: int) -> dict[str, float]:
     """The CPU metrics of a run, of all parts that are under test: seconds for each GB, or
-    microseconds for each transaction."""
+    microseconds for each transaction, and the context switches of the machine for each."""
     ours = sum(each for part, each in spent.items() if part not in ALONE)
     if outcome.transactions:
-        return {"cpu_us_per_transaction": ours * 1e6 / outcome.transactions}
+        return {
+            "cpu_us_per_transaction": ours * 1e6 / outcome.transactions,
+            "switches_per_transaction": switches / outcome.transactions,
+        }
     return {"cpu_s_per_gb": ours * 1e9 / outcome.payload} if outcome.payload else {}

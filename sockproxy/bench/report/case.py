@@ -65,7 +65,8 @@ def _table(facts: Facts, case: dict[str, Any]) -> Table:
     middle = facts.first(case, "p50_us", "mean_us")
     tail = facts.first(case, "p99_us")
     cost = facts.first(case, *facts.costs)
-    extra = [metric for metric in (middle, tail, cost) if metric]
+    switches = facts.first(case, "switches_per_transaction")
+    extra = [metric for metric in (middle, tail, cost, switches) if metric]
     heads = [
         "System",
         f"{headline.title}: median (least to most)",
@@ -86,7 +87,7 @@ def _table(facts: Facts, case: dict[str, Any]) -> Table:
     if against:
         caption += f"; ratios with their {facts.confidence} intervals"
     if against and extra:
-        caption += f"; latency and CPU with their ratios to {facts.title(baseline)}"
+        caption += f"; latency, CPU and switches with their ratios to {facts.title(baseline)}"
     return Table(caption, tuple(heads), tuple(rows))
 
 

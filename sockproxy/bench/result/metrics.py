@@ -34,6 +34,7 @@ METRICS = {
         Metric("p99_us", "p99 latency, us", False, 0),
         Metric("cpu_s_per_gb", "CPU s per GB", False, 3),
         Metric("cpu_us_per_transaction", "CPU us per transaction", False, 2),
+        Metric("switches_per_transaction", "context switches per transaction", False, 1),
     )
 }
 """By key. A case has some of them; its headline is "gbit_per_s" or "per_s"."""
