@@ -127,11 +127,14 @@ def ancestors():
 
 
 def runs_sockproxy(pid):
-    """Whether the process runs sockproxy or its tests, and not just bears a number in a name."""
-    try:
-        command = " ".join(psutil.Process(pid).cmdline())
-    except psutil.NoSuchProcess:
-        return False
+    """Whether the process runs sockproxy or its tests, and not just bears a number in a name. A
+    process of tests that run side by side is known by its parent."""
+    words = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        words += process.cmdline()
+        words += psutil.Process(process.ppid()).cmdline()
+    command = " ".join(words)
     return any(word in command for word in ("pytest", "sockproxy", "tests.suites"))
 
 

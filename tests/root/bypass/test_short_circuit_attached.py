@@ -36,6 +36,7 @@ def mesh(bypassed):
         yield mesh
 
 
+@pytest.mark.alone  # it attaches to the cgroup that the tests of others have theirs in
 def test_a_bypass_above_both_has_the_proxy_in_it_too(group):
     """Its own sockets are none of the bypass's, wherever they are."""
     attach(Cgroup(group.path.parent))
