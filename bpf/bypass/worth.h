@@ -18,7 +18,9 @@
 #define SOCKPROXY_SERVICE_H
 
 #include "bypass/maps.h"
+#include "common/cast.h"
 #include "common/ends.h"
+#include "common/kernel_tasks.h"
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -44,6 +46,15 @@ static __always_inline void name_service(struct service *name, const struct two_
 	__builtin_memcpy(name->address, opener ? ends->remote : ends->local, sizeof(name->address));
 	name->port = opener ? ends->remote_port : ends->local_port;
 	name->role = opener && plain ? ROLE_PLAIN_OPENER : role;
+}
+
+/* The process that connects. (Before Linux 6.10 sock_ops cannot call bpf_get_current_pid_tgid().)
+ */
+static __always_inline __u32 current_process(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return LOAD(task, tgid);
 }
 
 /* The record of a service without gain, to which new connections are left out; NULL of any other.
@@ -76,7 +87,7 @@ static __always_inline int is_opener_left_out(const struct two_ends *ends)
 	name_service(&name, ends, ROLE_OPENER, 0);
 	name.role = ROLE_ANY_OPENER;
 	record = without_gain(&name);
-	return record && record->opener == bpf_get_current_pid_tgid() >> 32;
+	return record && record->opener == current_process();
 }
 
 /* Whether a new connection to its service is worth enrolling, for an opener in connect(2). plain:
@@ -91,7 +102,7 @@ static __always_inline int is_worth_opening(const struct two_ends *ends, __u32 p
 	if (!record)
 		return 1;
 	fresh.last = record->last;
-	fresh.opener = bpf_get_current_pid_tgid() >> 32;
+	fresh.opener = current_process();
 	name.role = ROLE_ANY_OPENER;
 	record = bpf_map_lookup_elem(&services, &name);
 	if (record)

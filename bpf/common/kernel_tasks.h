@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Kernel structures of a thread: its program, cgroup, open files, and registers at a system call.
- * Included by bypass/executable.h, bypass/grant.h, bypass/program.h, bypass/syscall.h.
+ * Included by bypass/executable.h, bypass/grant.h, bypass/program.h, bypass/syscall.h,
+ * bypass/worth.h.
  */
 #ifndef SOCKPROXY_KERNEL_TASKS_H
 #define SOCKPROXY_KERNEL_TASKS_H
@@ -33,6 +34,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct css_set *cgroups;
 	struct files_struct *files;
+	int tgid;
 	struct task_struct *group_leader;
 	char comm[16];
 };
