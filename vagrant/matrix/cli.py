@@ -14,7 +14,7 @@ from vagrant.matrix import campaign as runner
 from vagrant.matrix.document import DOCUMENT, page, recorded
 from vagrant.matrix.errors import MatrixError
 from vagrant.matrix.kernels import CHECKOUT, RESULTS, chosen, read_table
-from vagrant.matrix.results import FAILED, save
+from vagrant.matrix.results import FAILED, compare, load, save
 from vagrant.matrix.table import as_table
 from vagrant.matrix.vagrantfile import VAGRANTFILE, vagrantfile
 
@@ -114,9 +114,12 @@ def run(
         raise click.UsageError("--record wants the conformance tests too")
     kernels = chosen(read_table(), names, ci)
     records = runner.campaign(kernels, out, jobs, say, update, doctor_only, pytest_args)
-    if record:
-        for each in records:
+    for each in records:
+        place = RESULTS / f"{each['name']}.json"
+        if record:
             say(f"recorded: {save(each, RESULTS)}")
+        elif place.exists():
+            compare(each, load(place))
     if as_json:
         click.echo(json.dumps({"schema": 1, "kind": "matrix run", "results": records}, indent=1))
     else:

@@ -12,7 +12,7 @@ from typing import Any
 from vagrant.matrix.errors import MatrixError
 from vagrant.matrix.kernels import Kernel
 
-__all__ = ["FAILED", "Record", "load", "read_run", "save", "warnings"]
+__all__ = ["FAILED", "Record", "compare", "load", "read_run", "save", "warnings"]
 
 Record = dict[str, Any]
 SCHEMA = 1
@@ -86,6 +86,16 @@ def _why(
     if not conformance:
         return f"tests: exit status {statuses['tests']}, no report"
     return f"tests: exit status {statuses['tests']}" if statuses["tests"] else ""
+
+
+def compare(record: Record, before: Record) -> None:
+    """A kernel on which a mechanism is off that was on before has not passed. The machine's own
+    kernel may be of another build than it was then."""
+    was_on = {name for name, each in before.get("mechanisms", {}).items() if each["on"]}
+    now_off = {name for name, each in record["mechanisms"].items() if not each["on"]}
+    if record["outcome"] == "passed" and record["emulated"] and was_on & now_off:
+        lost = ", ".join(sorted(was_on & now_off))
+        record["outcome"], record["why"] = "failed", f"off, and on with {before['release']}: {lost}"
 
 
 def warnings(text: str) -> list[str]:

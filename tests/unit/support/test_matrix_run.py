@@ -196,6 +196,19 @@ def test_failed_cells_are_named_and_counted(kernel, tmp_path):
     assert results.load(results.save(record, tmp_path)) == record
 
 
+def test_what_was_on_and_is_off_is_a_failure(kernel, tmp_path):
+    def found(on):
+        each = {name: {"on": name in on} for name in ("splice", "bypass")}
+        return {"mechanisms": each, "emulated": True, "release": "6.1.0-1", "outcome": "passed"}
+
+    record = found({"splice"})
+    results.compare(record, found({"splice"}))
+    assert record["outcome"] == "passed"
+    results.compare(record, found({"splice", "bypass"}))
+    assert record["outcome"] == "failed"
+    assert record["why"] == "off, and on with 6.1.0-1: bypass"
+
+
 @pytest.mark.parametrize(
     "line",
     [
