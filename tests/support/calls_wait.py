@@ -156,7 +156,8 @@ def epoll_writable_edge(client, server):
     events = Events(client, select.EPOLLOUT | select.EPOLLET)
     told = [events.wait(), events.wait()]
     taken, _ = fill(client)
-    told.append(events.wait())
+    while events.wait():  # a proxy in between has made room
+        taken, _ = fill(client, taken=taken)
     assert receive(server, taken) == pattern(taken)
     return [*told, events.wait(5)]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 
 from tests.support.pattern import Checker, Pattern
+from tests.support.sockets import receive
 from tests.support.talk import KINDS as WAYS
 
 CUTS = {"1x1": (1, 1), "1x1024": (1, 1024), "1024x1": (1024, 1), "512x3": (512, 3),
@@ -71,3 +73,17 @@ class Reader(threading.Thread):
         self.join()
         if self._error is not None and kind is None:
             raise self._error
+
+
+def stream_cut(source, target, cut, kind, blocking):
+    """Its messages, sent so (a name of BLOCKING) and checked meanwhile at the other end."""
+    with Reader(target, total(cut)):
+        send_cut(source, cut, kind, blocking=BLOCKING[blocking])
+
+
+def end(one, other):
+    """The one ends its stream, and reads an answer to that."""
+    one.shutdown(socket.SHUT_WR)
+    assert other.recv(1) == b""
+    other.sendall(b"answer")
+    assert receive(one, 6) == b"answer"

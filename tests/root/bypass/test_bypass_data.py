@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 
 import pytest
 
@@ -11,8 +10,8 @@ from sockproxy.bypass.view import bypass_connections
 from sockproxy.cgroup import create_owned
 from sockproxy.net.tcp import socket_cookie
 from tests.support.bypass import ALL_READERS, converse, sockproxy
-from tests.support.cuts import BLOCKING, CUTS, KINDS, Reader, send_cut, total
-from tests.support.sockets import receive, tcp_pair
+from tests.support.cuts import BLOCKING, CUTS, KINDS, end, stream_cut, total
+from tests.support.sockets import tcp_pair
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
 
@@ -48,18 +47,6 @@ def seen(sock):
     return found
 
 
-def stream(one, other, cut, kind, blocking):
-    with Reader(other, total(cut)):
-        send_cut(one, cut, kind, blocking=BLOCKING[blocking])
-
-
-def end(one, other):
-    one.shutdown(socket.SHUT_WR)
-    assert other.recv(1) == b""
-    other.sendall(b"answer")
-    assert receive(one, 6) == b"answer"
-
-
 @pytest.mark.parametrize("blocking", BLOCKING)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cut", CUTS)
@@ -68,7 +55,7 @@ def test_bypassed(pair, cut, kind, blocking):
     one, other = pair
     converse(one, other, size=4096)
     before = seen(one)["bypassed_messages"]
-    stream(one, other, cut, kind, blocking)
+    stream_cut(one, other, cut, kind, blocking)
     assert seen(one)["bypassed_messages"] > before
     end(one, other)
 
@@ -80,7 +67,7 @@ def test_passed(pair, cut, kind, blocking):
     """Nobody has answered yet, so that nothing may be bypassed: the sk_msg program passes."""
     one, other = pair
     assert seen(one)["state"] == "passing"
-    stream(one, other, cut, kind, blocking)
+    stream_cut(one, other, cut, kind, blocking)
     told = seen(one)
     assert (told["bypassed_messages"], told["passed_bytes"]) == (0, total(cut))
     end(one, other)

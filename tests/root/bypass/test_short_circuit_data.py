@@ -1,0 +1,56 @@
+"""What goes past a proxy, and what through it, of streams however they are cut and sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from sockproxy.bypass.view import bypass_connections
+from sockproxy.net.tcp import socket_cookie
+from tests.support.bypass import NAME
+from tests.support.cuts import BLOCKING, CUTS, KINDS, end, stream_cut, total
+from tests.support.short_circuit import counted, joined, past
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass", "splice")]
+
+
+@pytest.fixture(scope="module")
+def mesh(shared):
+    """A proxy between two ends of one bypass."""
+    with past() as mesh:
+        yield mesh
+
+
+def seen(sock):
+    """What is told of the socket's end."""
+    (found,) = [
+        each
+        for each in bypass_connections(NAME)["connections"]
+        if each["cookie"] == socket_cookie(sock)
+    ]
+    return found
+
+
+@pytest.mark.parametrize("blocking", BLOCKING)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cut", CUTS)
+def test_past(mesh, cut, kind, blocking):
+    """Straight into the far end's queue, each way; what is too much for that at once goes through
+    the proxy."""
+    with joined(mesh, size=4096) as (client, server):
+        for one, other in ((client, server), (server, client)):
+            before = seen(one)["bypassed_messages"]
+            stream_cut(one, other, cut, kind, blocking)
+            assert seen(one)["bypassed_messages"] > before
+        end(client, server)
+
+
+@pytest.mark.parametrize("blocking", BLOCKING)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cut", CUTS)
+def test_through(mesh, cut, kind, blocking):
+    """Nobody has answered yet, so that it is no conversation, and nothing may go past."""
+    client, server = mesh.connect()
+    with client, server:
+        stream_cut(client, server, cut, kind, blocking)
+        assert counted(server) == total(cut)  # by TCP
+        end(client, server)
