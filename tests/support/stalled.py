@@ -15,10 +15,11 @@ BUFFER = 256 * 1024  # of the senders and readers: the proxy's are what is looke
 
 
 class Stream:
-    """One direction from a socket: pattern out of one end, checked at the other."""
+    """One direction from a socket: pattern out of one end, in messages of `chunk` bytes, checked
+    at the other."""
 
-    def __init__(self, seed, source, target):
-        self.source, self.target = source, target
+    def __init__(self, seed, source, target, chunk=256 * 1024):
+        self.source, self.target, self.chunk = source, target, chunk
         self.sent = 0
         self.pattern, self.checker = Pattern(seed), Checker(seed)
 
@@ -27,7 +28,7 @@ class Stream:
         before = self.sent
         try:
             while True:
-                self.sent += self.source.send(self.pattern.at(self.sent, 256 * 1024))
+                self.sent += self.source.send(self.pattern.at(self.sent, self.chunk))
         except BlockingIOError:
             return self.sent > before
 
