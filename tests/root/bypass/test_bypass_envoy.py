@@ -7,7 +7,6 @@ client ── REDIRECT ──> envoy ── veth, REDIRECT ──> envoy ──>
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import socket
@@ -18,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.bypass import ALL_READERS, NAME, finish_talk, sockproxy, start_talk, status
+from tests.support.envoy import ENVOY, config
 from tests.support.proxy import started
-from tests.support.servers import ENVOY
 from tests.support.sockets import eventually
 from tests.support.talk import KINDS
 
@@ -33,38 +32,6 @@ pytestmark = [
 SERVER = ("10.99.0.2", 8080)
 OUTBOUND, INBOUND = 15001, 15006
 SIDECAR = 1337  # user of the sidecars, whose own connections are not redirected
-
-
-def config(port, upstream):
-    """A TCP proxy from `port` to `upstream`."""
-
-    def address(host, number):
-        return {"socket_address": {"address": host, "port_value": number}}
-
-    proxy = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "stat_prefix": "sidecar",
-        "cluster": "upstream",
-    }
-    chain = {"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]}
-    endpoint = {"endpoint": {"address": address(*upstream)}}
-    return json.dumps(
-        {
-            "static_resources": {
-                "listeners": [{"address": address("0.0.0.0", port), "filter_chains": [chain]}],
-                "clusters": [
-                    {
-                        "name": "upstream",
-                        "connect_timeout": "5s",
-                        "load_assignment": {
-                            "cluster_name": "upstream",
-                            "endpoints": [{"lb_endpoints": [endpoint]}],
-                        },
-                    }
-                ],
-            }
-        }
-    )
 
 
 @contextlib.contextmanager
