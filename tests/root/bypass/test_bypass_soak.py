@@ -11,44 +11,20 @@ import pytest
 
 from tests.support.bypass import ALL_READERS, NAME, converse, finish_talk, sockproxy, start_talk
 from tests.support.memory import busy_cores
-from tests.support.sockets import receive, tcp_pair
+from tests.support.rounds import MOST, go_round
+from tests.support.sockets import tcp_pair
 from tests.support.talk import KINDS
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.soak]
 
-BLOCK, GROUP = 16384, 4  # bytes, and blocks to an answer
-ROUND = 1 << 32  # TCP's sequence numbers
 LATE = 240  # seconds that a command may take where every core is busy several times over
 
 
 def test_a_stream_that_goes_round(bypassed):
-    """A grant of the beginning must not be good again when write_seq comes by once more: each
-    block says its number, and all are of a size that would fit it."""
     one, other = tcp_pair()
-    last = ROUND // BLOCK + 64 * GROUP
-    wrong = []
-
-    def read():
-        for number in range(last):
-            block = receive(other, BLOCK)
-            if int.from_bytes(block[:8], "big") != number:
-                wrong.append((number, int.from_bytes(block[:8], "big")))
-                return
-            if number % GROUP == 0:
-                other.sendall(b"!")  # a word, so that it is no stream; more is unread by then
-
     with one, other:
-        converse(one, other, size=BLOCK * GROUP)
-        reader = threading.Thread(target=read)
-        reader.start()
-        tail, answers = bytes(BLOCK - 8), 0
-        for number in range(last):
-            one.sendall(number.to_bytes(8, "big") + tail)
-            if number % GROUP == GROUP - 1:
-                answers += len(one.recv(64))
-        reader.join(60)
-        assert not reader.is_alive()
-    assert not wrong, wrong
+        converse(one, other, size=MOST)
+        go_round(one, other)
 
 
 def test_everything_at_once(group):

@@ -6,7 +6,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.bypass import connections
+from tests.support.proxy import running_proxy
 from tests.support.readers import HABITS, serving
+from tests.support.short_circuit import EAGER, SAYS
 from tests.support.sockets import receive, tcp_client
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.timeout(120)]
@@ -16,6 +18,7 @@ SMALL, HEAD, BODY = 100, 200, 10_000
 # They are promised an edge, and take a short read for all that there is.
 UNFIT = {"edge", "late-edge", "once-edge", "nested", "two-sets", "signals", "late-registration"}
 BYPASSED = {"level", "once-level", "poll", "select"}
+PAST = ("level", "poll", "edge", "late-edge", "draining-edge", "nested", "signals", "late-copier")
 
 
 def message(size):
@@ -38,16 +41,21 @@ def states(port):
     ]
 
 
+def converse(sock):
+    """Small messages, and then two at once of which the second is larger than what was ever read at
+    once, and goes by TCP; again and again."""
+    for number in range(1, ROUNDS + 1):
+        for _ in range(TURNS):
+            ask(sock, SMALL)
+        ask(sock, HEAD, BODY * number)
+
+
 @pytest.mark.parametrize("habit", HABITS)
 def test_reader_finds_what_lies_behind(bypassed_messages, habit, request):
     with serving("readers", habit) as port:
         for _ in range(CONNECTIONS):
             with tcp_client(port) as sock:
-                for number in range(1, ROUNDS + 1):
-                    for _ in range(TURNS):
-                        ask(sock, SMALL)
-                    # The second is larger than what was ever read at once, and goes by TCP.
-                    ask(sock, HEAD, BODY * number)
+                converse(sock)
                 if habit in UNFIT and request.node.callspec.params["bypassed_messages"] != "plain":
                     ask(sock, SMALL)
                     assert {state for state, _ in states(port)} <= {"plain", "passing"}
@@ -56,3 +64,18 @@ def test_reader_finds_what_lies_behind(bypassed_messages, habit, request):
                     ), states(port)
     if habit in BYPASSED:
         assert bypassed_messages() > 0
+
+
+@pytest.mark.on("splice")
+@pytest.mark.parametrize("habit", PAST)
+def test_reader_past_a_proxy(bypassed, habit):
+    """What goes by TCP comes later than between two ends: by way of the proxy."""
+    with serving("readers", habit) as port, running_proxy(("127.0.0.1", port), *EAGER) as proxy:
+        proxy.says(SAYS)
+        for _ in range(CONNECTIONS):
+            with tcp_client(proxy.address[1]) as sock:
+                converse(sock)
+                if habit in UNFIT:
+                    assert {state for state, _ in states(port)} <= {"plain", "passing"}
+        if habit in BYPASSED:
+            assert proxy.status()["short_circuited"]

@@ -14,7 +14,8 @@ import pytest
 from tests.support.bypass import ALL_READERS, NAME, sockproxy
 from tests.support.churn import Churn
 from tests.support.memory import busy_cores
-from tests.support.short_circuit import attach, chain_of, live, past
+from tests.support.rounds import MOST, go_round
+from tests.support.short_circuit import attach, chain_of, goes_past, joined, live, past
 from tests.support.talk import KINDS
 
 pytestmark = [
@@ -80,3 +81,14 @@ def test_lives_while_all_changes(group, way):
             assert mesh.total()
     finally:
         sockproxy("detach", NAME, timeout=LATE)
+
+
+def test_counts_that_go_round(bypassed):
+    """Each end's count of what it sent and read by TCP, modulo 2^32."""
+    with past() as mesh, joined(mesh, size=MOST) as (client, server):
+        go_round(client, server)
+        forward = mesh.row()["forward"]
+        print(f"{forward['short_circuited']} bytes past the proxy")
+        assert forward["short_circuited"]
+        assert forward["redirected"] + forward["pumped"] > MOST
+        assert goes_past(client, server)
