@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 SCHEMA = 1
 # The last is none of the kernel's: what is left where those are off.
-MECHANISMS = ("splice", "verdict-only", "bypass", "relay")
+MECHANISMS = ("splice", "verdict-only", "bypass", "short-circuit", "relay")
 DEFAULTS = {"relay": "in user space there is nothing of a sockmap"}
 STATUSES = ("passed", "failed", "skipped", "off", "not run", "not applicable")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sockproxy.doctor import PROBES
 from vagrant.matrix.kernels import CHECKOUT, RESULTS, Kernel, read_table
 from vagrant.matrix.results import Record, load
-from vagrant.matrix.words import RELAY, counts, markdown_table, mechanisms, proof
+from vagrant.matrix.words import BOTH, RELAY, counts, is_on, markdown_table, mechanisms, proof
 
 __all__ = ["DOCUMENT", "page", "recorded"]
 
@@ -85,6 +85,9 @@ def _kernel(record: Record) -> Iterator[str]:
             detail = [f"failed: {failed}" if failed else f"not known: {', '.join(said['unknown'])}"]
         rows.append([name, proof(record, name), "; ".join(detail), counts(record, name)])
     if rows:
+        for name, parts in BOTH.items():
+            needs = f"needs {' and '.join(parts)}"
+            rows.append([name, "on" if is_on(record, name) else "off", needs, counts(record, name)])
         rows.append([RELAY, "on", "", counts(record, RELAY)])
         yield ""
         yield from markdown_table(["mechanism", "proof", "limits, or why", "conformance"], rows)

@@ -6,14 +6,17 @@ from collections.abc import Iterable, Sequence
 
 from vagrant.matrix.results import Record
 
-__all__ = ["RELAY", "counts", "markdown_table", "mechanisms", "numbers", "proof"]
+__all__ = ["BOTH", "RELAY", "counts", "is_on", "markdown_table", "mechanisms", "numbers", "proof"]
 
 RELAY = "relay"
+# To doctor it is none: what is needed for it is what these need.
+BOTH = {"short-circuit": ("splice", "bypass")}
 # What doctor calls a mechanism, and what the conformance table does.
 CONFORMANCE = {
     "splice": "splice",
     "bypass": "bypass",
     "splice, verdict only": "verdict-only",
+    "short-circuit": "short-circuit",
     RELAY: "relay",
 }
 
@@ -21,6 +24,11 @@ CONFORMANCE = {
 def mechanisms(records: Iterable[Record]) -> list[str]:
     """Every mechanism that any record knows, in doctor's order."""
     return list(dict.fromkeys(name for record in records for name in record["mechanisms"]))
+
+
+def is_on(record: Record, mechanism: str) -> bool:
+    """Whether doctor found all on that a mechanism of BOTH needs."""
+    return all(proof(record, each) not in ("-", "off") for each in BOTH[mechanism])
 
 
 def proof(record: Record, mechanism: str) -> str:

@@ -43,6 +43,7 @@ far = "far away"
 [[section]]
 name = "One"
 verdict-only = "far"
+short-circuit = "far"
 [[section.row]]
 name = "good"
 splice = ["tests/test_it.py::test_good"]
@@ -53,6 +54,7 @@ splice = ["tests/test_it.py::test_some[*]"]
 bypass = ["tests/test_it.py::test_some[1]"]
 [[section]]
 name = "Two"
+short-circuit = ["tests/test_it.py::test_of_both"]
 [[section.row]]
 name = "others"
 splice = ["tests/test_it.py::test_long"]
@@ -109,9 +111,12 @@ def test_every_behaviour_is_a_row(section):
     assert not [each for each in BEHAVIOURS[section] if each not in names]
 
 
-def test_every_socket_call_is_in_a_row():
-    patterns = [each for row in read_rows(ROWS) for each in row.patterns("bypass")]
-    cases = [each for each in collected() if "/test_same_calls.py::" in each]
+@pytest.mark.parametrize(
+    ("mechanism", "test"), [("bypass", "test_same"), ("short-circuit", "test_same_past_a_proxy")]
+)
+def test_every_socket_call_is_in_a_row(mechanism, test):
+    patterns = [each for row in read_rows(ROWS) for each in row.patterns(mechanism)]
+    cases = [each for each in collected() if f"/test_same_calls.py::{test}[" in each]
     assert len(cases) > 100
     left = [each for each in cases if not any(fits(each, pattern) for pattern in patterns)]
     assert not left
@@ -228,8 +233,15 @@ def test_what_is_off_is_not_run(mini):
     assert rows["good"]["bypass"] == off
     assert rows["good"]["splice"]["status"] == "passed"
     # It is for verdict-only as well, which is on.
-    assert rows["others"]["bypass"]["status"] == "off"
+    assert rows["others"]["bypass"] == off
+    assert rows["others"]["short-circuit"] == off
     assert rows["others"]["verdict-only"]["status"] == "passed"
+
+
+@pytest.mark.parametrize("name", ["splice", "bypass"])
+def test_a_short_circuit_needs_a_splice_and_a_bypass(mini, name):
+    _, document = mini("--doctor=" + doctor(mini.folder, **{name: ["x", "y"]}))
+    assert cells(document)["others"]["short-circuit"]["reason"] == "failed: x, y"
 
 
 @pytest.mark.parametrize(("failed", "status"), [(["exact"], "passed"), (["loads", "exact"], "off")])

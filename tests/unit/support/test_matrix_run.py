@@ -77,9 +77,11 @@ def fake(tmp_path, monkeypatch):
     return write
 
 
-def write_results(out, conformance=CONFORMANCE, status="doctor 0\ntests 1\nend 0\n", dmesg=""):
+def write_results(
+    out, conformance=CONFORMANCE, status="doctor 0\ntests 1\nend 0\n", dmesg="", doctor=DOCTOR
+):
     out.mkdir(exist_ok=True)
-    (out / "doctor.json").write_text(json.dumps(DOCTOR))
+    (out / "doctor.json").write_text(json.dumps(doctor))
     (out / "conformance.json").write_text(json.dumps(conformance))
     (out / "status").write_text(status)
     (out / "uname").write_text("6.12.1\n")
@@ -238,10 +240,19 @@ def test_the_table_and_the_page(kernel, tmp_path):
     assert "6.12: failed: half-close (bypass)" in shown
     text = page([record], [kernel, replace(kernel, name="9.9")])
     assert "| bypass | on, with limits | who reads with splice(2) stays on TCP | 1 failed" in text
+    # Recorded before the table had such a column.
+    assert "| short-circuit | on | needs splice and bypass | not run |" in text
     assert "- half-close (bypass): `tests/a.py::test_b`" in text
     assert "### splice reads" in text
     assert "- 6.12.1: it does not see it" in text
     assert "No result is recorded of: 9.9." in text
+
+
+def test_a_short_circuit_is_off_where_one_of_its_parts_is(kernel, tmp_path):
+    off = {"on": False, "failed": ["bypass"], "limits": []}
+    doctor = {**DOCTOR, "mechanisms": {**DOCTOR["mechanisms"], "bypass": off}}
+    text = page([record_of(kernel, tmp_path / "out", doctor=doctor)], [kernel])
+    assert "| short-circuit | off | needs splice and bypass |" in text
 
 
 def test_a_file_that_is_no_record_is_told(tmp_path):
