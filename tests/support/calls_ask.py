@@ -18,7 +18,7 @@ from tests.support.calls import (
     wait_readable,
 )
 from tests.support.scale import patience
-from tests.support.sockets import receive
+from tests.support.sockets import push_until_blocked, receive
 
 FIONREAD = termios.FIONREAD
 SIOCATMARK = 0x8905
@@ -113,11 +113,7 @@ def siocoutq(client, server):
 
 @case
 def siocoutq_against_a_stalled_reader(client, server):
-    server.setblocking(False)
-    taken = 0
-    while isinstance(sent := tried(server.send, b"x" * 65536), int):
-        taken += sent
-    time.sleep(0.2)  # for the acknowledgements to come
+    taken = push_until_blocked(server, b"x" * 65536, quiet=0.2)  # until acknowledgements have come
     return 0 < ioctl_int(server, SIOCOUTQ) < taken
 
 
@@ -198,16 +194,14 @@ def small_buffers(client, server):
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 10_000)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10_000)
     server.setblocking(False)
-    sent = 0
-    while isinstance(one := tried(server.send, pattern(1000, sent)), int):
+    # A proxy in between has room for MiB, of which a buffer so small gets 20 KiB each 200 ms: what
+    # is less than a segment of loopback waits for the timer of zero windows.
+    one = sent = 0
+    while sent < 150_000 and isinstance(one := tried(server.send, pattern(1000, sent)), int):
         sent += one
-    some = min(sent, 40_000)
-    same = [receive(client, some) == pattern(some)]
-    # A proxy in between holds MiB, of which a small buffer takes 20 KiB each 200 ms: what is less
-    # than a segment of loopback waits for the timer of zero windows.
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-    same.append(receive(client, sent - some) == pattern(sent - some, some))
-    return one, same, polled(server, 2), tried(client.recv, 9, socket.MSG_DONTWAIT)
+    same = receive(client, sent) == pattern(sent)
+    full = one == "EAGAIN" or sent == 150_000
+    return full, same, polled(server, 2), tried(client.recv, 9, socket.MSG_DONTWAIT)
 
 
 # -- time stamps -------------------------------------------------------------------------
