@@ -29,7 +29,7 @@ from tests.support import (
     calls_write,
 )
 from tests.support.bypass import NAME, converse
-from tests.support.calls import CASES, run_apart
+from tests.support.calls import CASES, LIMIT, run_apart
 from tests.support.scale import patience
 from tests.support.short_circuit import SAYS, past, until_past
 from tests.support.sockets import eventually, seen_waiting
@@ -100,13 +100,13 @@ class Sides:
                 ready(pair, each.meet or meet_past, "short-circuit")
             else:
                 ready(pair, each.meet or meet)
-            return run_apart(each.run, pair)
+            return run_apart(each.run, pair, 3 * LIMIT)
 
     def behind(self, each, mesh):
         """The same, no bypass sees them, and all goes through the proxy."""
         pair = connected(each.prepare, mesh)
         (each.meet or meet)(*pair)
-        return run_apart(each.run, pair)
+        return run_apart(each.run, pair, 3 * LIMIT)
 
     @contextlib.contextmanager
     def _renewed(self, each):
