@@ -161,22 +161,25 @@ static __always_inline void note_opener(struct bpf_sock_ops *ops)
 	struct bpf_sock *sk = ops->sk;
 	struct two_ends both;
 	struct tcp_sock *tp;
-	__u32 plain, kind;
 	int may_leave_out;
+	__u32 plain;
 
 	if (!sk || !now || now->mode == MODE_DRAIN)
 		return;
 	READ_ENDS(ops, &both);
 	may_leave_out = !end && now->mode == MODE_BYPASS;
-	if (may_leave_out && is_opener_left_out(&both))
+	if (may_leave_out && is_opener_left_out(&both)) {
+		COUNT(plain.no_gain);
 		return;
+	}
 	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return;
 	plain = opens_plain();
-	kind = plain ?: trait_of_mode((struct sock *)tp);
-	if (may_leave_out && !is_worth_opening(&both, kind))
+	if (may_leave_out && !is_worth_opening(&both, plain, trait_of_mode((struct sock *)tp))) {
+		COUNT(plain.no_gain);
 		return;
+	}
 	if (!end)
 		end = bpf_sk_storage_get(&ends, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (end)
@@ -210,10 +213,10 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	end = bpf_sk_storage_get(&ends, sk, 0, 0);
 	if (end && end->middle)
 		return; /* bypass_middle() has seen it before, on the cgroup of its proxy */
-	if (now->mode == MODE_BYPASS && role == ROLE_OPENER && !end) {
-		__sync_fetch_and_add(&sum->plain.no_gain, 1); /* as note_opener() found */
+	/* Left out by note_opener(), which may also not have seen it: nothing is known of its
+	 * program. */
+	if (now->mode == MODE_BYPASS && role == ROLE_OPENER && !end)
 		return;
-	}
 	READ_ENDS(ops, &both);
 	numbers = read_handshake(ops, role);
 	if (now->mode == MODE_BYPASS && role == ROLE_ACCEPTER && leaves_out(&both, &numbers)) {
@@ -225,6 +228,7 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	if (!end)
 		return;
 	end->since = bpf_ktime_get_ns();
+	end->closed = 0; /* a connect that was refused may have set it: see part() */
 	end->role = role;
 	end->rules = now->version;
 	end->numbers = numbers;

@@ -98,7 +98,9 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 	if (!end || end->middle || !tp)
 		return;
 	count_no_more(end);
-	if (end->closed)
+	/* Without a cookie it was never established: a socket that had a connection before, whose
+	 * flags of then it keeps, was refused. */
+	if (!end->cookie || end->closed)
 		return;
 	end->closed = 1;
 	__sync_fetch_and_add(&sum->closed, 1);

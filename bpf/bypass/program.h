@@ -17,7 +17,9 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-#define SECOND 1000000000ULL /* ns */
+#define SECOND 1000000000ULL  /* ns */
+#define JUDGED_FOR 5	      /* seconds that it is known whether a program is left alone */
+#define RULES_SEEN 0x7fffffff /* of a version, what is kept beside that */
 
 /* The program of the current thread. By more than its executable: Python is not one program, and
  * what one of its scripts does says nothing of the others. */
@@ -73,19 +75,14 @@ static __always_inline struct program_record *recall(const struct runner *name)
 	return known;
 }
 
-/* What is remembered of the current program, from now on if nothing was. Not inlined, like all that
- * hold long keys: what is inlined into one function shares 512 bytes of stack. */
+/* What is remembered of the current program. Not inlined, like all that hold long keys: what is
+ * inlined into one function shares 512 bytes of stack. */
 static __noinline struct program_record *recall_current(void)
 {
-	struct program_record *known, blank = {};
 	struct runner name = {};
 
 	name_runner(&name);
-	known = recall(&name);
-	if (known)
-		return known;
-	bpf_map_update_elem(&programs, &name, &blank, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&programs, &name);
+	return recall(&name);
 }
 
 /* Add what was seen to what is `known` of the program, as recall() gave it. */
@@ -136,19 +133,25 @@ static __noinline int is_named_alone(void)
 }
 
 /* Whether the current program, of which this is `known`, is left alone. The names to look for are
- * long, and a program that connects does so often: the answer holds until the rules change. */
+ * long, and a program that connects does so often: an answer holds for some seconds, or until the
+ * rules change. It is one word, so that no half of it is another thread's. (`known` may be given to
+ * another program at this moment: LRU.) */
 static __always_inline int is_left_alone(struct program_record *known)
 {
+	__u32 second = bpf_ktime_get_ns() / SECOND;
 	struct knobs *now = current_knobs();
-	__u64 version = now ? (__u64)now->version + 1 : 0;
+	__u64 judged, alone;
 
-	if (!known || !version)
+	if (!known || !now)
 		return is_named_alone();
-	if (known->judged != version) {
-		known->alone = is_named_alone();
-		__sync_lock_test_and_set(&known->judged, version);
-	}
-	return known->alone;
+	judged = *(volatile __u64 *)&known->judged;
+	if (judged && (__u32)(judged >> 33) == (now->version & RULES_SEEN) &&
+	    second - (__u32)judged < JUDGED_FOR)
+		return judged >> 32 & 1;
+	alone = is_named_alone();
+	judged = (__u64)(now->version & RULES_SEEN) << 33 | alone << 32 | second;
+	__sync_lock_test_and_set(&known->judged, judged);
+	return alone;
 }
 
 #endif

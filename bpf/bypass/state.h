@@ -140,9 +140,10 @@ struct program_record {
 	uint32_t turns;	 /* how often that was so */
 	uint32_t blocks; /* bits of enum end_role: in which it had sockets in blocking mode */
 	uint32_t proofs; /* how often it read without asking FIONREAD; 0 once it has asked */
-	uint32_t alone;	 /* it is left alone, by the rules of the version */
+	uint32_t reserved;
 	uint64_t last;	 /* when it was last seen to have such traits or blocks: ns */
-	uint64_t judged; /* that is one less than this; 0: it was not looked for */
+	uint64_t judged; /* whether it is left alone, by which rules and since when: is_left_alone()
+			  */
 };
 
 #endif

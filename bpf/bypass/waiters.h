@@ -26,7 +26,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
-#define MOST_WAITERS 4
+#define MOST_WAITERS 8
 #define EPOLLET (1U << 31)
 
 enum waiting {

@@ -90,25 +90,35 @@ static __always_inline int is_opener_left_out(const struct two_ends *ends)
 	return record && record->opener == current_process();
 }
 
-/* Whether a new connection to its service is worth enrolling, for an opener in connect(2). plain:
- * not 0 for one that is plain for its program. */
-static __always_inline int is_worth_opening(const struct two_ends *ends, __u32 plain)
+/* From `last` on, for a second, all that the current process opens to the service is left out. */
+static __always_inline void leave_opener_out(struct service *name, __u64 last)
 {
-	struct service_record fresh = {.losses = LOSSES}, *record;
-	struct service name;
+	struct service_record fresh = {.losses = LOSSES, .last = last}, *record;
 
-	name_service(&name, ends, ROLE_OPENER, plain);
-	record = without_gain(&name);
-	if (!record)
-		return 1;
-	fresh.last = record->last;
 	fresh.opener = current_process();
-	name.role = ROLE_ANY_OPENER;
-	record = bpf_map_lookup_elem(&services, &name);
+	name->role = ROLE_ANY_OPENER;
+	record = bpf_map_lookup_elem(&services, name);
 	if (record)
 		*record = fresh;
 	else
-		bpf_map_update_elem(&services, &name, &fresh, BPF_NOEXIST);
+		bpf_map_update_elem(&services, name, &fresh, BPF_NOEXIST);
+}
+
+/* Whether a new connection to its service is worth enrolling, for an opener in connect(2).
+ * of_program: not 0 for one that is plain for its program, as all of its are; of_socket: for one
+ * that is for this socket alone. */
+static __always_inline int is_worth_opening(const struct two_ends *ends, __u32 of_program,
+					    __u32 of_socket)
+{
+	struct service_record *record;
+	struct service name;
+
+	name_service(&name, ends, ROLE_OPENER, of_program | of_socket);
+	record = without_gain(&name);
+	if (!record)
+		return 1;
+	if (of_program || !of_socket)
+		leave_opener_out(&name, record->last);
 	return 0;
 }
 

@@ -10,7 +10,7 @@ import struct
 import pytest
 
 from sockproxy.net.tcp import socket_cookie
-from tests.support.bypass import connections, converse
+from tests.support.bypass import NAME, connections, converse, sockproxy, status
 from tests.support.sockets import receive, seen_waiting, tcp_pair
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
@@ -88,3 +88,24 @@ def test_a_listener_of_it(bypassed_messages):
                 seen_waiting(one), seen_waiting(other)
                 converse(one, other)
     assert bypassed_messages() > 0
+
+
+def test_one_that_is_refused_in_between(group):
+    """It keeps the flags of its old connection, and so is heard of though it was never made. Its
+    next connection is given back all the same: there is room for few here."""
+    sockproxy("attach", NAME, "--cgroup", group.path, "--observe", "--max-connections", "4")
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            for _ in range(8):
+                client, server = tcp_pair()
+                with client, server:
+                    disconnect(client)
+                    with pytest.raises(ConnectionRefusedError):
+                        client.connect(nobody.getsockname())
+                    disconnect(client)
+                    accepted_from(listener, client).close()
+        now = status()
+        assert (now["full"], now["paired"], now["live"]) == (0, 16, 0)
+    finally:
+        sockproxy("detach", NAME)

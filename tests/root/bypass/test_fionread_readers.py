@@ -108,8 +108,8 @@ def test_who_asked_has_no_proof_left_when_that_is_forgotten(strict):
         time.sleep(1.5)
 
 
-def test_who_asks_is_known_where_its_connections_are_left_out(strict):
-    """As plain ones to a service to which many such ended: the reads still look like proofs."""
+def test_reads_of_connections_that_are_left_out_prove_nothing(strict):
+    """As plain ones to a service to which many such ended: nobody sees there that it asks."""
     with serving("askers", "drains") as port:
         for _ in range(16):
             with socket.create_connection(("127.0.0.1", port)) as short:
