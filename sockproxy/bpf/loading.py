@@ -21,6 +21,7 @@ from sockproxy.errors import SockproxyError, is_passing
 
 __all__ = [
     "CASTING",
+    "TRIAL",
     "Cast",
     "Prepare",
     "Refuses",
@@ -38,6 +39,7 @@ __all__ = [
 # taken: bpf/common/cast.h.
 CASTING = {"bypass.bpf.o": "bypass_casts.bpf.o"}
 TRIAL = "try_casts.bpf.o"
+VERIFIER = (errno.EINVAL, errno.EACCES, errno.E2BIG)  # as it refuses what it does not know
 
 Prepare = Callable[[BpfObject], None]
 Refuses = Callable[["Role", str], SockproxyError | None]
@@ -141,7 +143,17 @@ def load(name: str, programs: Collection[str], prepare: Prepare = lambda bpf: No
 
     prepare: sets what has to be set before. Raises SockproxyError, with nothing left.
     """
-    bpf = BpfObject(name, read_object(_with_casts(name)))
+    if name in CASTING and are_casts_taken():
+        try:
+            return _load(name, CASTING[name], programs, prepare)
+        except SockproxyError as error:
+            if error.errno not in VERIFIER:
+                raise
+    return _load(name, name, programs, prepare)
+
+
+def _load(name: str, file: str, programs: Collection[str], prepare: Prepare) -> BpfObject:
+    bpf = BpfObject(name, read_object(file))
     try:
         bpf.only(programs)
         prepare(bpf)
@@ -154,10 +166,12 @@ def load(name: str, programs: Collection[str], prepare: Prepare = lambda bpf: No
 
 @cache
 def are_casts_taken() -> bool:
-    """Whether this kernel takes programs that make pointers of addresses.
+    """Whether this kernel takes a program that makes a pointer of an address. One that takes this
+    may still refuse others: see load().
 
     Raises SockproxyError where that cannot be told for want of memory, descriptors and the like.
     """
+    read_object(TRIAL)  # that it is not there is no refusal
     try:
         load(TRIAL, {"try_casts"}).close()
     except SockproxyError as error:
@@ -165,11 +179,6 @@ def are_casts_taken() -> bool:
             raise
         return False
     return True
-
-
-def _with_casts(name: str) -> str:
-    """The object that does best here what `name` does."""
-    return CASTING[name] if name in CASTING and are_casts_taken() else name
 
 
 def refusal(program: str, error: SockproxyError) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from sockproxy import proof
 from sockproxy.bpf import version
-from sockproxy.bpf.loading import CASTING
+from sockproxy.bpf.loading import CASTING, TRIAL
 from sockproxy.bpf.objects import read_object
 from sockproxy.bpf.rights import missing_capabilities
 from sockproxy.errors import SockproxyError
@@ -27,7 +27,7 @@ from sockproxy.rundir import runtime_root
 
 __all__ = ["kept_at", "read", "write"]
 
-OBJECTS = ("splice.bpf.o", "bypass.bpf.o", *CASTING.values(), "wakers.bpf.o")
+OBJECTS = ("splice.bpf.o", *CASTING, *CASTING.values(), TRIAL, "wakers.bpf.o")
 
 
 def kept_at() -> Path | None:
