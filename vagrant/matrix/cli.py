@@ -116,10 +116,10 @@ def run(
     records = runner.campaign(kernels, out, jobs, say, update, doctor_only, pytest_args)
     for each in records:
         place = RESULTS / f"{each['name']}.json"
+        if place.exists():
+            compare(each, load(place))
         if record:
             say(f"recorded: {save(each, RESULTS)}")
-        elif place.exists():
-            compare(each, load(place))
     if as_json:
         click.echo(json.dumps({"schema": 1, "kind": "matrix run", "results": records}, indent=1))
     else:

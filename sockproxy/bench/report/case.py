@@ -87,7 +87,7 @@ def _table(facts: Facts, case: dict[str, Any]) -> Table:
     if against:
         caption += f"; ratios with their {facts.confidence} intervals"
     if against and extra:
-        caption += f"; latency, CPU and switches with their ratios to {facts.title(baseline)}"
+        caption += f"; the rest with its ratios to {facts.title(baseline)}"
     return Table(caption, tuple(heads), tuple(rows))
 
 
