@@ -34,7 +34,7 @@ def pytest_configure(config):
     allow_time(config)
     # Orphans of a test become our children, so that the residue check sees them.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    if apart.is_beside_others() and needs.lacks_root() is None:
+    if residue.is_beside_others() and needs.lacks_root() is None:
         apart.live_apart()
 
 
@@ -81,7 +81,7 @@ def examined(folders):
     when it was not there before them."""
     place = kept_at()
     before = place is None or place.exists()
-    beside = apart.is_beside_others() and place is not None
+    beside = residue.is_beside_others() and place is not None
     shared = folders.getbasetemp().parent
     with apart.once_for_all(shared, place) if beside else contextlib.nullcontext():
         examine()

@@ -24,7 +24,16 @@ SYSTEMD = ("system.slice", "user.slice", "init.scope")
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 PID = re.compile(r"(?<!\d)\d{2,7}(?!\d)")
 PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
+# Kinds that another run of the tests may have made: of those that run side by side, in a /run of
+# their own, cgroups alone.
+SHARED = ("network namespace", "cgroup", "runtime file", "pinned BPF object")
+SHARED_BESIDE = ("cgroup",)
 PATIENCE = patience(3.0)  # seconds: the kernel and process exits are not immediate
+
+
+def is_beside_others():
+    """Whether this process is one of several that run tests at once: see apart.py."""
+    return "PYTEST_XDIST_WORKER" in os.environ
 
 
 def mounted(kind):
@@ -179,7 +188,7 @@ def left_behind(before, patience=PATIENCE):
     while True:
         now = snapshot()
         new = {kind: recognised(kind, things - before[kind]) for kind, things in now.items()}
-        for kind in ("network namespace", "cgroup", "runtime file", "pinned BPF object"):
+        for kind in SHARED_BESIDE if is_beside_others() else SHARED:
             new[kind] -= of_another_run(new[kind])
         lines = [f"{kind}: {thing}" for kind, things in new.items() for thing in sorted(things)]
         if not lines or time.monotonic() > deadline:

@@ -260,6 +260,7 @@ def test_rules_in_place(attached):
 # -- attaching ---------------------------------------------------------------------------
 
 
+@pytest.mark.alone  # it attaches to the cgroup that the tests of others have theirs in
 def test_two_names_on_one_cgroup_and_one_above(attached):
     other = f"{NAME}-b"
     sockproxy("attach", other, "--cgroup", attached.path.parent, "--observe")

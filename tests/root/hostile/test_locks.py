@@ -99,6 +99,7 @@ def draining():
             yield process, other
 
 
+@pytest.mark.alone  # it attaches to the cgroup that the tests of others have theirs in
 def test_a_stalled_reader_holds_up_no_other_name(bypassed):
     """Its own detach waits; all else goes on, a look at it as well."""
     with draining() as (process, reader):

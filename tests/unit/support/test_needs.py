@@ -93,6 +93,23 @@ def test_directories_are_residue(tmp_path, monkeypatch):
     assert lines == [f"network namespace: {tmp_path}/test-{os.getpid()}"]
 
 
+@pytest.fixture
+def in_one_run(monkeypatch):
+    """What others hold may be in the same places: none of them has a /run of its own."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
+def test_what_the_dead_leave_in_a_run_of_ones_own_is_residue(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    monkeypatch.setattr(residue, "RUNTIME", tmp_path)
+    before = residue.snapshot()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / f"test-{dead.pid}-1").mkdir()
+    assert f"test-{dead.pid}-1" in "\n".join(residue.left_behind(before, patience=0))
+
+
+@pytest.mark.usefixtures("in_one_run")
 def test_what_another_run_holds_is_not_residue(tmp_path, monkeypatch):
     monkeypatch.setattr(residue, "RUNTIME", tmp_path)
     monkeypatch.setattr(residue, "children", set)  # the child below stands for a stranger
@@ -117,6 +134,7 @@ def test_what_is_of_sockproxy_is_recognised():
     assert residue.recognised("cgroup", {*mine, "/sys/fs/cgroup/machine.slice/pod1"}) == mine
 
 
+@pytest.mark.usefixtures("in_one_run")
 def test_what_the_dead_have_left_is_nobodys_while_another_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(residue, "RUNTIME", tmp_path)
     before = residue.snapshot()
