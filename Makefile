@@ -94,7 +94,7 @@ soak: $(BUILT) ## run the tests that take minutes
 matrix: $(BUILT) $(BOOTS) ## try other kernels under emulation, see vagrant/README.md; ARGS go to it
 	@$(BIN)/python -m vagrant.matrix run $(ARGS)
 
-demo: $(BUILT) ## measure plain TCP, bypass, short-circuit, splice, relay and HAProxy in three minutes; ARGS go to it
+demo: $(BUILT) ## measure plain TCP, bypass, short-circuit, splice, relay and HAProxy in four minutes; ARGS go to it
 	@$(BIN)/sockproxy bench run quick $(ARGS)
 
 bench: $(BUILT) ## measure all tools and all peers, in half an hour; ARGS go to it
