@@ -26,6 +26,7 @@ from sockproxy.bypass.view import bypass_status
 from sockproxy.cgroup import Cgroup
 from sockproxy.errors import SockproxyError
 from sockproxy.proxy.asking import ask
+from sockproxy.rundir.dead import clear_dead
 from sockproxy.rundir.sight import names
 
 __all__ = ["Subject", "end_bypass", "sweep_bypasses"]
@@ -215,7 +216,9 @@ def _ours() -> list[str]:
 
 
 def sweep_bypasses() -> None:
-    """Detach the bypasses of runs that were killed, once their cgroups are removed."""
+    """Detach the bypasses of runs that were killed, once their cgroups are removed, and take away
+    what one that was killed while it attached or detached has left half done."""
+    clear_dead()
     for name in names():
         if re.fullmatch(BYPASS_PREFIX + r"\d+(-\d+)?", name) and is_orphaned(name):
             detach(name, DRAIN)
