@@ -228,7 +228,6 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	if (!end)
 		return;
 	end->since = bpf_ktime_get_ns();
-	end->closed = 0; /* a connect that was refused may have set it: see part() */
 	end->role = role;
 	end->rules = now->version;
 	end->numbers = numbers;

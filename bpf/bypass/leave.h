@@ -80,7 +80,7 @@ static __always_inline void look_at_accepted(struct bpf_sock_ops *ops, struct en
 {
 	struct sock *sk = (struct sock *)tp;
 
-	if (!BPF_CORE_READ(sk, sk_socket, file) || tp->copied_seq == me->run_begin)
+	if (!file_of(sk) || tp->copied_seq == me->run_begin)
 		return;
 	me->traits |= trait_of_mode(sk);
 	note_accepted(sk, me->traits & TRAIT_BLOCKS ? PLAIN_BLOCKS : PLAIN_NOT);

@@ -36,16 +36,15 @@ static __always_inline int is_of_program(__u32 plain)
 	return plain == PLAIN_PROGRAM || plain == PLAIN_BLOCKS || plain == PLAIN_UNPROVEN;
 }
 
-/* The service that a connection is to, as its end of this role sees it. plain: not 0 for one that
- * is plain for its program. */
+/* The service that a connection is to, as its end of this role (of a struct service) sees it. */
 static __always_inline void name_service(struct service *name, const struct two_ends *ends,
-					 __u32 role, __u32 plain)
+					 __u32 role)
 {
-	int opener = role == ROLE_OPENER;
+	int opener = role != ROLE_ACCEPTER;
 
 	__builtin_memcpy(name->address, opener ? ends->remote : ends->local, sizeof(name->address));
 	name->port = opener ? ends->remote_port : ends->local_port;
-	name->role = opener && plain ? ROLE_PLAIN_OPENER : role;
+	name->role = role;
 }
 
 /* The process that connects. (Before Linux 6.10 sock_ops cannot call bpf_get_current_pid_tgid().)
@@ -73,7 +72,7 @@ static __always_inline int is_worth_accepting(const struct two_ends *ends)
 {
 	struct service name;
 
-	name_service(&name, ends, ROLE_ACCEPTER, 0);
+	name_service(&name, ends, ROLE_ACCEPTER);
 	return !without_gain(&name);
 }
 
@@ -84,8 +83,7 @@ static __always_inline int is_opener_left_out(const struct two_ends *ends)
 	struct service_record *record;
 	struct service name;
 
-	name_service(&name, ends, ROLE_OPENER, 0);
-	name.role = ROLE_ANY_OPENER;
+	name_service(&name, ends, ROLE_ANY_OPENER);
 	record = without_gain(&name);
 	return record && record->opener == current_process();
 }
@@ -113,7 +111,7 @@ static __always_inline int is_worth_opening(const struct two_ends *ends, __u32 o
 	struct service_record *record;
 	struct service name;
 
-	name_service(&name, ends, ROLE_OPENER, of_program | of_socket);
+	name_service(&name, ends, of_program | of_socket ? ROLE_PLAIN_OPENER : ROLE_OPENER);
 	record = without_gain(&name);
 	if (!record)
 		return 1;
@@ -130,7 +128,7 @@ static __always_inline void remember_service(const struct two_ends *ends, __u32 
 	struct service_record fresh = {.last = now, .losses = 1}, *record;
 	struct service name;
 
-	name_service(&name, ends, role, plain);
+	name_service(&name, ends, role == ROLE_OPENER && plain ? ROLE_PLAIN_OPENER : role);
 	record = bpf_map_lookup_elem(&services, &name);
 	if (!record) {
 		if (!gained)
