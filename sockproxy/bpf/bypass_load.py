@@ -27,6 +27,9 @@ from sockproxy.errors import SockproxyError, is_passing
 
 __all__ = ["CONNECTIONS", "Wanted", "create"]
 
+# Hardened kernels refuse some programs of these, and no others: to try them alone is cheaper than
+# to fail with all, which take a quarter of a second to verify.
+DOUBTFUL = (ASKING, LISTING)
 CONNECTIONS = 65536  # pairs of sockets at once that can be bypassed
 
 
@@ -80,10 +83,8 @@ def create(kernel: BypassKernel, held: Held, wanted: Wanted) -> None:
 def _likely(refuses: Refuses, wanted: Wanted) -> Iterator[Cast]:
     """The programs that kernels of today take, then those that kernels before 6.3 do, which are not
     tried one by one."""
-    # Hardened kernels refuse some of these, and nothing else: to try them alone is cheaper than to
-    # fail with all, which take a quarter of a second to verify.
-    doubtful = choose((each for each in wanted.roles if each in (ASKING, LISTING)), refuses)
-    sure = best(each for each in wanted.roles if each not in (ASKING, LISTING))
+    doubtful = choose((each for each in wanted.roles if each in DOUBTFUL), refuses)
+    sure = best(each for each in wanted.roles if each not in DOUBTFUL)
     newest = Cast({**sure.ways, **doubtful.ways}, doubtful.refused)
     yield newest
     old_ways = {name: way for name, way in newest.ways.items() if name != RESULTS.name}
