@@ -7,40 +7,24 @@ pid of their maker, and are told apart by it. What measures the whole machine is
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
-import os
 import shutil
 from pathlib import Path
 
+from tests.support.mounts import leave_mounts, mount, unmount
 from tests.support.residue import mounted
 
 __all__ = ["live_apart", "once_for_all"]
 
-CLONE_NEWNS = 0x20000
-MS_REC = 0x4000
-MS_PRIVATE = 1 << 18
-MNT_DETACH = 2
 RUN = Path("/run")
 
 
 def live_apart():
-    """Leave the mounts of the others, and get an empty /run.
-
-    For the calling thread and those that it starts: unshare(2) takes no others along.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def call(function, *arguments):
-        if getattr(libc, function)(*arguments) != 0:
-            error = ctypes.get_errno()
-            raise OSError(error, f"{function}: {os.strerror(error)}")
-
-    call("unshare", CLONE_NEWNS)
-    call("mount", None, b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None)
+    """Leave the mounts of the others, and get an empty /run."""
+    leave_mounts()
     for place in mounted("bpf"):  # one is shared by all that see it
-        call("umount2", os.fsencode(place), MNT_DETACH)
-    call("mount", b"tmpfs", os.fsencode(RUN), b"tmpfs", ctypes.c_ulong(0), b"mode=755")
+        unmount(place)
+    mount("tmpfs", RUN, "mode=755")
     (RUN / "netns").mkdir()
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+from sockproxy.bypass.view import bypass_connections
 from sockproxy.net.tcp import socket_cookie
 from tests.support.proxy import ROOT, run_sockproxy
 from tests.support.scale import patience
@@ -36,6 +37,16 @@ def connections(name=NAME):
     """Cookie to what is told of that socket."""
     (bypass,) = json.loads(sockproxy("connections", name, "--json"))["bypasses"]
     return {each["cookie"]: each for each in bypass["connections"]}
+
+
+def told_of(sock, name=NAME):
+    """What is told of that socket, without a command: for what is asked often."""
+    (found,) = [
+        each
+        for each in bypass_connections(name)["connections"]
+        if each["cookie"] == socket_cookie(sock)
+    ]
+    return found
 
 
 def assert_paired(one, other, name=NAME):

@@ -9,9 +9,16 @@ import socket
 from tests.support.proxy import started
 from tests.support.servers import ENVOY, free_port
 
-__all__ = ["ENVOY", "config", "running_envoy"]
+__all__ = ["ENVOY", "OPTIONS", "config", "listens", "running_envoy"]
 
 OPTIONS = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "error")
+
+
+def listens(port):
+    """Whether somebody does at that port."""
+    with socket.socket() as sock:
+        sock.settimeout(1)
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def config(port, upstream):
@@ -50,14 +57,8 @@ def config(port, upstream):
 def running_envoy(listener):
     """One in front of a listener; (its process, its address)."""
     address = "127.0.0.1", free_port()
-
-    def listens():
-        with socket.socket() as sock:
-            sock.settimeout(1)
-            return sock.connect_ex(address) == 0
-
     argv = [ENVOY, *OPTIONS, "--config-yaml", config(address[1], listener.getsockname())]
-    with started(*argv, ready=listens) as process:
+    with started(*argv, ready=lambda: listens(address[1])) as process:
         # It opens its own when it has accepted: the first ones were to see whether it listens.
         with contextlib.suppress(TimeoutError):
             before, _ = listener.gettimeout(), listener.settimeout(0.5)

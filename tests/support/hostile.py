@@ -1,17 +1,13 @@
-"""An adversary of the tests: an unprivileged user, and places that he may write to."""
+"""An adversary of the tests: an unprivileged user."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 
 NOBODY = 65534
-CLONE_NEWNS = 0x00020000
-MS_REC_PRIVATE = 0x4000 | 1 << 18
 ESCAPE = "\x1b[31mred\x1b[0m\x07\u202e"  # what a terminal would obey
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def start_as_nobody(function, *arguments):
@@ -57,29 +53,3 @@ def run_as_nobody(function, *arguments):
         text = file.read()
     os.waitpid(pid, 0)
     return text.removeprefix("begun\n")
-
-
-@contextlib.contextmanager
-def own_mounts():
-    """This process in a mount namespace of its own, with what it starts; the machine's others see
-    nothing of it. Threads that were started inside must have ended."""
-    home, before = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC), os.getcwd()
-    _check(_libc.unshare(CLONE_NEWNS))
-    try:
-        _check(_libc.mount(b"none", b"/", None, MS_REC_PRIVATE, None))
-        yield
-    finally:
-        _check(_libc.setns(home, CLONE_NEWNS))
-        os.chdir(before)
-        os.close(home)
-
-
-def mount(kind, point, options=""):
-    """As mount(8) does, on a directory that is there."""
-    _check(_libc.mount(kind.encode(), os.fsencode(point), kind.encode(), 0, options.encode()))
-
-
-def _check(result):
-    if result:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

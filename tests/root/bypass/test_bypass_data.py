@@ -6,10 +6,8 @@ import os
 
 import pytest
 
-from sockproxy.bypass.view import bypass_connections
 from sockproxy.cgroup import create_owned
-from sockproxy.net.tcp import socket_cookie
-from tests.support.bypass import ALL_READERS, converse, sockproxy
+from tests.support.bypass import ALL_READERS, converse, sockproxy, told_of
 from tests.support.cuts import BLOCKING, CUTS, KINDS, end, stream_cut, total
 from tests.support.sockets import tcp_pair
 
@@ -37,16 +35,6 @@ def pair(attached):
         yield one, other
 
 
-def seen(sock):
-    """What is told of the socket's end."""
-    (found,) = [
-        each
-        for each in bypass_connections(NAME)["connections"]
-        if each["cookie"] == socket_cookie(sock)
-    ]
-    return found
-
-
 @pytest.mark.parametrize("blocking", BLOCKING)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cut", CUTS)
@@ -54,9 +42,9 @@ def test_bypassed(pair, cut, kind, blocking):
     """Straight into the other end's queue; what is too much for that at once goes by TCP."""
     one, other = pair
     converse(one, other, size=4096)
-    before = seen(one)["bypassed_messages"]
+    before = told_of(one, NAME)["bypassed_messages"]
     stream_cut(one, other, cut, kind, blocking)
-    assert seen(one)["bypassed_messages"] > before
+    assert told_of(one, NAME)["bypassed_messages"] > before
     end(one, other)
 
 
@@ -66,8 +54,8 @@ def test_bypassed(pair, cut, kind, blocking):
 def test_passed(pair, cut, kind, blocking):
     """Nobody has answered yet, so that nothing may be bypassed: the sk_msg program passes."""
     one, other = pair
-    assert seen(one)["state"] == "passing"
+    assert told_of(one, NAME)["state"] == "passing"
     stream_cut(one, other, cut, kind, blocking)
-    told = seen(one)
+    told = told_of(one, NAME)
     assert (told["bypassed_messages"], told["passed_bytes"]) == (0, total(cut))
     end(one, other)

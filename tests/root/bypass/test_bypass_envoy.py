@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bypass import ALL_READERS, NAME, finish_talk, sockproxy, start_talk, status
-from tests.support.envoy import ENVOY, config
+from tests.support.envoy import ENVOY, OPTIONS, config, listens
 from tests.support.proxy import started
 from tests.support.sockets import eventually
 from tests.support.talk import KINDS
@@ -37,15 +37,8 @@ SIDECAR = 1337  # user of the sidecars, whose own connections are not redirected
 @contextlib.contextmanager
 def sidecar(namespace, port, upstream):
     argv = ["ip", "netns", "exec", namespace.name, "setpriv", f"--reuid={SIDECAR}"]
-    argv += [f"--regid={SIDECAR}", "--clear-groups", ENVOY, "--concurrency", "1"]
-    argv += ["--disable-hot-restart", "--log-level", "error"]
-
-    def listens():
-        with socket.socket() as sock:
-            sock.settimeout(1)
-            return sock.connect_ex(("127.0.0.1", port)) == 0
-
-    ready = lambda: namespace.socket(listens)  # noqa: E731
+    argv += [f"--regid={SIDECAR}", "--clear-groups", ENVOY, *OPTIONS]
+    ready = lambda: namespace.socket(lambda: listens(port))  # noqa: E731
     with started(*argv, "--config-yaml", config(port, upstream), ready=ready):
         yield
 
@@ -91,7 +84,7 @@ def test_envoy_that_runs_is_recognised(group):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "anything")
         shutil.copy(ENVOY, path)
-        argv = [path, "--disable-hot-restart", "--log-level", "error", "--config-yaml", "{}"]
+        argv = [path, *OPTIONS, "--config-yaml", "{}"]
         with subprocess.Popen(argv) as process:
             try:
                 eventually(lambda: os.path.samefile(f"/proc/{process.pid}/exe", path))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sockproxy.bypass.view import bypass_connections
-from sockproxy.net.tcp import socket_cookie
-from tests.support.bypass import NAME
+from tests.support.bypass import told_of
 from tests.support.cuts import BLOCKING, CUTS, KINDS, end, stream_cut, total
 from tests.support.short_circuit import counted, joined, past
 
@@ -20,16 +18,6 @@ def mesh(shared):
         yield mesh
 
 
-def seen(sock):
-    """What is told of the socket's end."""
-    (found,) = [
-        each
-        for each in bypass_connections(NAME)["connections"]
-        if each["cookie"] == socket_cookie(sock)
-    ]
-    return found
-
-
 @pytest.mark.parametrize("blocking", BLOCKING)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cut", CUTS)
@@ -38,9 +26,9 @@ def test_past(mesh, cut, kind, blocking):
     the proxy."""
     with joined(mesh, size=4096) as (client, server):
         for one, other in ((client, server), (server, client)):
-            before = seen(one)["bypassed_messages"]
+            before = told_of(one)["bypassed_messages"]
             stream_cut(one, other, cut, kind, blocking)
-            assert seen(one)["bypassed_messages"] > before
+            assert told_of(one)["bypassed_messages"] > before
         end(client, server)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hostile import mount, own_mounts
+from tests.support.mounts import mount, own_mounts
 
 BPFFS = Path("/sys/fs/bpf")
 OWN = Path("/run/sockproxy-bpf")

@@ -14,7 +14,8 @@ import pytest
 
 from sockproxy.rundir import take_name
 from tests.support.bypass import NAME, sockproxy
-from tests.support.hostile import ESCAPE, NOBODY, mount
+from tests.support.hostile import ESCAPE, NOBODY
+from tests.support.mounts import mount
 from tests.support.proxy import run_sockproxy, running_proxy
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]

@@ -14,7 +14,7 @@ import pytest
 from sockproxy.rundir import sight
 from tests.root.hostile.conftest import BPFFS, OWN
 from tests.support.bypass import NAME, converse, sockproxy, status
-from tests.support.hostile import mount
+from tests.support.mounts import mount
 from tests.support.scale import patience
 from tests.support.sockets import tcp_pair
 
