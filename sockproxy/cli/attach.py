@@ -74,7 +74,7 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
             "--blocking-readers",
             is_flag=True,
             help="Bypass sockets in blocking mode too, whose recv may answer EAGAIN"
-            " when a signal comes.",
+            " when a signal or a reset comes.",
         ),
         click.option(
             "--any-reader",
