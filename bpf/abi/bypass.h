@@ -157,6 +157,8 @@ struct knobs {
 	uint32_t blocking_readers; /* sockets in blocking mode are enrolled as well */
 	uint32_t proof;		   /* enum proof */
 	uint32_t evidence;	   /* seconds that a program is held to what it was seen to do */
+	uint32_t spare_pacing;	   /* between ends of this host: see bypass/pacing.h */
+	uint32_t reserved;
 };
 
 /* How many sockets have stayed plain, or were taken out of the sockmap, by why. */
@@ -188,6 +190,7 @@ struct bypass_totals {
 	uint64_t enrolled;
 	uint64_t paired; /* connections: two sockets each */
 	struct left_plain plain;
+	uint64_t spared_pacing;	  /* sockets that another congestion control was given */
 	uint64_t refused_options; /* setsockopt(2) of what an enrolled socket cannot have */
 	uint64_t closed;
 	uint64_t paired_bytes; /* sent by paired sockets that have closed, by TCP or not */
@@ -223,6 +226,8 @@ struct connection {
 	uint32_t state;	  /* of TCP, by the kernel's number */
 	uint32_t proxied; /* enum proxied */
 	uint32_t reserved;
+	char congestion_control[16]; /* its name */
+	char spared[16]; /* name of the one that it began with, which would pace; "": none */
 };
 
 /* What a proxy asks of join_past_proxy(). */

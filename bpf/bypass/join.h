@@ -12,6 +12,7 @@
 #include "bypass/leave.h"
 #include "bypass/maps.h"
 #include "bypass/namespaces.h"
+#include "bypass/pacing.h"
 #include "bypass/pair.h"
 #include "bypass/pairing.h"
 #include "bypass/policy.h"
@@ -247,7 +248,10 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	if (end->plain == PLAIN_BLOCKS)
 		end->traits |=
 			trait_of_mode((struct sock *)tp); /* of an opener it is known already */
-	if (end->in_map || (end->plain == PLAIN_BLOCKS && role == ROLE_ACCEPTER))
+	if (now->spare_pacing)
+		consider_pacing(ops, end, &both, tp);
+	if (end->in_map || end->pacing == PACING_WAITS ||
+	    (end->plain == PLAIN_BLOCKS && role == ROLE_ACCEPTER))
 		flags |= BPF_SOCK_OPS_RTT_CB_FLAG;
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | flags);
 }

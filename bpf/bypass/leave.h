@@ -14,6 +14,7 @@
 #include "bypass/acceptor.h"
 #include "bypass/blocking.h"
 #include "bypass/maps.h"
+#include "bypass/pacing.h"
 #include "bypass/pair.h"
 #include "common/kernel_sockets.h"
 #include "common/psock.h"
@@ -21,6 +22,11 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
+
+static __always_inline void hear_no_round_trips(struct bpf_sock_ops *ops)
+{
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
+}
 
 /* Take the socket out of the sockmap, for good. */
 static __always_inline void leave(struct bpf_sock_ops *ops, struct enrolled *me, __u32 why)
@@ -31,7 +37,7 @@ static __always_inline void leave(struct bpf_sock_ops *ops, struct enrolled *me,
 	me->in_map = 0;
 	if (me->plain == PLAIN_NOT || me->plain == PLAIN_PEER_UNSEEN)
 		me->plain = why;
-	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
+	hear_no_round_trips(ops);
 }
 
 /* A socket that was disconnected (AF_UNSPEC) connects or listens again. It has the same cookie, and
@@ -51,6 +57,7 @@ static __always_inline struct enrolled *begin_anew(struct bpf_sock_ops *ops)
 	if (!me || !me->cookie)
 		return me;
 	cookie = me->cookie;
+	pace_again(ops, me);
 	if (me->in_map)
 		bpf_map_delete_elem(&sockets, &cookie);
 	enlisted = me->enlisted ? ENLISTED_BEFORE : ENLISTED_NEVER;
@@ -84,7 +91,7 @@ static __always_inline void look_at_accepted(struct bpf_sock_ops *ops, struct en
 		return;
 	me->traits |= trait_of_mode(sk);
 	note_accepted(sk, me->traits & TRAIT_BLOCKS ? PLAIN_BLOCKS : PLAIN_NOT);
-	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
+	hear_no_round_trips(ops);
 }
 
 /* TCP has measured a round trip of the socket: take it out if it has no more business there. */
@@ -104,11 +111,16 @@ static __always_inline void reconsider(struct bpf_sock_ops *ops)
 	now = current_knobs();
 	if (!me || !tp || !now)
 		return;
-	if (me->plain == PLAIN_BLOCKS)
+	learn_peer(me);
+	if (me->pacing == PACING_WAITS) {
+		end_pacing(ops, me);
+		if (!me->in_map)
+			hear_no_round_trips(ops);
+	}
+	if (me->plain == PLAIN_BLOCKS && me->role == ROLE_ACCEPTER)
 		look_at_accepted(ops, me, tp);
 	if (!me->in_map)
 		return;
-	learn_peer(me);
 	/* This was a round trip of data, so the accepter is established: it is not one of ours. */
 	if (!me->pair) {
 		leave(ops, me, PLAIN_PEER_UNSEEN);

@@ -44,6 +44,7 @@ static __always_inline void read_socket(struct connection *line, struct sock *sk
 	line->cgroup = cgroup_of(sk);
 	line->state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	line->bytes_sent = payload_sent(tp);
+	BPF_CORE_READ_INTO(&line->congestion_control, tp, inet_conn.icsk_ca_ops, name);
 	line->bytes_received = BPF_CORE_READ(tp, bytes_received);
 	if (BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN && line->bytes_received)
 		line->bytes_received--; /* TCP counts a FIN as a byte */
@@ -103,6 +104,8 @@ static __always_inline void describe(struct connection *line, const struct enrol
 	line->plain = end->plain;
 	line->in_map = end->in_map;
 	line->traits = end->traits;
+	if (end->pacing == PACING_SPARED)
+		__builtin_memcpy(line->spared, end->paced_by, sizeof(line->spared));
 	if (!end->closed) { /* then they are in the totals */
 		line->sent.bypassed_bytes = end->sent.bypassed_bytes;
 		line->sent.bypassed_messages = end->sent.bypassed_messages;

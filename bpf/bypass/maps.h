@@ -4,8 +4,8 @@
  * Included by bypass/acceptor.h, bypass/blocking.h, bypass/chain.h, bypass/executable.h,
  * bypass/fionread.h, bypass/grant.h, bypass/join.h, bypass/joint.h, bypass/leave.h,
  * bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/namespaces.h, bypass/options.h,
- * bypass/pair.h, bypass/pairing.h, bypass/part.h, bypass/policy.h, bypass/program.h,
- * bypass/reader.h, bypass/waiters.h, bypass/worth.h.
+ * bypass/pacing.h, bypass/pair.h, bypass/pairing.h, bypass/part.h, bypass/policy.h,
+ * bypass/program.h, bypass/reader.h, bypass/waiters.h, bypass/worth.h.
  */
 #ifndef SOCKPROXY_BYPASS_MAPS_H
 #define SOCKPROXY_BYPASS_MAPS_H
@@ -31,6 +31,14 @@ struct {
 	__type(key, struct handshake);
 	__type(value, struct opener);
 } openers SEC(".maps");
+
+/* Those of them that are paced and wait to learn whether their accepter is on this host. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct handshake);
+	__type(value, struct opener);
+} paced SEC(".maps");
 
 /* The other end of a paired socket, by the socket's cookie: two entries for each pair. */
 struct {

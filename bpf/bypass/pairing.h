@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Which two sockets are the ends of one connection.
- * Included by bypass/join.h, bypass/middle.h, bypass/part.h.
+ * Included by bypass/join.h, bypass/middle.h, bypass/pacing.h, bypass/part.h.
  *
  * When a connection is established both ends know where each begins to count its
  * bytes. The end that opened is established first and leaves its numbers; the end
@@ -35,14 +35,31 @@ static __always_inline struct handshake read_handshake(struct bpf_sock_ops *ops,
 	return numbers;
 }
 
+/* What the accepter finds of its opener; kind and cgroup are left to the caller. */
+static __always_inline void describe_opener(struct opener *me, const struct enrolled *end,
+					    const struct two_ends *ends)
+{
+	me->cookie = end->cookie;
+	__builtin_memcpy(me->address, ends->local, sizeof(me->address));
+	me->port = ends->local_port;
+}
+
+/* Whether the accepter of these ends sees this opener's own address. */
+static __always_inline int is_address_of(const struct opener *other, const struct two_ends *ends)
+{
+	return other->port == ends->remote_port && other->address[0] == ends->remote[0] &&
+	       other->address[1] == ends->remote[1] && other->address[2] == ends->remote[2] &&
+	       other->address[3] == ends->remote[3];
+}
+
 /* The opener leaves its numbers for the accepter to find. Returns why it is plain until then. */
 static __always_inline __u32 wait_for_accepter(const struct enrolled *end,
 					       const struct two_ends *ends, struct sock *sk)
 {
-	struct opener me = {.cookie = end->cookie, .port = ends->local_port}, *other;
 	struct handshake numbers = end->numbers;
+	struct opener me, *other;
 
-	__builtin_memcpy(me.address, ends->local, sizeof(me.address));
+	describe_opener(&me, end, ends);
 	me.kind = end->middle ? OPENER_MIDDLE : end->in_map ? OPENER_IN_MAP : OPENER_PLAIN;
 	me.cgroup = cgroup_of(sk);
 	if (!bpf_map_update_elem(&openers, &numbers, &me, BPF_NOEXIST))
@@ -147,9 +164,7 @@ static __always_inline __u32 find_opener(struct enrolled *end, const struct two_
 		return PLAIN_PEER_UNSEEN;
 	if (!other->cookie)
 		return PLAIN_AMBIGUOUS;
-	if (other->port != ends->remote_port || other->address[0] != ends->remote[0] ||
-	    other->address[1] != ends->remote[1] || other->address[2] != ends->remote[2] ||
-	    other->address[3] != ends->remote[3])
+	if (!is_address_of(other, ends))
 		return PLAIN_PEER_UNSEEN;
 	if (same_cgroup && other->cgroup != cgroup_of(sk))
 		return PLAIN_POLICY;

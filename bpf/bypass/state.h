@@ -20,6 +20,7 @@ enum opener_kind {
 	OPENER_PLAIN = 0,
 	OPENER_IN_MAP = 1, /* it is in the sockmap */
 	OPENER_MIDDLE = 2, /* it is a proxy's: see middle.h */
+	OPENER_MET = 3,	   /* its accepter has found it: in `paced` alone, see pacing.h */
 };
 
 /* An end that has opened a connection, for the end that accepts it to find. */
@@ -36,6 +37,13 @@ enum enlistment {
 	ENLISTED_NEVER = 0,
 	ENLISTED_NOW = 1,    /* it entered with the connection that it has now */
 	ENLISTED_BEFORE = 2, /* it entered with an earlier connection, and may not again */
+};
+
+/* The congestion control of a socket that was established with one that paces: see pacing.h. */
+enum pacing {
+	PACING_AS_IS = 0,  /* it does not pace, or was chosen, or stays */
+	PACING_WAITS = 1,  /* it stays until the other end is known to be on this host */
+	PACING_SPARED = 2, /* another took its place */
 };
 
 /*
@@ -68,7 +76,8 @@ struct enrolled {
 			      others have made up for: see is_seen_waiting() */
 	uint32_t calm;	   /* turns since one was larger than all before */
 	uint32_t middle;   /* it is a proxy's: see middle.h */
-	uint32_t reserved;
+	uint32_t pacing;   /* enum pacing */
+	char paced_by[16]; /* name of the congestion control that it was established with */
 };
 
 /* One direction of a pair: what its sender may put into the other end's bypass queue. A message is

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What one socket tells of both ends of its connection: addresses, ports, cgroup, bytes, FIN.
- * Included by bypass/join.h, bypass/listing.h, bypass/message.h, bypass/middle.h,
+ * Included by bypass/join.h, bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/pacing.h,
  * bypass/pairing.h, bypass/part.h, bypass/policy.h, bypass/worth.h, splice/inspect.h.
  */
 #ifndef SOCKPROXY_ENDS_H

@@ -3,10 +3,10 @@
  * Kernel structures of a socket: from its network namespace and its file to struct tcp_sock.
  * Included by bypass/acceptor.h, bypass/blocking.h, bypass/bypass.bpf.c, bypass/fionread.h,
  * bypass/found_blocking.h, bypass/grant.h, bypass/join.h, bypass/lane.h, bypass/leave.h,
- * bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/namespaces.h, bypass/pairing.h,
- * bypass/part.h, bypass/reader.h, bypass/waiters.h, bypass/wakers.bpf.c, common/ends.h,
- * common/kernel_iterators.h, common/kernel_psock.h, common/multipath.h, common/psock.h,
- * common/try_casts.bpf.c, splice/direction.h, splice/inspect.h.
+ * bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/namespaces.h, bypass/pacing.h,
+ * bypass/pairing.h, bypass/part.h, bypass/reader.h, bypass/waiters.h, bypass/wakers.bpf.c,
+ * common/ends.h, common/kernel_iterators.h, common/kernel_psock.h, common/multipath.h,
+ * common/psock.h, common/try_casts.bpf.c, splice/direction.h, splice/inspect.h.
  */
 #ifndef SOCKPROXY_KERNEL_SOCKETS_H
 #define SOCKPROXY_KERNEL_SOCKETS_H
@@ -125,9 +125,18 @@ struct inet_sock {
 	struct sock sk;
 };
 
+struct tcp_congestion_ops {
+	char name[16];
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	const void *icsk_ulp_ops;
+	const struct tcp_congestion_ops *icsk_ca_ops;
+	unsigned char icsk_ca_state : 5;
+	unsigned char icsk_ca_initialized : 1;
+	unsigned char icsk_ca_setsockopt : 1;
+	unsigned char icsk_ca_dst_locked : 1;
 };
 
 struct tcp_sock {

@@ -30,7 +30,7 @@ class Settings:
     programs: those whose sockets stay plain. blocking_readers: what is read in blocking mode
     does not. fionread_is_wrong: for what is in a sockmap. any_reader: readers are enrolled
     before they are known to do without it. evidence: seconds that a program is held to what it
-    was seen to do.
+    was seen to do. spare_pacing: pairs get a congestion control that does not pace.
     """
 
     since: float
@@ -46,6 +46,7 @@ class Settings:
     fionread_is_wrong: bool = False
     any_reader: bool = False
     evidence: int = 600
+    spare_pacing: bool = False
 
 
 def read_knobs(maps: Mapping[str, Map]) -> Any:
@@ -71,6 +72,7 @@ def read_settings(maps: Mapping[str, Map]) -> tuple[Settings, Any]:
         credit=int(knobs.credit),
         blocking_readers=bool(knobs.blocking_readers),
         evidence=int(knobs.evidence),
+        spare_pacing=bool(knobs.spare_pacing),
     )
     return settings, knobs
 
@@ -109,7 +111,7 @@ def write_settings(
     knobs.which, knobs.mode, knobs.budget = 1 - which, settings.mode, settings.budget
     knobs.version, knobs.same_cgroup = version + 1, settings.same_cgroup
     knobs.credit = settings.credit
-    knobs.evidence = settings.evidence
+    knobs.evidence, knobs.spare_pacing = settings.evidence, settings.spare_pacing
     knobs.blocking_readers = settings.blocking_readers
     needed = settings.fionread_is_wrong and not settings.any_reader
     knobs.proof = proof if needed else Proof.NONE

@@ -35,6 +35,7 @@ class Connection:
     looked at. unread: 0 when nothing that was bypassed to it is unread. granted, closed:
     whether it may ever, and may no longer, bypass. Bytes sent and received are TCP's.
     state: of TCP, by its number. proxied: whether a proxy lies in between, and peer is behind it.
+    congestion_control: its name. spared: name of the one that it began with, which would pace.
     """
 
     cookie: int
@@ -60,6 +61,8 @@ class Connection:
     passed_messages: int
     state: int
     proxied: Proxied
+    congestion_control: str
+    spared: str
 
 
 _Found = dict[int, Connection]  # by cookie
@@ -178,6 +181,12 @@ class Listing:
         return found
 
 
+def _text(name: Any) -> str:
+    """What an array of char says."""
+    text: bytes = ffi.string(name)
+    return text.decode(errors="replace")
+
+
 # How a Connection has fields of struct connection; those not here are integers in both.
 _READ: dict[str, Callable[[Any], Any]] = {
     "peer": lambda cookie: int(cookie) or None,
@@ -186,10 +195,13 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "plain": Plain,
     "traits": Trait,
     "proxied": Proxied,
+    "congestion_control": _text,
+    "spared": _text,
     "in_map": bool,
     "granted": bool,
     "closed": bool,
 }
+
 _ADDRESSES = ("local", "remote")
 _SENT = field_names("traffic")
 _OTHERS = [each.name for each in fields(Connection) if each.name not in (*_ADDRESSES, *_SENT)]

@@ -127,6 +127,7 @@ def _wanted(options: BypassOptions, mode: Mode, group: Cgroup) -> tuple[Settings
         blocking_readers=options.blocking_readers,
         fionread_is_wrong=not_proved if is_wrong is None else is_wrong,
         any_reader=options.any_reader,
+        spare_pacing=mode is Mode.BYPASS and not options.keep_pacing,
     )
     return settings, left_alone
 

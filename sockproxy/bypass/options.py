@@ -29,6 +29,7 @@ class BypassOptions:
     same_cgroup: only connections whose two ends belong to one cgroup.
     starts: executables that will be started, so that they are looked at as those that run are.
     fionread_is_wrong: for what is in a sockmap; None for what doctor found.
+    keep_pacing: two ends of this host that begin with BBR keep it.
     """
 
     rules: Sequence[Rule] = ()
@@ -43,6 +44,7 @@ class BypassOptions:
     blocking_readers: bool = False
     any_reader: bool = False
     fionread_is_wrong: bool | None = None
+    keep_pacing: bool = False
 
     def check(self) -> None:
         """Raises UsageError for more rules than fit, and for a budget out of bounds."""

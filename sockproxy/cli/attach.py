@@ -95,6 +95,12 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
             " for the lock of the other end's socket, which a throttled container may hold.",
         ),
         click.option(
+            "--keep-pacing",
+            is_flag=True,
+            help="Leave BBR to connections within this host that begin with it. By default they"
+            " get Reno, so that no timer holds up what they send by TCP.",
+        ),
+        click.option(
             "--force", is_flag=True, help="Bypass even where 'sockproxy doctor' finds it off."
         ),
         click.option(
@@ -121,6 +127,7 @@ def read_options(
     same_cgroup: bool,
     blocking_readers: bool,
     any_reader: bool,
+    keep_pacing: bool,
 ) -> BypassOptions:
     """The options of attach and run, as click has parsed them, checked and put together.
 
@@ -139,6 +146,7 @@ def read_options(
         same_cgroup,
         blocking_readers=blocking_readers,
         any_reader=any_reader,
+        keep_pacing=keep_pacing,
     )
 
 

@@ -38,6 +38,7 @@ BYPASS_HEADINGS = (
     "BYPASSED",
     "MESSAGES",
     "BY TCP",
+    "CONTROL",
     "PIDS",
     "WHY NOT",
 )
@@ -51,7 +52,8 @@ def connections(name: str | None, as_json: bool) -> int:
 
     IN KERNEL counts what was redirected, PUMPED what user space moved with splice(2), PAST what
     went from the one end to the other past the proxy.
-    BYPASSED counts what a socket of a bypass sent past TCP. WHY NOT says why the kernel
+    BYPASSED counts what a socket of a bypass sent past TCP. CONTROL is the congestion control of
+    what it sends by TCP, "reno for bbr" where that took BBR's place. WHY NOT says why the kernel
     does not move the bytes at this moment. What does not answer is named on stderr, and the
     exit status is 1 then.
     """
@@ -90,6 +92,7 @@ def _socket(bypass: dict[str, Any], end: dict[str, Any]) -> tuple[object, ...]:
         format_size(end["bypassed_bytes"]),
         end["bypassed_messages"],
         format_size(end["bytes_sent"] - end["bypassed_bytes"]),
+        end["congestion_control"] + (f" for {end['spared']}" if end["spared"] else ""),
         ",".join(map(str, end["processes"])) or "-",
         end["why"],
     )

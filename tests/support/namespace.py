@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from pathlib import Path
 
 from pyroute2 import NetNS, netns
 
@@ -34,6 +35,15 @@ class Namespace:
         thread.start()
         thread.join(patience(20))
         return made[0]
+
+    def tune(self, **settings):
+        """Set its net.ipv4 settings."""
+
+        def write():
+            for name, value in settings.items():
+                Path("/proc/sys/net/ipv4", name).write_text(str(value))
+
+        self.socket(write)
 
     def remove(self):
         netns.remove(self.name)

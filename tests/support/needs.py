@@ -17,6 +17,7 @@ OBJECTS = Path(__file__).resolve().parents[2] / "sockproxy" / "_bpf"
 # Servers live outside the PATH that a plain login has.
 SEARCH = ["/usr/local/sbin", "/usr/sbin", "/sbin", *sorted(glob.glob("/usr/lib/postgresql/*/bin"))]
 BPF_MAP_TYPE_SOCKMAP = 15
+ALLOWED = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
 
 
 def find_program(name):
@@ -54,6 +55,14 @@ def lacks_tools(*names):
     return f"no {', '.join(missing)}: {SETUP}{group}" if missing else None
 
 
+def lacks_congestion(*names):
+    """Why a namespace cannot have these congestion controls, or None."""
+    allowed = ALLOWED.read_text().split() if ALLOWED.exists() else []
+    missing = [name for name in names if name not in allowed]
+    how = "load tcp_NAME and add it to net.ipv4.tcp_allowed_congestion_control"
+    return f"no {', '.join(missing)}: {how}" if missing else None
+
+
 def lacks_vm():
     """Why a test cannot boot another kernel, or None."""
     return None if find_program("vng") else "no vng: make matrix sets it up (see vagrant/README.md)"
@@ -72,6 +81,7 @@ NEEDS = {
     "bpf": lacks_bpf,
     "on": lacks_mechanism,
     "tools": lacks_tools,
+    "congestion": lacks_congestion,
     "vm": lacks_vm,
 }
 

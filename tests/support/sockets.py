@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
+import os
 import select
 import socket
 import struct
@@ -11,6 +13,8 @@ import time
 from pathlib import Path
 
 from tests.support.scale import patience
+
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 @functools.cache
@@ -74,6 +78,13 @@ def receive(sock, count):
         parts.append(part)
         count -= len(part)
     return b"".join(parts)
+
+
+def disconnect(sock):
+    """connect(2) to AF_UNSPEC, which Python's socket cannot say."""
+    nowhere = struct.pack("=H14x", socket.AF_UNSPEC)
+    if libc.connect(sock.fileno(), nowhere, len(nowhere)):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def reset(sock):

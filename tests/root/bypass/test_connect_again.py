@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import socket
-import struct
 
 import pytest
 
 from sockproxy.net.tcp import socket_cookie
 from tests.support.bypass import NAME, connections, converse, sockproxy, status
-from tests.support.sockets import receive, seen_waiting, tcp_pair
+from tests.support.sockets import disconnect, receive, seen_waiting, tcp_pair
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass")]
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def disconnect(sock):
-    """connect(2) to AF_UNSPEC, which Python's socket cannot say."""
-    nowhere = struct.pack("=H14x", socket.AF_UNSPEC)
-    if libc.connect(sock.fileno(), nowhere, len(nowhere)):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def leave_unread(client, server, messages):

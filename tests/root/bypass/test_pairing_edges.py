@@ -22,16 +22,6 @@ ROUNDS = 50
 WAIT = patience(20)
 
 
-def tune(namespace, **settings):
-    """Set net.ipv4 settings of the namespace."""
-
-    def write():
-        for name, value in settings.items():
-            Path("/proc/sys/net/ipv4", name).write_text(str(value))
-
-    namespace.socket(write)
-
-
 def counted(namespace, name):
     """A counter of the namespace's TcpExt."""
 
@@ -103,7 +93,7 @@ def talk_plain(one, other):
 
 
 def test_syn_cookies(bypassed, inside):
-    tune(inside, tcp_syncookies=2)
+    inside.tune(tcp_syncookies=2)
     with inside.socket(serve) as listener:
         one = inside.socket(lambda: connect(listener.getsockname()))
         with one, accept(listener) as other:
@@ -113,7 +103,7 @@ def test_syn_cookies(bypassed, inside):
 
 def test_fast_open_with_data(bypassed, inside):
     """The end that accepts is established first, and stays plain; with a cookie only."""
-    tune(inside, tcp_fastopen=3)
+    inside.tune(tcp_fastopen=3)
     with inside.socket(lambda: serve(options=[(socket.TCP_FASTOPEN, 5)])) as listener:
         for number in range(3):
             one = inside.socket(socket.socket)
@@ -156,12 +146,12 @@ def test_a_socket_that_connects_to_itself(bypassed):
 
 def test_ports_in_time_wait_used_again(bypassed, inside):
     """The same two addresses 200 times; either end closes first."""
-    tune(inside, tcp_tw_reuse=1)
+    inside.tune(tcp_tw_reuse=1)
     # Linux 6.14 and later; before, a port is not used again for a second.
     quick = Path("/proc/sys/net/ipv4/tcp_tw_reuse_delay").exists()
     times = scaled(200, 20) if quick else 6
     if quick:
-        tune(inside, tcp_tw_reuse_delay=1)
+        inside.tune(tcp_tw_reuse_delay=1)
     with inside.socket(serve) as listener:
         for number in range(times):
             one = inside.socket(lambda: connect(listener.getsockname(), 5000))

@@ -1,0 +1,191 @@
+"""Two ends of one host that begin with BBR get a congestion control that does not pace."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
+from sockproxy.net.rules import parse_rule
+from sockproxy.net.tcp import TCP_CONGESTION
+from tests.support.bypass import NAME, sockproxy, status, told_of
+from tests.support.pattern import Pattern
+from tests.support.scale import patience
+from tests.support.sockets import disconnect, eventually, receive
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.bpf,
+    pytest.mark.on("bypass"),
+    pytest.mark.congestion("bbr", "reno"),
+]
+
+BBR, RENO = "bbr", "reno"
+STREAM = 32 << 20
+ALL = BypassOptions(blocking_readers=True, any_reader=True)
+KEPT = {
+    "by option": BypassOptions(blocking_readers=True, any_reader=True, keep_pacing=True),
+    "observed": BypassOptions(observe=True),
+    "denied": BypassOptions(rules=[parse_rule("127.0.0.0/8", deny=True)]),
+    "left alone": BypassOptions(programs=["python3", "python3.11", sys.executable]),
+}
+
+
+def chosen(sock):
+    """The congestion control of the socket."""
+    name = sock.getsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, 16)
+    return name.rstrip(b"\0").decode()
+
+
+def choose(sock, name):
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, name.encode())
+
+
+@contextlib.contextmanager
+def attached(group, options):
+    attach(NAME, group.path, options)
+    try:
+        yield
+    finally:
+        assert detach(NAME, 10).drained
+
+
+@contextlib.contextmanager
+def connected(inside, prepare=lambda client, listener: None, host="127.0.0.1"):
+    """Both ends of a connection in the namespace, after a round trip of data from either side."""
+    client = inside.socket(socket.socket)
+    with inside.socket(lambda: socket.create_server((host, 0))) as listener, client:
+        prepare(client, listener)
+        client.connect(listener.getsockname())
+        server, _ = listener.accept()
+        with server:
+            for source, target in ((client, server), (server, client)):
+                source.settimeout(patience(20))
+                source.sendall(b"first")
+                assert receive(target, 5) == b"first"
+            yield client, server
+
+
+@pytest.fixture
+def paced(inside):
+    """A namespace whose default is BBR."""
+    inside.tune(tcp_congestion_control=BBR)
+    return inside
+
+
+@pytest.mark.parametrize("options", [ALL, BypassOptions()], ids=["enrolled", "plain"])
+def test_both_ends_of_a_pair(group, paced, options):
+    """By default those that stay plain as they block, too."""
+    with attached(group, options), connected(paced) as (client, server):
+        assert chosen(server) == RENO
+        eventually(lambda: chosen(client) == RENO)
+        for each in (client, server):
+            told = told_of(each)
+            assert (told["congestion_control"], told["spared"]) == (RENO, BBR)
+        assert status()["spared_pacing"] == 2
+        assert "reno for bbr" in sockproxy("connections", NAME)
+        assert "2 sockets got a congestion control" in sockproxy("status", NAME)
+
+
+def test_between_namespaces_of_other_defaults(bypassed, two_namespaces):
+    """One that does not pace keeps what it has."""
+    two_namespaces[1].tune(tcp_congestion_control=RENO)
+    two_namespaces[0].tune(tcp_congestion_control=BBR)
+    with two_namespaces[1].socket(lambda: socket.create_server(("10.99.0.2", 0))) as listener:
+        address = listener.getsockname()
+        client = two_namespaces[0].socket(lambda: socket.create_connection(address))
+        with client, listener.accept()[0] as server:
+            client.sendall(b"first")
+            receive(server, 5)
+            eventually(lambda: chosen(client) == RENO)
+            assert told_of(client)["spared"] == BBR
+            assert told_of(server)["spared"] is None
+
+
+@pytest.mark.parametrize("options", KEPT.values(), ids=KEPT)
+def test_what_is_left_as_it_is(group, paced, options):
+    with attached(group, options), connected(paced) as ends:
+        assert [chosen(each) for each in ends] == [BBR, BBR]
+        assert status()["spared_pacing"] == 0
+
+
+@pytest.mark.parametrize("of", ["client", "listener"])
+def test_what_a_program_has_chosen(bypassed, paced, of):
+    """A listener hands on what was chosen for it."""
+
+    def prepare(client, listener):
+        choose(client if of == "client" else listener, BBR)
+
+    with connected(paced, prepare) as (client, server):
+        mine, other = (client, server) if of == "client" else (server, client)
+        eventually(lambda: chosen(other) == RENO)
+        assert chosen(mine) == BBR
+
+
+@pytest.mark.tools("ip")
+def test_what_a_route_locks(bypassed, paced):
+    where = ["local", "127.7.0.0/16", "dev", "lo"]
+    paced.run("ip", "route", "add", *where, "table", "local", "congctl", "lock", BBR)
+    with connected(paced, host="127.7.0.1") as ends:
+        assert [chosen(each) for each in ends] == [BBR, BBR]
+
+
+def test_the_other_end_is_not_ours(bypassed, paced):
+    """As it looks where the other end is on another host: nobody sees it accept."""
+    leave = bypassed.path.parent.parent / "cgroup.procs"
+    script = (
+        f"open({str(leave)!r}, 'w').write('0')\nimport socket, sys\n"
+        f"from pyroute2 import netns; netns.setns({paced.name!r})\n"
+        "s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)\n"
+        "c, _ = s.accept(); c.sendall(c.recv(5)); sys.stdin.read()"
+    )
+    argv = [sys.executable, "-c", script]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as outside:
+        port = int(outside.stdout.readline())
+        client = paced.socket(lambda: socket.create_connection(("127.0.0.1", port)))
+        with client:
+            for _ in range(3):
+                client.sendall(b"first")
+            receive(client, 5)
+            assert chosen(client) == BBR
+            assert told_of(client)["spared"] is None
+        outside.stdin.close()
+    assert status()["spared_pacing"] == 0
+
+
+def test_the_next_connection_of_a_socket_begins_as_the_first(bypassed, paced):
+    with connected(paced) as (client, _):
+        eventually(lambda: chosen(client) == RENO)
+        disconnect(client)
+        with paced.socket(lambda: socket.create_server(("127.0.0.1", 0))) as listener:
+            client.connect(listener.getsockname())
+            assert chosen(client) == BBR
+
+
+@pytest.mark.parametrize("way", ["from the opener", "from the accepter"])
+def test_a_stream_across_the_change(bypassed, paced, way):
+    """The opener changes in the middle of what it sends."""
+    with contextlib.ExitStack() as stack:
+        ends = stack.enter_context(connected(paced))
+        source, target = ends if way == "from the opener" else ends[::-1]
+        sent = Pattern(5)
+
+        def send():
+            for offset in range(0, STREAM, 1 << 20):
+                source.sendall(sent.at(offset, 1 << 20))
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        for offset in range(0, STREAM, 1 << 16):
+            assert receive(target, 1 << 16) == sent.at(offset, 1 << 16)
+        thread.join()
+        assert chosen(source) == RENO
