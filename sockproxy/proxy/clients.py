@@ -10,6 +10,7 @@ from functools import partial
 from sockproxy.net.address import format_address
 from sockproxy.net.tcp import close_with_reset
 from sockproxy.proxy.outgoing import Outgoing, Refused
+from sockproxy.proxy.seldom import Seldom
 from sockproxy.worker.connect import Connector
 from sockproxy.worker.door import Ended, Event, Worker
 from sockproxy.worker.stats import PairStats
@@ -24,7 +25,8 @@ class Clients:
 
     timeout: seconds for each attempt to connect. most: clients at once.
     one_less: called when a client has been refused, or its connection has ended.
-    Each of those is a line of the log, at the level DEBUG.
+    Each of those is a line of the log, at the level DEBUG; one a minute of those that were refused
+    is told at INFO, too.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Clients:
         self._one_less = one_less
         self._connecting = outgoing.connecting
         self._worker: Worker
+        self._refusals = Seldom(log)
         self.refused = 0
         """Clients reset because no upstream took them."""
 
@@ -89,6 +92,8 @@ class Clients:
         self.refused += 1
         if log.isEnabledFor(logging.DEBUG):
             log.debug(f"{_peer(client)} refused: {why}")
+        else:
+            self._refusals.say(f"{_peer(client)} refused: {why}")
         close_with_reset(client)
         self._one_less()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
@@ -17,6 +16,7 @@ from sockproxy.net.tcp import (
     spare_pacing,
 )
 from sockproxy.proxy.own import OwnConnections
+from sockproxy.proxy.seldom import Seldom
 from sockproxy.proxy.upstreams import Upstreams
 from sockproxy.worker.connect import Attempts, Connector
 from sockproxy.worker.door import Loop
@@ -24,8 +24,6 @@ from sockproxy.worker.door import Loop
 __all__ = ["Outgoing", "Refused"]
 
 log = logging.getLogger("sockproxy.proxy")
-
-LOOP_PAUSE = 60.0  # seconds between two lines about a loop
 
 
 class Refused(Exception):
@@ -57,7 +55,7 @@ class Outgoing(Attempts):
         """The attempts that clients wait for, by the client."""
         self._own = OwnConnections()
         self._upstreams = Upstreams(hosts, timeout, self) if hosts else None
-        self._loop_told = -LOOP_PAUSE
+        self._loops = Seldom(log)
         if mark is not None:
             with socket.socket() as sock:  # now, and not with the first client
                 set_mark(sock, mark)
@@ -79,7 +77,7 @@ class Outgoing(Attempts):
         options then. Raises Refused."""
         self._set_options(client)
         if self._own.comes_back(client, peer):
-            self._tell_of_loop()
+            self._loops.say(self._told_of_loop())
             raise Refused("it is this proxy's own connection")  # it would come again, for ever
         if self._upstreams is not None:
             return self._upstreams.next
@@ -87,12 +85,6 @@ class Outgoing(Attempts):
         if meant is None:
             raise Refused("no original destination: the connection was not redirected")
         return partial(_once, meant)
-
-    def _tell_of_loop(self) -> None:
-        now = time.monotonic()
-        if now - self._loop_told >= LOOP_PAUSE:
-            self._loop_told = now
-            log.info(self._told_of_loop())
 
     def _told_of_loop(self) -> str:
         mark = self._mark or 1

@@ -1,0 +1,28 @@
+"""Lines of a log about what may happen a thousand times a second."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+__all__ = ["Seldom"]
+
+PAUSE = 60.0  # seconds between two lines
+
+
+class Seldom:
+    """Says a line at most once a minute, and how many others there were to say meanwhile."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._last = -PAUSE
+        self._unsaid = 0
+
+    def say(self, line: str) -> None:
+        now = time.monotonic()
+        if now - self._last < PAUSE:
+            self._unsaid += 1
+            return
+        more = f" ({self._unsaid} more since the last such line)" if self._unsaid else ""
+        self._log.info(f"{line}{more}")
+        self._last, self._unsaid = now, 0
