@@ -34,6 +34,11 @@ def why_no_case(case: Case, tool: Tool) -> str:
         return f"no {', '.join(missing)}: {tool.install}"
     if case.placement == "apart" and len(set(machine.choose_cpus())) < 2:
         return "there is only one CPU"
+    if not machine.may_have(case.control):
+        return (
+            f"no namespace may have {case.control}: modprobe tcp_{case.control}, and add it to"
+            " net.ipv4.tcp_allowed_congestion_control"
+        )
     return ""
 
 

@@ -74,6 +74,7 @@ def describe_case(case: Case, systems: Sequence[str]) -> dict[str, Any]:
         "test": case.test,
         "topology": case.topology,
         "placement": case.placement,
+        "control": case.control,
         "connections": case.connections,
         "size": case.size,
         "headline": TOOLS[case.tool].tests[case.test].headline,

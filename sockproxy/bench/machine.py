@@ -16,6 +16,7 @@ __all__ = [
     "choose_cpus",
     "describe",
     "headline",
+    "may_have",
 ]
 
 BUSY = 0.1  # share of all CPUs that may be taken by others before figures become doubtful
@@ -72,6 +73,12 @@ def _siblings(cpu: int) -> set[int]:
     for low, high in re.findall(r"(\d+)(?:-(\d+))?", text):
         found.update(range(int(low), int(high or low) + 1))
     return found
+
+
+def may_have(control: str) -> bool:
+    """Whether every network namespace may have this congestion control."""
+    allowed = _knob("net/ipv4/tcp_allowed_congestion_control") or "reno"
+    return control in allowed.split()
 
 
 def describe() -> dict[str, Any]:

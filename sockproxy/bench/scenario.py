@@ -13,8 +13,9 @@
     connections = [1]                at a time
     topology = ["loopback"]          or "veth", "sidecars"
     placement = ["together"]         or "apart", "free"
+    control = ["reno"]               or "cubic", "bbr": the namespaces' congestion control
 
-The last four may be lists: then there is a case for each combination.
+The last five may be lists: then there is a case for each combination.
 """
 
 from __future__ import annotations
@@ -43,12 +44,13 @@ PLACEMENTS = {
     "apart": "client and proxies on one CPU, server on another",
     "free": "not pinned",
 }
+CONTROLS = ("reno", "cubic", "bbr")
 MOST_CONNECTIONS = 1000
 MOST_SIZE = 1 << 30  # bytes of a message
 RUN_OVERHEAD, CASE_OVERHEAD = 0.3, 3.0  # seconds, as measured on two slow CPUs
 _SYSTEM = re.compile(r"[a-z0-9-]+(\+bypass)?")
 _SCENARIO = {"title", "rounds", "seconds", "against", "case"}
-_CASE = {"tool", "test", "systems", "size", "connections", "topology", "placement"}
+_CASE = {"tool", "test", "systems", "size", "connections", "topology", "placement", "control"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +65,25 @@ class Case:
     topology: str
     placement: str
     seconds: int
+    control: str = CONTROLS[0]
 
     @property
     def key(self) -> str:
         """The name of the case in documents, which no other case of its scenario has."""
         size = format_size(self.size).replace(" ", "")
         words = [self.tool, self.test, size, str(self.connections), self.topology, self.placement]
+        if self.control != CONTROLS[0]:
+            words.append(self.control)
         return "-".join(words).lower()
 
     @property
     def title(self) -> str:
         """The case in a line for people: what runs, and where."""
         many = f", {self.connections} connections" if self.connections > 1 else ""
+        control = f", {self.control} by default" if self.control != CONTROLS[0] else ""
         return (
             f"{TOOLS[self.tool].title} {self.test}, {format_size(self.size)}{many};"
-            f" {TOPOLOGIES[self.topology]}, {PLACEMENTS[self.placement]}"
+            f" {TOPOLOGIES[self.topology]}, {PLACEMENTS[self.placement]}{control}"
         )
 
 
@@ -194,9 +200,10 @@ def _cases(table: Table, seconds: int) -> list[Case]:
         raise table.wrong("size", f"that of {name} {test} cannot be chosen")
     topologies = table.words("topology", ["loopback"], list(TOPOLOGIES))
     placements = table.words("placement", ["together"], list(PLACEMENTS))
+    controls = table.words("control", [CONTROLS[0]], list(CONTROLS))
     return [
-        Case(name, test, systems, size, count, topology, placement, seconds)
-        for size, count, topology, placement in itertools.product(
-            sizes, connections, topologies, placements
+        Case(name, test, systems, size, count, topology, placement, seconds, control)
+        for size, count, topology, placement, control in itertools.product(
+            sizes, connections, topologies, placements, controls
         )
     ]

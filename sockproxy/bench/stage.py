@@ -117,7 +117,7 @@ def staged(case: Case, group: Cgroup) -> Iterator[Stage]:
     """
     tool = TOOLS[case.tool]
     with Undo() as undo:
-        topology = Topology(case.topology)
+        topology = Topology(case.topology, case.control)
         undo.callback(topology.close)
         folder = undo.enter_context(own_folder())
         groups = {}

@@ -33,16 +33,14 @@ LOOPBACK, CLIENT, SERVER = "127.0.0.1", "192.0.2.1", "192.0.2.2"
 PROXY_GROUP = 64321  # the group id that proxies run under: what it sends is not redirected
 
 NFT_TIME = 10.0  # seconds
+CONTROL = "ipv4/tcp_congestion_control"
 SYSCTLS = {
-    # reno may be set in every namespace. Nothing is lost on a veth, so that it acts as cubic
-    # would; under BBR, where a machine is set to that, timers set the pace.
-    "ipv4/tcp_congestion_control": "reno",
     # Thousands of short connections between two addresses: ports and conntrack entries
     # must not have to wait for a minute in TIME_WAIT.
     "ipv4/tcp_tw_reuse": "1",
     "netfilter/nf_conntrack_tcp_timeout_time_wait": "1",
 }
-RECORDED = (*SYSCTLS, "ipv4/tcp_rmem", "ipv4/tcp_wmem")
+RECORDED = (CONTROL, *SYSCTLS, "ipv4/tcp_rmem", "ipv4/tcp_wmem")
 
 _SYSCTL = Path("/proc/sys/net")
 
@@ -89,11 +87,11 @@ class Hop:
 class Topology:
     """Where client and server are, and how a proxy comes in between.
 
-    client, server: namespaces; the same one for "loopback".
-    address: the server's.
+    client, server: namespaces; the same one for "loopback". control: the congestion control of
+    both. address: the server's.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, control: str) -> None:
         self.sidecars = kind == "sidecars"
         with Undo() as undo:
             self.client = Host()
@@ -108,7 +106,7 @@ class Topology:
                 self._join()
             self.redirect(0, [])  # first: it loads conntrack, which SYSCTLS has parameters of
             for end in (self.client, self.server):
-                end.set(SYSCTLS)
+                end.set({CONTROL: control, **SYSCTLS})
             self._undo = undo.pop_all()
 
     def _join(self) -> None:
