@@ -191,7 +191,7 @@ static __always_inline void note_opener(struct bpf_sock_ops *ops)
  * which may be trying the service again. */
 static __always_inline int leaves_out(const struct two_ends *both, const struct handshake *numbers)
 {
-	return !is_worth_accepting(both) && !has_opener(numbers);
+	return !is_worth_accepting(both) && !has_opener(numbers) && !has_paced_opener(numbers);
 }
 
 /* A connection was established: enrol its socket. */

@@ -57,7 +57,6 @@ static __always_inline struct enrolled *begin_anew(struct bpf_sock_ops *ops)
 	if (!me || !me->cookie)
 		return me;
 	cookie = me->cookie;
-	pace_again(ops, me);
 	if (me->in_map)
 		bpf_map_delete_elem(&sockets, &cookie);
 	enlisted = me->enlisted ? ENLISTED_BEFORE : ENLISTED_NEVER;
@@ -113,7 +112,7 @@ static __always_inline void reconsider(struct bpf_sock_ops *ops)
 		return;
 	learn_peer(me);
 	if (me->pacing == PACING_WAITS) {
-		end_pacing(ops, me);
+		end_pacing(ops, me, tp, now);
 		if (!me->in_map)
 			hear_no_round_trips(ops);
 	}

@@ -12,6 +12,7 @@
 #define SOCKPROXY_LISTING_H
 
 #include "bypass/maps.h"
+#include "bypass/pacing.h"
 #include "bypass/pair.h"
 #include "common/ends.h"
 #include "common/kernel_iterators.h"
@@ -104,8 +105,6 @@ static __always_inline void describe(struct connection *line, const struct enrol
 	line->plain = end->plain;
 	line->in_map = end->in_map;
 	line->traits = end->traits;
-	if (end->pacing == PACING_SPARED)
-		__builtin_memcpy(line->spared, end->paced_by, sizeof(line->spared));
 	if (!end->closed) { /* then they are in the totals */
 		line->sent.bypassed_bytes = end->sent.bypassed_bytes;
 		line->sent.bypassed_messages = end->sent.bypassed_messages;
@@ -128,6 +127,8 @@ static __always_inline void describe(struct connection *line, const struct enrol
 	if (!line->in_map)
 		line->unread = 0;
 	read_socket(line, sk);
+	if (end->pacing == PACING_SPARED && is_reno(line->congestion_control))
+		__builtin_memcpy(line->spared, end->paced_by, sizeof(line->spared));
 }
 
 /* Whether user space is told of the socket: not of a proxy's own, nor of one without a cookie,

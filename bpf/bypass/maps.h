@@ -32,12 +32,12 @@ struct {
 	__type(value, struct opener);
 } openers SEC(".maps");
 
-/* Those of them that are paced and wait to learn whether their accepter is on this host. */
+/* The same of those that are paced. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct handshake);
-	__type(value, struct opener);
+	__type(value, struct paced_opener);
 } paced SEC(".maps");
 
 /* The other end of a paired socket, by the socket's cookie: two entries for each pair. */

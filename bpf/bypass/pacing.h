@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What two ends of this host send to each other by TCP is not paced.
- * Included by bypass/join.h, bypass/leave.h.
+ * Included by bypass/join.h, bypass/leave.h, bypass/listing.h, bypass/part.h.
  *
  * Where the host's default is BBR, a socket sends by a timer, at the rate that it has measured of
- * the path. Between two ends of one host there is no path, and the timer costs a stream half of its
- * speed. Such ends get Reno instead, which every kernel has and which grows until the reader's
+ * the path. Between two ends of one host there is none to speak of, and that costs a stream half of
+ * its speed. Such ends get Reno instead, which every kernel has and which grows until the reader's
  * window holds it, as nothing is lost. None is changed that the program has chosen for its socket,
- * or that a route locks; nor where the other end may be on another host.
+ * or that a route locks; nor where the other end may be on another host; nor where the handshake
+ * took LONG_WAY, as by way of a qdisc that acts like a network.
  *
  * That both are here is proven as for a pair (pairing.h), by the numbers of the handshake and the
  * opener's own address; but also of ends that have no pair, as they stay plain for how their
@@ -21,8 +22,10 @@
 
 #include "bypass/maps.h"
 #include "bypass/pairing.h"
+#include "bypass/policy.h"
 #include "common/ends.h"
 #include "common/kernel_sockets.h"
+#include "common/multipath.h"
 
 #include <linux/bpf.h>
 #include <linux/in.h>
@@ -30,15 +33,20 @@
 #include <bpf/bpf_core_read.h>
 
 #define TCP_CONGESTION 13
+#define CONTROL_NAME 16 /* bytes: TCP_CA_NAME_MAX */
+#define LONG_WAY 1000	/* us */
 
-/* Whether a socket that is plain for this reason may be changed all the same. */
-static __always_inline int is_pacing_ours(__u32 plain)
+static __always_inline int is_bbr(const char *name) /* of any version */
 {
-	return plain == PLAIN_NOT || plain == PLAIN_PEER_UNSEEN || plain == PLAIN_FULL ||
-	       plain == PLAIN_ZEROCOPY || plain == PLAIN_BLOCKS || plain == PLAIN_UNPROVEN;
+	return name[0] == 'b' && name[1] == 'b' && name[2] == 'r';
 }
 
-/* Whether the socket has BBR, of any version, by default. Notes the name. */
+static __always_inline int is_reno(const char *name)
+{
+	return name[0] == 'r' && name[1] == 'e' && name[2] == 'n' && name[3] == 'o' && !name[4];
+}
+
+/* Whether the socket has BBR by default. Notes the name. */
 static __always_inline int is_paced(struct bpf_sock_ops *ops, struct enrolled *end,
 				    struct tcp_sock *tp)
 {
@@ -46,8 +54,27 @@ static __always_inline int is_paced(struct bpf_sock_ops *ops, struct enrolled *e
 
 	return !BPF_CORE_READ_BITFIELD(tp, inet_conn.icsk_ca_setsockopt) &&
 	       !BPF_CORE_READ_BITFIELD(tp, inet_conn.icsk_ca_dst_locked) &&
-	       !bpf_getsockopt(ops, IPPROTO_TCP, TCP_CONGESTION, name, sizeof(end->paced_by)) &&
-	       name[0] == 'b' && name[1] == 'b' && name[2] == 'r';
+	       !bpf_getsockopt(ops, IPPROTO_TCP, TCP_CONGESTION, name, CONTROL_NAME) &&
+	       is_bbr(name);
+}
+
+/* Whether a new connection may be changed, as far as this end can tell: whatever it is plain for
+ * but a wish of the user's, or the owner of its socket. */
+static __always_inline int may_be_spared(struct bpf_sock_ops *ops, const struct enrolled *end,
+					 const struct two_ends *ends)
+{
+	switch (end->plain) {
+	case PLAIN_NOT:
+	case PLAIN_PEER_UNSEEN:
+	case PLAIN_FULL:
+	case PLAIN_ZEROCOPY:
+	case PLAIN_BLOCKS:
+	case PLAIN_UNPROVEN:
+		break;
+	default:
+		return 0;
+	}
+	return ops->srtt_us >> 3 < LONG_WAY && !is_multipath(ops) && !is_denied(ends);
 }
 
 static __always_inline void spare(struct bpf_sock_ops *ops, struct enrolled *end)
@@ -65,11 +92,16 @@ static __always_inline void spare_accepter(struct bpf_sock_ops *ops, struct enro
 					   const struct two_ends *ends, struct tcp_sock *tp)
 {
 	struct handshake numbers = end->numbers;
-	struct opener *other = bpf_map_lookup_elem(&paced, &numbers);
+	struct paced_opener *other = bpf_map_lookup_elem(&paced, &numbers);
+	__u64 cookie = other ? other->opener.cookie : 0; /* first: the entry may become another's */
 	int is_here = end->pair > 0;
 
-	if (other && is_address_of(other, ends)) {
-		other->kind = OPENER_MET;
+	if (!other && !is_here)
+		return;
+	if (!may_be_spared(ops, end, ends))
+		return;
+	if (other && is_address_of(&other->opener, ends)) {
+		other->met = cookie;
 		is_here = 1;
 	}
 	if (is_here && is_paced(ops, end, tp))
@@ -81,49 +113,74 @@ static __always_inline void await_round_trip(struct bpf_sock_ops *ops, struct en
 					     const struct two_ends *ends, struct tcp_sock *tp)
 {
 	struct handshake numbers = end->numbers;
-	struct opener me = {};
+	struct paced_opener me = {};
 
-	if (!is_paced(ops, end, tp))
+	if (!is_paced(ops, end, tp) || !may_be_spared(ops, end, ends))
 		return;
-	describe_opener(&me, end, ends);
+	describe_opener(&me.opener, end, ends);
 	if (!bpf_map_update_elem(&paced, &numbers, &me, BPF_NOEXIST))
 		end->pacing = PACING_WAITS;
 }
 
-/* A connection was established, whose end is plain for what `plain` says. */
+/* A connection was established, and its end is enrolled or plain. */
 static __always_inline void consider_pacing(struct bpf_sock_ops *ops, struct enrolled *end,
 					    const struct two_ends *ends, struct tcp_sock *tp)
 {
-	if (!is_pacing_ours(end->plain))
-		return;
 	if (end->role == ROLE_ACCEPTER)
 		spare_accepter(ops, end, ends, tp);
 	else
 		await_round_trip(ops, end, ends, tp);
 }
 
-/* The first round trip of data: an opener that waited for it knows who has accepted. */
-static __always_inline void end_pacing(struct bpf_sock_ops *ops, struct enrolled *me)
+/* Whether an opener that is paced waits with these numbers. */
+static __always_inline int has_paced_opener(const struct handshake *numbers)
+{
+	struct handshake key = *numbers;
+
+	return bpf_map_lookup_elem(&paced, &key) != NULL;
+}
+
+/* The opener waits no longer. Returns whether its accepter has found it. */
+static __always_inline int stop_waiting(struct enrolled *me)
 {
 	struct handshake numbers = me->numbers;
-	struct opener *mine = bpf_map_lookup_elem(&paced, &numbers);
-	int is_here = me->pair > 0;
+	struct paced_opener *mine;
+	int met;
 
+	if (me->pacing != PACING_WAITS)
+		return 0;
 	me->pacing = PACING_AS_IS;
-	if (mine && mine->cookie == me->cookie) {
-		is_here |= mine->kind == OPENER_MET;
-		bpf_map_delete_elem(&paced, &numbers);
-	}
-	if (is_here)
+	mine = bpf_map_lookup_elem(&paced, &numbers);
+	if (!mine || mine->opener.cookie != me->cookie)
+		return 0;
+	met = mine->met == me->cookie;
+	bpf_map_delete_elem(&paced, &numbers);
+	return met;
+}
+
+/* The first round trip of data: an opener that waited for it knows who has accepted. Its program
+ * may have chosen meanwhile. */
+static __always_inline void end_pacing(struct bpf_sock_ops *ops, struct enrolled *me,
+				       struct tcp_sock *tp, const struct knobs *now)
+{
+	int is_here = stop_waiting(me) || me->pair;
+
+	if (is_here && now->spare_pacing && now->mode == MODE_BYPASS && is_paced(ops, me, tp))
 		spare(ops, me);
 }
 
-/* The socket is about to have another connection, whose other end may be anywhere. */
+/* The connection has ended. The next of this socket may be to another host: it begins as this one
+ * did, unless the program has chosen. tcp_disconnect() blanks what Reno had noted. */
 static __always_inline void pace_again(struct bpf_sock_ops *ops, struct enrolled *me)
 {
-	if (me->pacing == PACING_SPARED)
-		bpf_setsockopt(ops, IPPROTO_TCP, TCP_CONGESTION, me->paced_by,
-			       sizeof(me->paced_by));
+	char name[CONTROL_NAME] = {};
+
+	stop_waiting(me);
+	if (me->pacing != PACING_SPARED)
+		return;
+	me->pacing = PACING_AS_IS;
+	if (!bpf_getsockopt(ops, IPPROTO_TCP, TCP_CONGESTION, name, sizeof(name)) && is_reno(name))
+		bpf_setsockopt(ops, IPPROTO_TCP, TCP_CONGESTION, me->paced_by, CONTROL_NAME);
 }
 
 #endif

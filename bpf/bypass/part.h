@@ -9,6 +9,7 @@
 
 #include "bypass/maps.h"
 #include "bypass/namespaces.h"
+#include "bypass/pacing.h"
 #include "bypass/pair.h"
 #include "bypass/pairing.h"
 #include "bypass/worth.h"
@@ -105,6 +106,7 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 	end->closed = 1;
 	__sync_fetch_and_add(&sum->closed, 1);
 	add_up(&sum->sent, &end->sent);
+	pace_again(ops, end);
 	wait_no_longer(end);
 	learn_peer(end);
 	of_program = is_of_program(end->plain);

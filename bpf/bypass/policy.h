@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Which connections the rules let a bypass touch: --allow and --deny.
- * Included by bypass/join.h, bypass/message.h.
+ * Included by bypass/join.h, bypass/message.h, bypass/pacing.h.
  */
 #ifndef SOCKPROXY_POLICY_H
 #define SOCKPROXY_POLICY_H

@@ -20,7 +20,6 @@ enum opener_kind {
 	OPENER_PLAIN = 0,
 	OPENER_IN_MAP = 1, /* it is in the sockmap */
 	OPENER_MIDDLE = 2, /* it is a proxy's: see middle.h */
-	OPENER_MET = 3,	   /* its accepter has found it: in `paced` alone, see pacing.h */
 };
 
 /* An end that has opened a connection, for the end that accepts it to find. */
@@ -30,6 +29,12 @@ struct opener {
 	uint32_t port;	     /* its own; host order */
 	uint32_t kind;	     /* enum opener_kind */
 	uint64_t cgroup;
+};
+
+/* One that is paced, and waits to learn whether its accepter is on this host: see pacing.h. */
+struct paced_opener {
+	struct opener opener;
+	uint64_t met; /* its cookie, once its accepter has found it */
 };
 
 /* Whether a socket was ever in the sockmap. It enters once in its life: see enter_map(). */

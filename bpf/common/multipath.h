@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Whether a new connection is a subflow of MPTCP, which sock_ops must leave alone.
- * Included by bypass/join.h, bypass/middle.h, splice/enrol.h.
+ * Included by bypass/join.h, bypass/middle.h, bypass/pacing.h, splice/enrol.h.
  */
 #ifndef SOCKPROXY_MULTIPATH_H
 #define SOCKPROXY_MULTIPATH_H

@@ -82,7 +82,7 @@ def bypass_status(name: str) -> dict[str, Any]:
         "left_alone": [each.asked for each in settings.programs],
         "blocking_readers": settings.blocking_readers,
         "any_reader": settings.any_reader,
-        "spare_pacing": settings.spare_pacing,
+        "keep_pacing": not settings.spare_pacing,
         "proof": proof.name.lower(),
         "read_until_empty": _count(settings.drainers.values()),
         "live": len(live),

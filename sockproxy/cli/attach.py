@@ -98,7 +98,7 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
             "--keep-pacing",
             is_flag=True,
             help="Leave BBR to connections within this host that begin with it. By default they"
-            " get Reno, so that no timer holds up what they send by TCP.",
+            " get Reno, which is not held to a measured rate.",
         ),
         click.option(
             "--force", is_flag=True, help="Bypass even where 'sockproxy doctor' finds it off."

@@ -136,7 +136,7 @@ def _show_bypasses(bypasses: list[dict[str, Any]]) -> None:
     table(BYPASS_HEADINGS, rows)
     for each in bypasses:
         if spared := each["spared_pacing"]:
-            click.echo(f"{each['name']}: {spared} sockets got a congestion control without pacing")
+            click.echo(f"{each['name']}: {spared} sockets got Reno in place of BBR")
         if each["left_alone"]:
             click.echo(f"{each['name']}: leaves alone {clean(', '.join(each['left_alone']))}")
         if each["place"] != str(USUAL / each["name"]):

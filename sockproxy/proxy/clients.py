@@ -25,8 +25,8 @@ class Clients:
 
     timeout: seconds for each attempt to connect. most: clients at once.
     one_less: called when a client has been refused, or its connection has ended.
-    Each of those is a line of the log, at the level DEBUG; one a minute of those that were refused
-    is told at INFO, too.
+    Each of those is a line of the log, at the level DEBUG. At others one a minute is told of, for
+    which no upstream answered.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Clients:
             candidates,
             self._timeout,
             connected=partial(self._pair, client),
-            failed=partial(self._fail, client),
+            failed=partial(self._unanswered, client),
             attempts=self._outgoing,
         )
         connector.start()
@@ -86,14 +86,17 @@ class Clients:
         else:
             self._outgoing.paired(fd, number)
 
+    def _unanswered(self, client: socket.socket, why: str) -> None:
+        if not log.isEnabledFor(logging.DEBUG):
+            self._refusals.say(lambda: f"{_peer(client)} refused: {why}")
+        self._fail(client, why)
+
     def _fail(self, client: socket.socket, why: str) -> None:
         """The client is told as TCP would tell it: by a reset."""
         self._connecting.pop(client, None)
         self.refused += 1
         if log.isEnabledFor(logging.DEBUG):
             log.debug(f"{_peer(client)} refused: {why}")
-        else:
-            self._refusals.say(f"{_peer(client)} refused: {why}")
         close_with_reset(client)
         self._one_less()
 

@@ -77,7 +77,7 @@ class Outgoing(Attempts):
         options then. Raises Refused."""
         self._set_options(client)
         if self._own.comes_back(client, peer):
-            self._loops.say(self._told_of_loop())
+            self._loops.say(self._told_of_loop)
             raise Refused("it is this proxy's own connection")  # it would come again, for ever
         if self._upstreams is not None:
             return self._upstreams.next

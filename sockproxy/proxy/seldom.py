@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 __all__ = ["Seldom"]
 
@@ -11,18 +12,18 @@ PAUSE = 60.0  # seconds between two lines
 
 
 class Seldom:
-    """Says a line at most once a minute, and how many others there were to say meanwhile."""
+    """Says a line at most once a minute, and then how many others there were to say before."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._last = -PAUSE
         self._unsaid = 0
 
-    def say(self, line: str) -> None:
+    def say(self, line: Callable[[], str]) -> None:
         now = time.monotonic()
         if now - self._last < PAUSE:
             self._unsaid += 1
             return
         more = f" ({self._unsaid} more since the last such line)" if self._unsaid else ""
-        self._log.info(f"{line}{more}")
+        self._log.info(f"{line()}{more}")
         self._last, self._unsaid = now, 0

@@ -35,6 +35,7 @@ KEPT = {
     "observed": BypassOptions(observe=True),
     "denied": BypassOptions(rules=[parse_rule("127.0.0.0/8", deny=True)]),
     "left alone": BypassOptions(programs=["python3", "python3.11", sys.executable]),
+    "blocking and denied": BypassOptions(rules=[parse_rule("1-65535", deny=True)]),
 }
 
 
@@ -60,16 +61,24 @@ def attached(group, options):
 @contextlib.contextmanager
 def connected(inside, prepare=lambda client, listener: None, host="127.0.0.1"):
     """Both ends of a connection in the namespace, after a round trip of data from either side."""
+    with opened(inside, prepare, host) as (client, server):
+        for source, target in ((client, server), (server, client)):
+            source.sendall(b"first")
+            assert receive(target, 5) == b"first"
+        yield client, server
+
+
+@contextlib.contextmanager
+def opened(inside, prepare=lambda client, listener: None, host="127.0.0.1"):
+    """The same before anything is said."""
     client = inside.socket(socket.socket)
     with inside.socket(lambda: socket.create_server((host, 0))) as listener, client:
         prepare(client, listener)
         client.connect(listener.getsockname())
         server, _ = listener.accept()
         with server:
-            for source, target in ((client, server), (server, client)):
-                source.settimeout(patience(20))
-                source.sendall(b"first")
-                assert receive(target, 5) == b"first"
+            for each in (client, server):
+                each.settimeout(patience(20))
             yield client, server
 
 
@@ -91,7 +100,7 @@ def test_both_ends_of_a_pair(group, paced, options):
             assert (told["congestion_control"], told["spared"]) == (RENO, BBR)
         assert status()["spared_pacing"] == 2
         assert "reno for bbr" in sockproxy("connections", NAME)
-        assert "2 sockets got a congestion control" in sockproxy("status", NAME)
+        assert "2 sockets got Reno in place of BBR" in sockproxy("status", NAME)
 
 
 def test_between_namespaces_of_other_defaults(bypassed, two_namespaces):
@@ -127,6 +136,53 @@ def test_what_a_program_has_chosen(bypassed, paced, of):
         mine, other = (client, server) if of == "client" else (server, client)
         eventually(lambda: chosen(other) == RENO)
         assert chosen(mine) == BBR
+
+
+@pytest.mark.parametrize("name", [BBR, "cubic"])
+def test_what_a_program_chooses_before_the_first_round_trip(bypassed, paced, name):
+    with opened(paced) as (client, server):
+        choose(client, name)
+        client.sendall(b"first")
+        receive(server, 5)
+        server.sendall(b"first")
+        receive(client, 5)
+        assert chosen(client) == name
+        assert told_of(client)["spared"] is None
+
+
+def test_what_a_program_chooses_afterwards(bypassed, paced):
+    """It is told as it is, and the next connection of the socket has it too."""
+    with connected(paced) as (client, _):
+        eventually(lambda: chosen(client) == RENO)
+        choose(client, "cubic")
+        told = told_of(client)
+        assert (told["congestion_control"], told["spared"]) == ("cubic", None)
+        disconnect(client)
+        assert chosen(client) == "cubic"
+
+
+@pytest.mark.tools("tc")
+def test_a_long_way_within_the_host(bypassed, paced):
+    """A qdisc that acts like a network may lose something, too."""
+    rate = ["rate", "256kbit", "burst", "1600", "latency", "5s"]
+    paced.run("tc", "qdisc", "add", "dev", "lo", "root", "tbf", *rate)
+
+    def use_the_burst_up(*_):
+        with paced.socket(lambda: socket.socket(type=socket.SOCK_DGRAM)) as sock:
+            for _ in range(3):
+                sock.sendto(bytes(1400), ("127.0.0.1", 9))
+
+    with connected(paced, use_the_burst_up) as ends:
+        assert [chosen(each) for each in ends] == [BBR, BBR]
+
+
+def test_other_options_before_the_first_round_trip(group, paced):
+    with attached(group, ALL), opened(paced) as (client, server):
+        assert chosen(server) == RENO
+        attach(NAME, group.path, KEPT["by option"])
+        client.sendall(b"first")
+        receive(server, 5)
+        assert chosen(client) == BBR
 
 
 @pytest.mark.tools("ip")
@@ -174,9 +230,9 @@ def test_the_next_connection_of_a_socket_begins_as_the_first(bypassed, paced):
 @pytest.mark.parametrize("way", ["from the opener", "from the accepter"])
 def test_a_stream_across_the_change(bypassed, paced, way):
     """The opener changes in the middle of what it sends."""
-    with contextlib.ExitStack() as stack:
-        ends = stack.enter_context(connected(paced))
+    with opened(paced) as ends:
         source, target = ends if way == "from the opener" else ends[::-1]
+        assert chosen(source) == (BBR if source is ends[0] else RENO)
         sent = Pattern(5)
 
         def send():
