@@ -157,7 +157,7 @@ struct knobs {
 	uint32_t blocking_readers; /* sockets in blocking mode are enrolled as well */
 	uint32_t proof;		   /* enum proof */
 	uint32_t evidence;	   /* seconds that a program is held to what it was seen to do */
-	uint32_t spare_pacing;	   /* between ends of this host: see bypass/pacing.h */
+	uint32_t spare_pacing;	   /* of streams within this host: see bypass/pacing.h */
 	uint32_t reserved;
 };
 

@@ -191,7 +191,7 @@ static __always_inline void note_opener(struct bpf_sock_ops *ops)
  * which may be trying the service again. */
 static __always_inline int leaves_out(const struct two_ends *both, const struct handshake *numbers)
 {
-	return !is_worth_accepting(both) && !has_opener(numbers) && !has_paced_opener(numbers);
+	return !is_worth_accepting(both) && !has_opener(numbers);
 }
 
 /* A connection was established: enrol its socket. */
@@ -249,9 +249,8 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 		end->traits |=
 			trait_of_mode((struct sock *)tp); /* of an opener it is known already */
 	if (now->spare_pacing)
-		consider_pacing(ops, end, &both, tp);
-	if (end->in_map || end->pacing == PACING_WAITS ||
-	    (end->plain == PLAIN_BLOCKS && role == ROLE_ACCEPTER))
+		begin_pacing(ops, end, &both, tp);
+	if (end->in_map || is_pacing_open(end) || is_of_blocking_port(end))
 		flags |= BPF_SOCK_OPS_RTT_CB_FLAG;
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | flags);
 }

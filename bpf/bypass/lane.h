@@ -26,8 +26,7 @@
 
 #define READ_SOME (1ULL << 32) /* tells a lane's `read` from 0, whatever was read */
 #define MESSAGE_OVERHEAD 1024  /* struct sk_msg, which kmalloc rounds up to this */
-#define TCP_NAGLE_OFF 1
-#define CALM 64		/* turns without one larger than all before: sizes are known */
+#define CALM 64		       /* turns without one larger than all before: sizes are known */
 #define MOST_IN_VAIN 32 /* messages whose reader was not seen waiting, beyond those made up for */
 #define MAKES_UP_FOR 4	/* so many of them cost what one that is bypassed saves */
 #define MOST_AHEAD 4096 /* messages in vain that can be made up for in advance */

@@ -37,7 +37,8 @@ static __always_inline void leave(struct bpf_sock_ops *ops, struct enrolled *me,
 	me->in_map = 0;
 	if (me->plain == PLAIN_NOT || me->plain == PLAIN_PEER_UNSEEN)
 		me->plain = why;
-	hear_no_round_trips(ops);
+	if (!is_pacing_open(me))
+		hear_no_round_trips(ops);
 }
 
 /* A socket that was disconnected (AF_UNSPEC) connects or listens again. It has the same cookie, and
@@ -79,18 +80,36 @@ static __always_inline void take_along(struct pair *pair, struct enrolled *me)
 			    me->role == ROLE_OPENER ? ROLE_ACCEPTER : ROLE_OPENER);
 }
 
-/* An accepted socket stays plain because others at its port were in blocking mode. Once its program
- * has read something its own mode is known, which decides for those that are accepted next. */
-static __always_inline void look_at_accepted(struct bpf_sock_ops *ops, struct enrolled *me,
-					     struct tcp_sock *tp)
+/* Whether it is an accepted socket that stays plain because others at its port were in blocking
+ * mode. */
+static __always_inline int is_of_blocking_port(const struct enrolled *me)
+{
+	return me->plain == PLAIN_BLOCKS && me->role == ROLE_ACCEPTER;
+}
+
+/* Once its program has read something its own mode is known, which decides for those that are
+ * accepted next. Returns whether it is. */
+static __always_inline int look_at_accepted(struct enrolled *me, struct tcp_sock *tp)
 {
 	struct sock *sk = (struct sock *)tp;
 
 	if (!file_of(sk) || tp->copied_seq == me->run_begin)
-		return;
+		return 0;
 	me->traits |= trait_of_mode(sk);
 	note_accepted(sk, me->traits & TRAIT_BLOCKS ? PLAIN_BLOCKS : PLAIN_NOT);
-	hear_no_round_trips(ops);
+	return 1;
+}
+
+/* TCP has measured a round trip of a socket that is not in the sockmap. (Another bypass, on a
+ * cgroup above, may want to hear of it though this one does not.) */
+static __always_inline void reconsider_plain(struct bpf_sock_ops *ops, struct enrolled *me,
+					     struct tcp_sock *tp, const struct knobs *now)
+{
+	if (!is_pacing_open(me) && !is_of_blocking_port(me))
+		return;
+	reconsider_pacing(ops, me, tp, now);
+	if ((!is_of_blocking_port(me) || look_at_accepted(me, tp)) && !is_pacing_open(me))
+		hear_no_round_trips(ops);
 }
 
 /* TCP has measured a round trip of the socket: take it out if it has no more business there. */
@@ -111,15 +130,11 @@ static __always_inline void reconsider(struct bpf_sock_ops *ops)
 	if (!me || !tp || !now)
 		return;
 	learn_peer(me);
-	if (me->pacing == PACING_WAITS) {
-		end_pacing(ops, me, tp, now);
-		if (!me->in_map)
-			hear_no_round_trips(ops);
-	}
-	if (me->plain == PLAIN_BLOCKS && me->role == ROLE_ACCEPTER)
-		look_at_accepted(ops, me, tp);
-	if (!me->in_map)
+	if (!me->in_map) {
+		reconsider_plain(ops, me, tp, now);
 		return;
+	}
+	reconsider_pacing(ops, me, tp, now);
 	/* This was a round trip of data, so the accepter is established: it is not one of ours. */
 	if (!me->pair) {
 		leave(ops, me, PLAIN_PEER_UNSEEN);

@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What two ends of this host send to each other by TCP is not paced.
+ * Streams within this host are not paced.
  * Included by bypass/join.h, bypass/leave.h, bypass/listing.h, bypass/part.h.
  *
  * Where the host's default is BBR, a socket sends by a timer, at the rate that it has measured of
  * the path. Between two ends of one host there is none to speak of, and that costs a stream half of
  * its speed. Such ends get Reno instead, which every kernel has and which grows until the reader's
- * window holds it, as nothing is lost. None is changed that the program has chosen for its socket,
- * or that a route locks; nor where the other end may be on another host; nor where the handshake
- * took LONG_WAY, as by way of a qdisc that acts like a network.
+ * window holds it, as nothing is lost.
  *
  * That both are here is proven as for a pair (pairing.h), by the numbers of the handshake and the
  * opener's own address; but also of ends that have no pair, as they stay plain for how their
- * programs read. The accepter knows it when it is established, before tcp_init_transfer() begins
- * with BBR. The opener knows it at the first round trip of data: by then its accepter has found it,
- * or is none of ours. Its sk_pacing_status stays as BBR has set it; but the rate that
- * tcp_update_pacing_rate() sets for Reno is more than a window in each round trip.
+ * programs read. The accepter knows it when it is established. The opener knows it at the first
+ * round trip of data: by then its accepter has found it, or is none of ours.
+ *
+ * An end changes once it has sent STREAM_BEGUN by TCP. By then its program has set what it sets,
+ * and has shown how it writes: small writes that are sent at once (TCP_NODELAY) are three times as
+ * fast where a timer holds them back and puts them together, so that ends with that stay, but for
+ * those whose writes were seen to be large. sk_pacing_status stays as BBR has set it; but the rate
+ * that tcp_update_pacing_rate() sets for Reno is more than a window in each round trip.
+ *
+ * Never changed is what the program has chosen for its socket, or what a route locks; nor where
+ * the handshake took LONG_WAY, as by way of a qdisc that acts like a network.
  */
 #ifndef SOCKPROXY_PACING_H
 #define SOCKPROXY_PACING_H
@@ -35,6 +40,8 @@
 #define TCP_CONGESTION 13
 #define CONTROL_NAME 16 /* bytes: TCP_CA_NAME_MAX */
 #define LONG_WAY 1000	/* us */
+#define STREAM_BEGUN (256 * 1024)
+#define LARGE_WRITE (24 * 1024)
 
 static __always_inline int is_bbr(const char *name) /* of any version */
 {
@@ -88,29 +95,27 @@ static __always_inline void spare(struct bpf_sock_ops *ops, struct enrolled *end
 }
 
 /* The accepter looks for its opener, and lets it know. */
-static __always_inline void spare_accepter(struct bpf_sock_ops *ops, struct enrolled *end,
-					   const struct two_ends *ends, struct tcp_sock *tp)
+static __always_inline void find_paced_opener(struct bpf_sock_ops *ops, struct enrolled *end,
+					      const struct two_ends *ends, struct tcp_sock *tp)
 {
 	struct handshake numbers = end->numbers;
 	struct paced_opener *other = bpf_map_lookup_elem(&paced, &numbers);
 	__u64 cookie = other ? other->opener.cookie : 0; /* first: the entry may become another's */
-	int is_here = end->pair > 0;
+	int is_local = end->pair > 0;
 
-	if (!other && !is_here)
-		return;
-	if (!may_be_spared(ops, end, ends))
+	if ((!other && !is_local) || !may_be_spared(ops, end, ends))
 		return;
 	if (other && is_address_of(&other->opener, ends)) {
 		other->met = cookie;
-		is_here = 1;
+		is_local = 1;
 	}
-	if (is_here && is_paced(ops, end, tp))
-		spare(ops, end);
+	if (is_local && is_paced(ops, end, tp))
+		end->pacing = PACING_LOCAL;
 }
 
-/* The opener leaves its numbers, and waits for the first round trip of data. */
-static __always_inline void await_round_trip(struct bpf_sock_ops *ops, struct enrolled *end,
-					     const struct two_ends *ends, struct tcp_sock *tp)
+/* The opener leaves its numbers for the accepter to find. */
+static __always_inline void await_accepter(struct bpf_sock_ops *ops, struct enrolled *end,
+					   const struct two_ends *ends, struct tcp_sock *tp)
 {
 	struct handshake numbers = end->numbers;
 	struct paced_opener me = {};
@@ -119,38 +124,32 @@ static __always_inline void await_round_trip(struct bpf_sock_ops *ops, struct en
 		return;
 	describe_opener(&me.opener, end, ends);
 	if (!bpf_map_update_elem(&paced, &numbers, &me, BPF_NOEXIST))
-		end->pacing = PACING_WAITS;
+		end->pacing = PACING_ASKS;
 }
 
 /* A connection was established, and its end is enrolled or plain. */
-static __always_inline void consider_pacing(struct bpf_sock_ops *ops, struct enrolled *end,
-					    const struct two_ends *ends, struct tcp_sock *tp)
+static __always_inline void begin_pacing(struct bpf_sock_ops *ops, struct enrolled *end,
+					 const struct two_ends *ends, struct tcp_sock *tp)
 {
 	if (end->role == ROLE_ACCEPTER)
-		spare_accepter(ops, end, ends, tp);
+		find_paced_opener(ops, end, ends, tp);
 	else
-		await_round_trip(ops, end, ends, tp);
+		await_accepter(ops, end, ends, tp);
 }
 
-/* Whether an opener that is paced waits with these numbers. */
-static __always_inline int has_paced_opener(const struct handshake *numbers)
+/* Whether this end has yet to hear of round trips. */
+static __always_inline int is_pacing_open(const struct enrolled *me)
 {
-	struct handshake key = *numbers;
-
-	return bpf_map_lookup_elem(&paced, &key) != NULL;
+	return me->pacing == PACING_ASKS || me->pacing == PACING_LOCAL;
 }
 
-/* The opener waits no longer. Returns whether its accepter has found it. */
-static __always_inline int stop_waiting(struct enrolled *me)
+/* The opener asks no longer. Returns whether its accepter has found it. */
+static __always_inline int stop_asking(struct enrolled *me)
 {
 	struct handshake numbers = me->numbers;
-	struct paced_opener *mine;
+	struct paced_opener *mine = bpf_map_lookup_elem(&paced, &numbers);
 	int met;
 
-	if (me->pacing != PACING_WAITS)
-		return 0;
-	me->pacing = PACING_AS_IS;
-	mine = bpf_map_lookup_elem(&paced, &numbers);
 	if (!mine || mine->opener.cookie != me->cookie)
 		return 0;
 	met = mine->met == me->cookie;
@@ -158,14 +157,26 @@ static __always_inline int stop_waiting(struct enrolled *me)
 	return met;
 }
 
-/* The first round trip of data: an opener that waited for it knows who has accepted. Its program
- * may have chosen meanwhile. */
-static __always_inline void end_pacing(struct bpf_sock_ops *ops, struct enrolled *me,
-				       struct tcp_sock *tp, const struct knobs *now)
+/* Whether it would be slower if nothing held its messages back. */
+static __always_inline int gains_by_pacing(const struct enrolled *me, struct tcp_sock *tp)
 {
-	int is_here = stop_waiting(me) || me->pair;
+	const struct traffic *sent = &me->sent;
 
-	if (is_here && now->spare_pacing && now->mode == MODE_BYPASS && is_paced(ops, me, tp))
+	return BPF_CORE_READ_BITFIELD(tp, nonagle) & TCP_NAGLE_OFF &&
+	       sent->passed_bytes <= sent->passed_messages * LARGE_WRITE;
+}
+
+/* TCP has measured a round trip of data. */
+static __always_inline void reconsider_pacing(struct bpf_sock_ops *ops, struct enrolled *me,
+					      struct tcp_sock *tp, const struct knobs *now)
+{
+	if (me->pacing == PACING_ASKS)
+		me->pacing = stop_asking(me) || me->pair ? PACING_LOCAL : PACING_AS_IS;
+	if (me->pacing != PACING_LOCAL || payload_sent(tp) < STREAM_BEGUN)
+		return;
+	me->pacing = PACING_AS_IS;
+	if (now->spare_pacing && now->mode == MODE_BYPASS && !gains_by_pacing(me, tp) &&
+	    is_paced(ops, me, tp))
 		spare(ops, me);
 }
 
@@ -175,7 +186,8 @@ static __always_inline void pace_again(struct bpf_sock_ops *ops, struct enrolled
 {
 	char name[CONTROL_NAME] = {};
 
-	stop_waiting(me);
+	if (me->pacing == PACING_ASKS)
+		stop_asking(me);
 	if (me->pacing != PACING_SPARED)
 		return;
 	me->pacing = PACING_AS_IS;

@@ -47,8 +47,9 @@ enum enlistment {
 /* The congestion control of a socket that was established with one that paces: see pacing.h. */
 enum pacing {
 	PACING_AS_IS = 0,  /* it does not pace, or was chosen, or stays */
-	PACING_WAITS = 1,  /* it stays until the other end is known to be on this host */
-	PACING_SPARED = 2, /* another took its place */
+	PACING_ASKS = 1,   /* it stays until the other end is known to be on this host, */
+	PACING_LOCAL = 2,  /* and until this one is known to stream */
+	PACING_SPARED = 3, /* another took its place */
 };
 
 /*

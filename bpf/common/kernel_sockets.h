@@ -18,6 +18,7 @@
 
 #define RCV_SHUTDOWN 1 /* of sk_shutdown */
 #define SEND_SHUTDOWN 2
+#define TCP_NAGLE_OFF 1 /* of nonagle */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

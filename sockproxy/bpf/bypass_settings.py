@@ -30,7 +30,7 @@ class Settings:
     programs: those whose sockets stay plain. blocking_readers: what is read in blocking mode
     does not. fionread_is_wrong: for what is in a sockmap. any_reader: readers are enrolled
     before they are known to do without it. evidence: seconds that a program is held to what it
-    was seen to do. spare_pacing: pairs get a congestion control that does not pace.
+    was seen to do. spare_pacing: streams within this host are not paced.
     """
 
     since: float

@@ -29,7 +29,7 @@ class BypassOptions:
     same_cgroup: only connections whose two ends belong to one cgroup.
     starts: executables that will be started, so that they are looked at as those that run are.
     fionread_is_wrong: for what is in a sockmap; None for what doctor found.
-    keep_pacing: two ends of this host that begin with BBR keep it.
+    keep_pacing: streams within this host that begin with BBR keep it.
     """
 
     rules: Sequence[Rule] = ()

@@ -97,8 +97,8 @@ def bypass_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option(
             "--keep-pacing",
             is_flag=True,
-            help="Leave BBR to connections within this host that begin with it. By default they"
-            " get Reno, which is not held to a measured rate.",
+            help="Leave BBR to streams within this host that begin with it. By default they get"
+            " Reno, which is not held to a measured rate.",
         ),
         click.option(
             "--force", is_flag=True, help="Bypass even where 'sockproxy doctor' finds it off."

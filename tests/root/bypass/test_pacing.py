@@ -1,4 +1,4 @@
-"""Two ends of one host that begin with BBR get a congestion control that does not pace."""
+"""Ends of connections within this host that begin with BBR are not paced once they stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sockproxy.net.tcp import TCP_CONGESTION
 from tests.support.bypass import NAME, sockproxy, status, told_of
 from tests.support.pattern import Pattern
 from tests.support.scale import patience
-from tests.support.sockets import disconnect, eventually, receive
+from tests.support.sockets import disconnect, receive
 
 pytestmark = [
     pytest.mark.root,
@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 BBR, RENO = "bbr", "reno"
-STREAM = 32 << 20
+ENOUGH = 1 << 20  # bytes, for an end to change
 ALL = BypassOptions(blocking_readers=True, any_reader=True)
 KEPT = {
     "by option": BypassOptions(blocking_readers=True, any_reader=True, keep_pacing=True),
@@ -59,18 +59,8 @@ def attached(group, options):
 
 
 @contextlib.contextmanager
-def connected(inside, prepare=lambda client, listener: None, host="127.0.0.1"):
-    """Both ends of a connection in the namespace, after a round trip of data from either side."""
-    with opened(inside, prepare, host) as (client, server):
-        for source, target in ((client, server), (server, client)):
-            source.sendall(b"first")
-            assert receive(target, 5) == b"first"
-        yield client, server
-
-
-@contextlib.contextmanager
 def opened(inside, prepare=lambda client, listener: None, host="127.0.0.1"):
-    """The same before anything is said."""
+    """Both ends of a connection in the namespace, before anything is said."""
     client = inside.socket(socket.socket)
     with inside.socket(lambda: socket.create_server((host, 0))) as listener, client:
         prepare(client, listener)
@@ -82,6 +72,30 @@ def opened(inside, prepare=lambda client, listener: None, host="127.0.0.1"):
             yield client, server
 
 
+def stream(source, target, amount=ENOUGH, write=1 << 16):
+    """So many bytes from one to the other, each compared."""
+    sent = Pattern(5)
+
+    def send():
+        for offset in range(0, amount, write):
+            source.sendall(sent.at(offset, write))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    for offset in range(0, amount, 1 << 16):
+        assert receive(target, 1 << 16) == sent.at(offset, 1 << 16)
+    thread.join()
+
+
+@contextlib.contextmanager
+def streamed(*arguments, **options):
+    """The same after each has streamed to the other."""
+    with opened(*arguments, **options) as (client, server):
+        stream(client, server)
+        stream(server, client)
+        yield client, server
+
+
 @pytest.fixture
 def paced(inside):
     """A namespace whose default is BBR."""
@@ -90,17 +104,35 @@ def paced(inside):
 
 
 @pytest.mark.parametrize("options", [ALL, BypassOptions()], ids=["enrolled", "plain"])
-def test_both_ends_of_a_pair(group, paced, options):
+def test_an_end_that_streams(group, paced, options):
     """By default those that stay plain as they block, too."""
-    with attached(group, options), connected(paced) as (client, server):
-        assert chosen(server) == RENO
-        eventually(lambda: chosen(client) == RENO)
+    with attached(group, options), opened(paced) as (client, server):
+        assert [chosen(each) for each in (client, server)] == [BBR, BBR]
+        stream(client, server)
+        assert [chosen(each) for each in (client, server)] == [RENO, BBR]
+        stream(server, client)
+        assert [chosen(each) for each in (client, server)] == [RENO, RENO]
         for each in (client, server):
             told = told_of(each)
             assert (told["congestion_control"], told["spared"]) == (RENO, BBR)
         assert status()["spared_pacing"] == 2
         assert "reno for bbr" in sockproxy("connections", NAME)
         assert "2 sockets got Reno in place of BBR" in sockproxy("status", NAME)
+
+
+@pytest.mark.parametrize(
+    ("options", "write", "becomes"),
+    [(ALL, 1 << 16, RENO), (ALL, 1 << 12, BBR), (BypassOptions(), 1 << 16, BBR)],
+    ids=["large writes", "small writes", "writes that nobody sees"],
+)
+def test_with_nodelay_only_large_writes(group, paced, options, write, becomes):
+    """A timer puts small writes together that nothing else holds back."""
+    for way in (1, -1):
+        with attached(group, options), opened(paced) as ends:
+            source, target = ends[::way]
+            source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream(source, target, write=write)
+            assert chosen(source) == becomes
 
 
 def test_between_namespaces_of_other_defaults(bypassed, two_namespaces):
@@ -111,16 +143,16 @@ def test_between_namespaces_of_other_defaults(bypassed, two_namespaces):
         address = listener.getsockname()
         client = two_namespaces[0].socket(lambda: socket.create_connection(address))
         with client, listener.accept()[0] as server:
-            client.sendall(b"first")
-            receive(server, 5)
-            eventually(lambda: chosen(client) == RENO)
+            for each in (client, server):
+                each.settimeout(patience(20))
+            stream(client, server)
             assert told_of(client)["spared"] == BBR
             assert told_of(server)["spared"] is None
 
 
 @pytest.mark.parametrize("options", KEPT.values(), ids=KEPT)
 def test_what_is_left_as_it_is(group, paced, options):
-    with attached(group, options), connected(paced) as ends:
+    with attached(group, options), streamed(paced) as ends:
         assert [chosen(each) for each in ends] == [BBR, BBR]
         assert status()["spared_pacing"] == 0
 
@@ -132,28 +164,24 @@ def test_what_a_program_has_chosen(bypassed, paced, of):
     def prepare(client, listener):
         choose(client if of == "client" else listener, BBR)
 
-    with connected(paced, prepare) as (client, server):
+    with streamed(paced, prepare) as (client, server):
         mine, other = (client, server) if of == "client" else (server, client)
-        eventually(lambda: chosen(other) == RENO)
-        assert chosen(mine) == BBR
+        assert [chosen(mine), chosen(other)] == [BBR, RENO]
 
 
 @pytest.mark.parametrize("name", [BBR, "cubic"])
-def test_what_a_program_chooses_before_the_first_round_trip(bypassed, paced, name):
+def test_what_a_program_chooses_in_between(bypassed, paced, name):
     with opened(paced) as (client, server):
         choose(client, name)
-        client.sendall(b"first")
-        receive(server, 5)
-        server.sendall(b"first")
-        receive(client, 5)
+        stream(client, server)
         assert chosen(client) == name
         assert told_of(client)["spared"] is None
 
 
 def test_what_a_program_chooses_afterwards(bypassed, paced):
     """It is told as it is, and the next connection of the socket has it too."""
-    with connected(paced) as (client, _):
-        eventually(lambda: chosen(client) == RENO)
+    with streamed(paced) as (client, _):
+        assert chosen(client) == RENO
         choose(client, "cubic")
         told = told_of(client)
         assert (told["congestion_control"], told["spared"]) == ("cubic", None)
@@ -172,24 +200,25 @@ def test_a_long_way_within_the_host(bypassed, paced):
             for _ in range(3):
                 sock.sendto(bytes(1400), ("127.0.0.1", 9))
 
-    with connected(paced, use_the_burst_up) as ends:
+    with opened(paced, use_the_burst_up) as ends:
+        paced.run("tc", "qdisc", "del", "dev", "lo", "root")
+        stream(*ends)
+        stream(*ends[::-1])
         assert [chosen(each) for each in ends] == [BBR, BBR]
 
 
-def test_other_options_before_the_first_round_trip(group, paced):
-    with attached(group, ALL), opened(paced) as (client, server):
-        assert chosen(server) == RENO
+def test_other_options_before_it_streams(group, paced):
+    with attached(group, ALL), opened(paced) as ends:
         attach(NAME, group.path, KEPT["by option"])
-        client.sendall(b"first")
-        receive(server, 5)
-        assert chosen(client) == BBR
+        stream(*ends)
+        assert chosen(ends[0]) == BBR
 
 
 @pytest.mark.tools("ip")
 def test_what_a_route_locks(bypassed, paced):
     where = ["local", "127.7.0.0/16", "dev", "lo"]
     paced.run("ip", "route", "add", *where, "table", "local", "congctl", "lock", BBR)
-    with connected(paced, host="127.7.0.1") as ends:
+    with streamed(paced, host="127.7.0.1") as ends:
         assert [chosen(each) for each in ends] == [BBR, BBR]
 
 
@@ -200,7 +229,7 @@ def test_the_other_end_is_not_ours(bypassed, paced):
         f"open({str(leave)!r}, 'w').write('0')\nimport socket, sys\n"
         f"from pyroute2 import netns; netns.setns({paced.name!r})\n"
         "s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)\n"
-        "c, _ = s.accept(); c.sendall(c.recv(5)); sys.stdin.read()"
+        "c, _ = s.accept()\nwhile c.recv(1 << 16): pass\n"
     )
     argv = [sys.executable, "-c", script]
     with subprocess.Popen(
@@ -209,9 +238,7 @@ def test_the_other_end_is_not_ours(bypassed, paced):
         port = int(outside.stdout.readline())
         client = paced.socket(lambda: socket.create_connection(("127.0.0.1", port)))
         with client:
-            for _ in range(3):
-                client.sendall(b"first")
-            receive(client, 5)
+            client.sendall(bytes(ENOUGH))
             assert chosen(client) == BBR
             assert told_of(client)["spared"] is None
         outside.stdin.close()
@@ -219,29 +246,16 @@ def test_the_other_end_is_not_ours(bypassed, paced):
 
 
 def test_the_next_connection_of_a_socket_begins_as_the_first(bypassed, paced):
-    with connected(paced) as (client, _):
-        eventually(lambda: chosen(client) == RENO)
+    with streamed(paced) as (client, _):
+        assert chosen(client) == RENO
         disconnect(client)
         with paced.socket(lambda: socket.create_server(("127.0.0.1", 0))) as listener:
             client.connect(listener.getsockname())
             assert chosen(client) == BBR
 
 
-@pytest.mark.parametrize("way", ["from the opener", "from the accepter"])
+@pytest.mark.parametrize("way", [1, -1], ids=["from the opener", "from the accepter"])
 def test_a_stream_across_the_change(bypassed, paced, way):
-    """The opener changes in the middle of what it sends."""
     with opened(paced) as ends:
-        source, target = ends if way == "from the opener" else ends[::-1]
-        assert chosen(source) == (BBR if source is ends[0] else RENO)
-        sent = Pattern(5)
-
-        def send():
-            for offset in range(0, STREAM, 1 << 20):
-                source.sendall(sent.at(offset, 1 << 20))
-
-        thread = threading.Thread(target=send)
-        thread.start()
-        for offset in range(0, STREAM, 1 << 16):
-            assert receive(target, 1 << 16) == sent.at(offset, 1 << 16)
-        thread.join()
-        assert chosen(source) == RENO
+        stream(*ends[::way], amount=32 << 20, write=1 << 20)
+        assert chosen(ends[::way][0]) == RENO
