@@ -9,6 +9,7 @@ import sys
 import threading
 
 import pytest
+from pyroute2 import NetNS
 
 from sockproxy.bypass.attach import attach
 from sockproxy.bypass.detach import detach
@@ -135,19 +136,42 @@ def test_with_nodelay_only_large_writes(group, paced, options, write, becomes):
             assert chosen(source) == becomes
 
 
+def between(namespaces):
+    """Both ends of a connection through the veth."""
+    with namespaces[1].socket(lambda: socket.create_server(("10.99.0.2", 0))) as listener:
+        address = listener.getsockname()
+        client = namespaces[0].socket(lambda: socket.create_connection(address))
+        ends = client, listener.accept()[0]
+    for each in ends:
+        each.settimeout(patience(20))
+    return ends
+
+
+@pytest.mark.parametrize(("size", "becomes"), [(1500, BBR), (65000, RENO)])
+def test_only_where_segments_are_large(bypassed, two_namespaces, size, becomes):
+    """Reno after BBR is slower where they are small."""
+    for each in two_namespaces:
+        each.tune(tcp_congestion_control=BBR)
+        with NetNS(each.name) as ns:
+            ns.link("set", index=ns.link_lookup(ifname="v0")[0], mtu=size)
+    client, server = between(two_namespaces)
+    with client, server:
+        stream(client, server)
+        stream(server, client)
+        assert [chosen(each) for each in (client, server)] == [becomes, becomes]
+
+
 def test_between_namespaces_of_other_defaults(bypassed, two_namespaces):
     """One that does not pace keeps what it has."""
-    two_namespaces[1].tune(tcp_congestion_control=RENO)
-    two_namespaces[0].tune(tcp_congestion_control=BBR)
-    with two_namespaces[1].socket(lambda: socket.create_server(("10.99.0.2", 0))) as listener:
-        address = listener.getsockname()
-        client = two_namespaces[0].socket(lambda: socket.create_connection(address))
-        with client, listener.accept()[0] as server:
-            for each in (client, server):
-                each.settimeout(patience(20))
-            stream(client, server)
-            assert told_of(client)["spared"] == BBR
-            assert told_of(server)["spared"] is None
+    for each, control in zip(two_namespaces, (BBR, RENO), strict=True):
+        each.tune(tcp_congestion_control=control)
+        with NetNS(each.name) as ns:
+            ns.link("set", index=ns.link_lookup(ifname="v0")[0], mtu=65000)
+    client, server = between(two_namespaces)
+    with client, server:
+        stream(client, server)
+        assert told_of(client)["spared"] == BBR
+        assert told_of(server)["spared"] is None
 
 
 @pytest.mark.parametrize("options", KEPT.values(), ids=KEPT)
