@@ -129,11 +129,11 @@ static __always_inline void reconsider(struct bpf_sock_ops *ops)
 	now = current_knobs();
 	if (!me || !tp || !now)
 		return;
-	learn_peer(me);
 	if (!me->in_map) {
 		reconsider_plain(ops, me, tp, now);
 		return;
 	}
+	learn_peer(me);
 	reconsider_pacing(ops, me, tp, now);
 	/* This was a round trip of data, so the accepter is established: it is not one of ours. */
 	if (!me->pair) {

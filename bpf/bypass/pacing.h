@@ -71,8 +71,7 @@ static __always_inline int is_paced(struct bpf_sock_ops *ops, struct enrolled *e
 
 /* Whether a new connection may be changed, as far as this end can tell: whatever it is plain for
  * but a wish of the user's, or the owner of its socket. */
-static __always_inline int may_be_spared(struct bpf_sock_ops *ops, const struct enrolled *end,
-					 const struct two_ends *ends)
+static __always_inline int may_be_spared(struct bpf_sock_ops *ops, const struct enrolled *end)
 {
 	switch (end->plain) {
 	case PLAIN_NOT:
@@ -85,8 +84,7 @@ static __always_inline int may_be_spared(struct bpf_sock_ops *ops, const struct 
 	default:
 		return 0;
 	}
-	return ops->mss_cache >= LARGE_SEGMENT && ops->srtt_us >> 3 < LONG_WAY &&
-	       !is_multipath(ops) && !is_denied(ends);
+	return ops->mss_cache >= LARGE_SEGMENT && ops->srtt_us >> 3 < LONG_WAY;
 }
 
 static __always_inline void spare(struct bpf_sock_ops *ops, struct enrolled *end)
@@ -108,7 +106,7 @@ static __always_inline void find_paced_opener(struct bpf_sock_ops *ops, struct e
 	__u64 cookie = other ? other->opener.cookie : 0; /* first: the entry may become another's */
 	int is_local = end->pair > 0;
 
-	if ((!other && !is_local) || !may_be_spared(ops, end, ends))
+	if ((!other && !is_local) || !may_be_spared(ops, end))
 		return;
 	if (other && is_address_of(&other->opener, ends)) {
 		other->met = cookie;
@@ -118,14 +116,16 @@ static __always_inline void find_paced_opener(struct bpf_sock_ops *ops, struct e
 		end->pacing = PACING_LOCAL;
 }
 
-/* The opener leaves its numbers for the accepter to find. */
+/* The opener leaves its numbers for the accepter to find. One that is plain for its program was
+ * never judged by objection(), as an accepter always is. */
 static __always_inline void await_accepter(struct bpf_sock_ops *ops, struct enrolled *end,
 					   const struct two_ends *ends, struct tcp_sock *tp)
 {
 	struct handshake numbers = end->numbers;
 	struct paced_opener me = {};
 
-	if (!is_paced(ops, end, tp) || !may_be_spared(ops, end, ends))
+	if (!is_paced(ops, end, tp) || !may_be_spared(ops, end) || is_multipath(ops) ||
+	    is_denied(ends))
 		return;
 	describe_opener(&me.opener, end, ends);
 	if (!bpf_map_update_elem(&paced, &numbers, &me, BPF_NOEXIST))

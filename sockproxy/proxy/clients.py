@@ -41,7 +41,7 @@ class Clients:
         self._one_less = one_less
         self._connecting = outgoing.connecting
         self._worker: Worker
-        self._refusals = Seldom(log)
+        self._refusals = Seldom(log, counts=True)
         self.refused = 0
         """Clients reset because no upstream took them."""
 

@@ -7,13 +7,13 @@ import logging
 import os
 import select
 import socket
-import time
 from collections.abc import Callable
 from functools import partial
 
 from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address
 from sockproxy.net.tcp import keep_every_end, spare_pacing
+from sockproxy.proxy.seldom import Seldom
 from sockproxy.worker.descriptors import SHORTAGE, SHORTAGE_PAUSE
 from sockproxy.worker.door import Loop
 
@@ -23,7 +23,6 @@ log = logging.getLogger("sockproxy.proxy")
 
 BACKLOG = 1024  # clients of one socket that may wait to be accepted
 ACCEPTS = 64  # before other events have their turn
-SHORTAGE_TOLD = 60.0  # seconds between two lines about a shortage
 
 
 class Listeners:
@@ -43,7 +42,7 @@ class Listeners:
         self._loop, self._has_room, self._accepted = loop, has_room, accepted
         self.sockets: list[socket.socket] = []
         self._accepting = False
-        self._shortage_told = -SHORTAGE_TOLD
+        self._shortages = Seldom(log)
 
     def bind(self, address: Address) -> Address:
         """Listen there, but accept nobody yet; the address with the port that it has.
@@ -115,12 +114,6 @@ class Listeners:
 
     def _wait_for_more(self, number: int) -> None:
         """Accept again in a moment. number: the errno."""
-        self._tell_shortage(number)
+        self._shortages.say(lambda: f"accept: {os.strerror(number).lower()}; clients wait")
         self._pause()
         self._loop.later(SHORTAGE_PAUSE, self.accept)
-
-    def _tell_shortage(self, number: int) -> None:
-        now = time.monotonic()
-        if now - self._shortage_told >= SHORTAGE_TOLD:
-            self._shortage_told = now
-            log.info(f"accept: {os.strerror(number).lower()}; clients wait")

@@ -12,17 +12,17 @@ PAUSE = 60.0  # seconds between two lines
 
 
 class Seldom:
-    """Says a line at most once a minute, and then how many others there were to say before."""
+    """Says a line at most once a minute. counts: and then how many others there were before."""
 
-    def __init__(self, log: logging.Logger) -> None:
-        self._log = log
+    def __init__(self, log: logging.Logger, *, counts: bool = False) -> None:
+        self._log, self._counts = log, counts
         self._last = -PAUSE
         self._unsaid = 0
 
     def say(self, line: Callable[[], str]) -> None:
         now = time.monotonic()
         if now - self._last < PAUSE:
-            self._unsaid += 1
+            self._unsaid += self._counts
             return
         more = f" ({self._unsaid} more since the last such line)" if self._unsaid else ""
         self._log.info(f"{line()}{more}")

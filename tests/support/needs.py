@@ -9,6 +9,7 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+from sockproxy.bench.machine import may_have
 from sockproxy.errors import SockproxyError
 from sockproxy.proof.ask import why_not_proved
 
@@ -17,7 +18,6 @@ OBJECTS = Path(__file__).resolve().parents[2] / "sockproxy" / "_bpf"
 # Servers live outside the PATH that a plain login has.
 SEARCH = ["/usr/local/sbin", "/usr/sbin", "/sbin", *sorted(glob.glob("/usr/lib/postgresql/*/bin"))]
 BPF_MAP_TYPE_SOCKMAP = 15
-ALLOWED = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control")
 
 
 def find_program(name):
@@ -57,8 +57,7 @@ def lacks_tools(*names):
 
 def lacks_congestion(*names):
     """Why a namespace cannot have these congestion controls, or None."""
-    allowed = ALLOWED.read_text().split() if ALLOWED.exists() else []
-    missing = [name for name in names if name not in allowed]
+    missing = [name for name in names if not may_have(name)]
     how = "load tcp_NAME and add it to net.ipv4.tcp_allowed_congestion_control"
     return f"no {', '.join(missing)}: {how}" if missing else None
 

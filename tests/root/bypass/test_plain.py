@@ -130,7 +130,6 @@ def test_fast_open_with_data_and_a_splice(inside):
     """What came with the SYN is there before the splice, and comes first."""
 
     def serve():
-        Path("/proc/sys/net/ipv4/tcp_fastopen").write_text("3")
         listener = socket.socket()
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 5)
         listener.bind(("127.0.0.1", 0))
@@ -138,6 +137,7 @@ def test_fast_open_with_data_and_a_splice(inside):
         listener.settimeout(patience(20))
         return listener
 
+    inside.tune(tcp_fastopen=3)
     with inside.socket(serve) as listener, sockproxy.Splicer(pairs=4, eager=True) as splicer:
         for _ in range(3):  # the first one gets the cookie
             client = inside.socket(socket.socket)

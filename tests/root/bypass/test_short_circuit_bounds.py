@@ -32,9 +32,8 @@ MACHINE = 64 * MIB  # allowance for what the machine does meanwhile
 @pytest.fixture
 def small(inside):
     """A namespace in which TCP has small buffers from the start."""
-    for name in ("tcp_rmem", "tcp_wmem"):
-        path = f"/proc/sys/net/ipv4/{name}"
-        inside.run("sh", "-c", f"echo 4096 {BUFFER} {BUFFER} > {path}")
+    size = f"4096 {BUFFER} {BUFFER}"
+    inside.tune(tcp_rmem=size, tcp_wmem=size)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     yield inside

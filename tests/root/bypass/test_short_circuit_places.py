@@ -135,7 +135,7 @@ def test_multipath(bypassed):
 def test_fast_open_with_data(bypassed, inside):
     """The client's data is there before the end that accepts is established, so that nobody knows
     the two ends for a pair: with a cookie, which the first one gets."""
-    inside.run("sh", "-c", "echo 1027 > /proc/sys/net/ipv4/tcp_fastopen")
+    inside.tune(tcp_fastopen=1027)
     with between(inside, inside, inside) as mesh:
         for number in range(2):
             client = inside.socket(socket.socket)

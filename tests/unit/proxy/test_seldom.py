@@ -11,7 +11,7 @@ def test_one_line_a_minute_and_how_many_were_left_out(monkeypatch, caplog):
     now = 0.0
     monkeypatch.setattr(seldom.time, "monotonic", lambda: now)
     caplog.set_level(logging.INFO)
-    told = seldom.Seldom(logging.getLogger("sockproxy.proxy"))
+    told = seldom.Seldom(logging.getLogger("sockproxy.proxy"), counts=True)
     for moment in (0.0, 1.0, 59.0, 60.0, 61.0, 200.0):
         now = moment
         told.say(f"at {moment:g}".strip)
