@@ -136,7 +136,8 @@ def _show_bypasses(bypasses: list[dict[str, Any]]) -> None:
     table(BYPASS_HEADINGS, rows)
     for each in bypasses:
         if spared := each["spared_pacing"]:
-            click.echo(f"{each['name']}: {spared} sockets got Reno in place of BBR")
+            many = "" if spared == 1 else "s"
+            click.echo(f"{each['name']}: {spared} socket{many} got Reno in place of BBR")
         if each["left_alone"]:
             click.echo(f"{each['name']}: leaves alone {clean(', '.join(each['left_alone']))}")
         if each["place"] != str(USUAL / each["name"]):
