@@ -10,8 +10,9 @@ BUILT := $(VENV)/.built
 BOOTS := $(VENV)/.boots
 
 BPF_SOURCES := $(wildcard bpf/*/*.c bpf/*/*.h)
-C_SOURCES := $(BPF_SOURCES) $(wildcard sockproxy/bench/load/pingpong/*.c sockproxy/bench/load/pingpong/*.h)
-BUILD_INPUTS := $(BPF_SOURCES) hatch_build.py sockproxy/bpf/_build.py
+WORKER_SOURCES := $(wildcard worker/*.c worker/*.h)
+C_SOURCES := $(BPF_SOURCES) $(WORKER_SOURCES) $(wildcard tests/worker/*.c tests/worker/*.h) $(wildcard sockproxy/bench/load/pingpong/*.c sockproxy/bench/load/pingpong/*.h)
+BUILD_INPUTS := $(BPF_SOURCES) $(WORKER_SOURCES) hatch_build.py sockproxy/bpf/_build.py sockproxy/worker/_build.py
 
 # A virtual environment knows its own path: one that came with a copied checkout is stale.
 ifneq ($(file <$(INSTALLED)),$(CURDIR))
@@ -43,7 +44,7 @@ $(INSTALLED): pyproject.toml $(STALE) | system
 	@printf %s '$(CURDIR)' >$@
 
 $(BUILT): $(INSTALLED) $(BUILD_INPUTS)
-	@echo "build: BPF objects and libbpf binding"
+	@echo "build: BPF objects, native worker and bindings"
 	@$(BIN)/python hatch_build.py
 	@touch $@
 
@@ -54,7 +55,7 @@ $(BOOTS): $(INSTALLED) | system-matrix
 
 setup: $(BUILT) ## install system packages, a virtual environment and sockproxy in it
 
-build: $(BUILT) ## compile the BPF objects and generate the libbpf binding, in place
+build: $(BUILT) ## compile the BPF objects and the native worker, and generate their bindings, in place
 
 dist: $(BUILT) ## build the sdist and the wheel in dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist .
@@ -101,6 +102,6 @@ bench: $(BUILT) ## measure all tools and all peers, in half an hour; ARGS go to 
 	@$(BIN)/sockproxy bench run standard $(ARGS)
 
 clean: ## remove what was made, the virtual environment included
-	rm -rf $(VENV) build dist sockproxy/_bpf sockproxy/bpf/_binding.py sockproxy/bpf/_layout.py
+	rm -rf $(VENV) build dist sockproxy/_bpf sockproxy/bpf/_binding.py sockproxy/bpf/_layout.py sockproxy/worker/_binding.py sockproxy/worker/_native.so
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path "./.git/*" -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
-"""Makes what the wheel holds besides sources: BPF objects, the libbpf binding, Python's enums.
+"""Makes what the wheel holds besides sources: BPF objects, the native worker, and their bindings.
 
 Hatchling runs this as a build hook; ``python hatch_build.py`` does the same in place,
-for a checkout whose BPF sources have changed. Needs clang and llvm-strip.
+for a checkout whose C sources have changed. Needs clang and llvm-strip.
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ ABI = SOURCES / "abi"
 BUILDER = Path("sockproxy/bpf/_build.py")
 BINDING = Path("sockproxy/bpf/_binding.py")
 LAYOUT = Path("sockproxy/bpf/_layout.py")
+WORKER = Path("worker")
+NATIVE = Path("sockproxy/worker/_native.so")
+NATIVE_BUILDER = Path("sockproxy/worker/_build.py")
+NATIVE_BINDING = Path("sockproxy/worker/_binding.py")
+NATIVE_FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-fPIC", "-shared")
+NATIVE_CHECKS = ("-fvisibility=hidden", "-fstack-protector-strong", "-Wall", "-Wextra", "-Werror")
 TARGET = ("-target", "bpf", "-mcpu=v3", "-Wall", "-Werror")
 
 
@@ -69,6 +75,14 @@ def compile_object(root: Path, source: Path, target: Path) -> None:
     run(strip, "-g", target)
 
 
+def compile_worker(root: Path, target: Path) -> None:
+    """Compile worker/ to the shared library `target`, which needs libc alone."""
+    sources = sorted((root / WORKER).glob("*.c"))
+    if not sources:
+        raise BuildError(f"no *.c in {root / WORKER}")
+    run(find_tool("clang"), *NATIVE_FLAGS, *NATIVE_CHECKS, *sources, "-o", target)
+
+
 def check_layouts(root: Path, builder: dict[str, Any], aside: Path) -> None:
     """Have clang confirm the offset and size of everything in bpf/abi/ as cffi has it.
 
@@ -84,22 +98,27 @@ def check_layouts(root: Path, builder: dict[str, Any], aside: Path) -> None:
         checks.unlink(missing_ok=True)
 
 
-def load_builder(root: Path) -> dict[str, Any]:
-    """What sockproxy/bpf/_build.py defines. It is run as a file, because the package cannot be
-    imported before it has its binding. Raises BuildError for headers that cffi cannot read."""
+def load_builder(root: Path, builder: Path, headers: Path) -> dict[str, Any]:
+    """What `builder` defines. It is run as a file, because the package cannot be imported before
+    it has its binding. Raises BuildError for headers that cffi cannot read."""
     try:
-        return runpy.run_path(str(root / BUILDER))
+        return runpy.run_path(str(root / builder))
     except (ValueError, CDefError) as error:
-        raise BuildError(f"cannot read {ABI}/: {error}") from None
+        raise BuildError(f"cannot read {headers}/: {error}") from None
+
+
+def write_binding(builder: dict[str, Any], target: Path) -> None:
+    """Write cffi's out-of-line ABI module."""
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells what it writes
+        builder["ffibuilder"].emit_python_code(str(target))
 
 
 def write_python(root: Path, builder: dict[str, Any], aside: Path) -> None:
-    """Write cffi's out-of-line ABI module, and the enums and structs that type checkers see.
+    """Write the binding, and the enums and structs that type checkers see.
 
     Raises BuildError for what has no form in Python.
     """
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells what it writes
-        builder["ffibuilder"].emit_python_code(str(aside / BINDING.name))
+    write_binding(builder, aside / BINDING.name)
     try:
         (aside / LAYOUT.name).write_text(builder["python_of"](root / ABI))
     except ValueError as error:
@@ -119,7 +138,7 @@ def build(root: Path) -> list[Path]:
     with tempfile.TemporaryDirectory(dir=root / OBJECTS, prefix=".build-") as folder:
         aside = Path(folder)
         find_tool("clang")  # first: what is missing is to be told before what is wrong
-        builder = load_builder(root)
+        builder = load_builder(root, BUILDER, ABI)
         check_layouts(root, builder, aside)
         made: list[Path] = []
         for source in sources:
@@ -133,7 +152,11 @@ def build(root: Path) -> list[Path]:
         made += [BINDING, LAYOUT]
         for place in made:
             os.replace(aside / place.name, root / place)
-    return made
+        compile_worker(root, aside / NATIVE.name)
+        write_binding(load_builder(root, NATIVE_BUILDER, WORKER), aside / NATIVE_BINDING.name)
+        for place in (NATIVE, NATIVE_BINDING):
+            os.replace(aside / place.name, root / place)
+    return [*made, NATIVE, NATIVE_BINDING]
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
@@ -147,7 +170,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             self.app.abort(str(error))
             return
         build_data["artifacts"] += [f"/{path.as_posix()}" for path in made]
-        # Linux only, and BPF objects have the byte order of the machine they are for.
+        # Linux only, and objects are for one kind of machine.
         platform_tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform_tag}"
         build_data["pure_python"] = False

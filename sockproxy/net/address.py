@@ -13,16 +13,12 @@ __all__ = [
     "Address",
     "Host",
     "format_address",
-    "original_destination",
     "parse_address",
     "parse_host",
     "peer_address",
-    "plain",
 ]
 
-SOL_IP, SOL_IPV6 = 0, 41
 SO_PEERNAME = 28
-SO_ORIGINAL_DST = 80  # IP6T_SO_ORIGINAL_DST has the same number
 _SOCKADDR_IN, _SOCKADDR_IN6 = 16, 28
 _MAPPED = "::ffff:"
 
@@ -72,11 +68,6 @@ class Host:
 
     def __str__(self) -> str:
         return format_address((self.name, self.port))
-
-
-def plain(address: tuple[str, int]) -> tuple[str, int]:
-    """An address as a socket tells it, made comparable: v4-mapped as IPv4, and without a zone."""
-    return address[0].removeprefix(_MAPPED).partition("%")[0], address[1]
 
 
 def format_address(address: tuple[str, int]) -> str:
@@ -146,24 +137,3 @@ def _read_sockaddr(family: int, raw: bytes) -> tuple[str, int]:
     layout = "!2xH4s" if family == socket.AF_INET else "!2xH4x16s"
     port, packed = struct.unpack_from(layout, raw)
     return socket.inet_ntop(family, packed), port
-
-
-def original_destination(sock: socket.socket) -> Address | None:
-    """The address that the client connected to, before iptables or nftables REDIRECTed it.
-
-    None when the connection was not redirected, or connection tracking is not there.
-    """
-    local = sock.getsockname()
-    mapped = sock.family == socket.AF_INET6 and local[0].startswith(_MAPPED)
-    try:
-        if sock.family == socket.AF_INET or mapped:
-            raw = sock.getsockopt(SOL_IP, SO_ORIGINAL_DST, _SOCKADDR_IN)
-            found = Address(socket.AF_INET, *_read_sockaddr(socket.AF_INET, raw))
-        else:
-            raw = sock.getsockopt(SOL_IPV6, SO_ORIGINAL_DST, _SOCKADDR_IN6)
-            found = Address(socket.AF_INET6, *_read_sockaddr(socket.AF_INET6, raw))
-    except OSError:
-        return None
-    # Connecting to where it already is would be a loop through ourselves.
-    same = found.port == local[1] and found.host == local[0].removeprefix(_MAPPED)
-    return None if same else found

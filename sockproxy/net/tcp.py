@@ -6,25 +6,27 @@ import fcntl
 import select
 import socket
 import struct
-
-from sockproxy.errors import PermissionDenied
+from collections.abc import Iterable
 
 __all__ = [
+    "EVERY_END",
+    "Option",
     "at_urgent_mark",
     "close_in_order",
     "close_with_reset",
     "fence",
     "has_space",
     "is_fresh",
-    "keep_every_end",
+    "kept_alive",
     "kick",
     "loopback_pair",
-    "set_keepalive",
-    "set_mark",
+    "marked",
+    "set_options",
     "socket_cookie",
-    "spare_pacing",
+    "spared_pacing",
     "take_error",
     "unacknowledged",
+    "undelayed",
     "upper_protocol",
 ]
 
@@ -43,6 +45,21 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _LINGER_OFF = struct.pack("ii", 0, 0)
 
 TCP_CLOSE = 7
+
+Option = tuple[int, int, bytes]
+"""What setsockopt() takes: level, name, value."""
+
+EVERY_END: tuple[Option, ...] = (
+    (socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE),
+    (socket.SOL_SOCKET, socket.SO_OOBINLINE, _INT.pack(1)),
+)
+"""Make the kernel close a socket with a RST, and keep urgent bytes in the stream.
+
+The sockets that a listener accepts inherit both. However this process ends, kill -9 too, the
+peer then sees a RST (tcp_close() looks at SO_LINGER): a FIN would make a stream that was cut
+look complete. And an urgent byte stays in band (SO_OOBINLINE): out of band, tcp_check_urg()
+drops it when the next one comes.
+"""
 
 
 def socket_cookie(sock: socket.socket) -> int:
@@ -127,27 +144,25 @@ def upper_protocol(sock: socket.socket) -> str:
         return ""  # a kernel that knows none
 
 
-def spare_pacing(sock: socket.socket) -> None:
-    """Take BBR off a socket whose peer will be on this host.
+def spared_pacing() -> tuple[Option, ...]:
+    """What takes BBR off a socket whose peer will be on this host; none where BBR is not what
+    sockets have.
 
-    BBR sends by a timer, so that a loopback stream runs at a third of its speed. To be
-    called before the connection is made: pacing once begun stays (sk_pacing_status). A
-    listener passes it on to what it accepts.
+    BBR sends by a timer, so that a loopback stream runs at a third of its speed. To be set
+    before the connection is made: pacing once begun stays (sk_pacing_status). A listener passes
+    it on to what it accepts.
     """
-    if sock.getsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, 16).startswith(b"bbr"):
-        sock.setsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, b"reno")
+    with socket.socket() as sock:
+        chosen = sock.getsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, 16)
+    if not chosen.startswith(b"bbr"):
+        return ()
+    return ((socket.IPPROTO_TCP, TCP_CONGESTION, b"reno"),)
 
 
-def keep_every_end(sock: socket.socket) -> None:
-    """Make the kernel close the socket with a RST, and keep urgent bytes in the stream.
-
-    The sockets that a listener accepts inherit both. However this process ends, kill -9 too, the
-    peer then sees a RST (tcp_close() looks at SO_LINGER): a FIN would make a stream that was cut
-    look complete. And an urgent byte stays in band (SO_OOBINLINE): out of band, tcp_check_urg()
-    drops it when the next one comes.
-    """
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+def set_options(sock: socket.socket, options: Iterable[Option]) -> None:
+    """setsockopt() for each. Raises OSError."""
+    for option in options:
+        sock.setsockopt(*option)
 
 
 def close_in_order(sock: socket.socket) -> None:
@@ -177,22 +192,22 @@ def _ask(fd: int, what: int) -> int:
     return answer
 
 
-def set_mark(sock: socket.socket, mark: int) -> None:
-    """Let netfilter and routing know the socket's packets by a number of 32 bits.
-
-    Raises PermissionDenied without CAP_NET_ADMIN.
-    """
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_MARK, struct.pack("I", mark))
-    except PermissionError as error:
-        raise PermissionDenied(
-            f"mark a socket with {mark}", errno=error.errno, hint="it takes CAP_NET_ADMIN"
-        ) from None
+def marked(mark: int) -> tuple[Option, ...]:
+    """What lets netfilter and routing know the socket's packets by a number of 32 bits; it takes
+    CAP_NET_ADMIN."""
+    return ((socket.SOL_SOCKET, SO_MARK, struct.pack("I", mark)),)
 
 
-def set_keepalive(sock: socket.socket, seconds: int) -> None:
-    """Probe a silent peer after `seconds`, and as often again; three lost probes end it."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, seconds)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, seconds)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+def kept_alive(seconds: int) -> tuple[Option, ...]:
+    """What probes a silent peer after `seconds`, and as often again; three lost probes end it."""
+    return (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, _INT.pack(1)),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _INT.pack(seconds)),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _INT.pack(seconds)),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _INT.pack(3)),
+    )
+
+
+def undelayed(yes: bool) -> tuple[Option, ...]:
+    """TCP_NODELAY: what is small is sent at once."""
+    return ((socket.IPPROTO_TCP, socket.TCP_NODELAY, _INT.pack(yes)),)

@@ -1,17 +1,16 @@
-"""The proxy's clients, from their accept to the end of their connection."""
+"""The proxy's clients, from their upstream's answer to the end of their connection."""
 
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Callable
-from functools import partial
 
-from sockproxy.net.address import format_address
+from sockproxy.net.address import Address, format_address
 from sockproxy.net.tcp import close_with_reset
-from sockproxy.proxy.outgoing import Outgoing, Refused
 from sockproxy.proxy.seldom import Seldom
-from sockproxy.worker.connect import Connector
+from sockproxy.worker.accept import Acceptor, Connected, Refusal, Refused
 from sockproxy.worker.door import Ended, Event, Worker
 from sockproxy.worker.stats import PairStats
 
@@ -19,11 +18,15 @@ __all__ = ["Clients"]
 
 log = logging.getLogger("sockproxy.proxy")
 
+SOCKET = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+
 
 class Clients:
-    """Connects the upstream of each client, and gives the two to the worker.
+    """Gives each client and its upstream to the worker.
 
-    timeout: seconds for each attempt to connect. most: clients at once.
+    timeout: seconds for each attempt to connect, of which the acceptor tells that they are over.
+    came_back: says why a connection of our own was refused, and what to do.
+    silent: told of an upstream that does not answer.
     one_less: called when a client has been refused, or its connection has ended.
     Each of those is a line of the log, at the level DEBUG. At others one a minute is told of, for
     which no upstream answered.
@@ -31,90 +34,84 @@ class Clients:
 
     def __init__(
         self,
-        outgoing: Outgoing,
         timeout: float,
-        most: int,
         *,
+        came_back: Callable[[], str],
+        silent: Callable[[Address], None],
         one_less: Callable[[], None],
     ) -> None:
-        self._outgoing, self._timeout, self._most = outgoing, timeout, most
-        self._one_less = one_less
-        self._connecting = outgoing.connecting
+        self._timeout = timeout
+        self._came_back, self._one_less = came_back, one_less
+        self.silent = silent
         self._worker: Worker
+        self._acceptor: Acceptor
+        self._numbers: dict[int, int] = {}  # the acceptor's, by the worker's
         self._refusals = Seldom(log, counts=True)
-        self.refused = 0
-        """Clients reset because no upstream took them."""
+        self._loops, self._shortages = Seldom(log), Seldom(log)
 
-    def open(self, worker: Worker) -> None:
-        """Clients are this worker's from now on, and on_event() is told its events."""
-        self._worker = worker
+    def open(self, worker: Worker, acceptor: Acceptor) -> None:
+        """Clients come from this acceptor, and are this worker's from now on; on_event() is told
+        its events."""
+        self._worker, self._acceptor = worker, acceptor
 
     @property
     def count(self) -> int:
         """Those that live: their upstream is being connected, or they have one."""
-        return self._worker.live + len(self._connecting)
+        return self._acceptor.clients
 
-    def have_room(self) -> bool:
-        """Whether there may be one more."""
-        return self.count < self._most
+    @property
+    def refused(self) -> int:
+        """Clients reset because no upstream took them."""
+        return self._acceptor.refused
 
-    def serve(self, client: socket.socket, peer: tuple[str, int]) -> None:
-        """Connect the upstream of a client that comes from `peer`, and pair them."""
-        try:
-            candidates = self._outgoing.candidates(client, peer)
-        except Refused as refused:
-            self._fail(client, str(refused))
-            return
-        connector = self._connecting[client] = Connector(
-            self._worker.loop,
-            candidates,
-            self._timeout,
-            connected=partial(self._pair, client),
-            failed=partial(self._unanswered, client),
-            attempts=self._outgoing,
+    # -- what the acceptor tells ---------------------------------------------------------
+
+    def connected(self, connected: Connected) -> None:
+        """Pair the two."""
+        fds = (connected.client_fd, connected.upstream_fd)
+        client, upstream = (
+            socket.socket(family, SOCKET, 0, fileno=fd)
+            for family, fd in zip(connected.families, fds, strict=True)
         )
-        connector.start()
-
-    def _pair(self, client: socket.socket, upstream: socket.socket) -> None:
-        self._connecting.pop(client, None)
-        fd = upstream.fileno()
         try:
-            number = self._worker.add(client, upstream)
-        except OSError as error:  # one of them was reset before they were paired
-            self._outgoing.discard(upstream)
-            self._fail(client, (error.strerror or "not connected").lower())
+            number = self._worker.add(client, upstream, ends=(connected.client, connected.upstream))
+        except OSError as error:  # it cannot be watched
+            for sock in (client, upstream):
+                close_with_reset(sock)
+            self._acceptor.release(connected.number, refused=True)
+            self._tell_refused(connected.client.far, os.strerror(error.errno or 0).lower())
         else:
-            self._outgoing.paired(fd, number)
+            self._numbers[number] = connected.number
 
-    def _unanswered(self, client: socket.socket, why: str) -> None:
-        if not log.isEnabledFor(logging.DEBUG):
-            self._refusals.say(lambda: f"{_peer(client)} refused: {why}")
-        self._fail(client, why)
+    def rejected(self, refused: Refused) -> None:
+        """Tell of a client that had no upstream."""
+        why = _reason(refused, self._timeout)
+        if refused.why is Refusal.OWN:
+            self._loops.say(self._came_back)
+        elif refused.why is Refusal.FAILED and not log.isEnabledFor(logging.DEBUG):
+            self._refusals.say(lambda: f"{format_address(refused.peer)} refused: {why}")
+        self._tell_refused(refused.peer, why)
 
-    def _fail(self, client: socket.socket, why: str) -> None:
-        """The client is told as TCP would tell it: by a reset."""
-        self._connecting.pop(client, None)
-        self.refused += 1
+    def short(self, error: int) -> None:
+        """Clients wait to be accepted."""
+        self._shortages.say(lambda: f"accept: {os.strerror(error).lower()}; clients wait")
+
+    def _tell_refused(self, peer: tuple[str, int], why: str) -> None:
+        """Tell of a client that was reset."""
         if log.isEnabledFor(logging.DEBUG):
-            log.debug(f"{_peer(client)} refused: {why}")
-        close_with_reset(client)
+            log.debug(f"{format_address(peer)} refused: {why}")
         self._one_less()
+
+    # -- what the worker tells -----------------------------------------------------------
 
     def on_event(self, event: Event) -> None:
         """The worker has told what became of a connection."""
         if not isinstance(event, Ended):
             return
-        self._outgoing.ended(event.stats.number)
+        self._acceptor.release(self._numbers.pop(event.stats.number))
         if log.isEnabledFor(logging.DEBUG):
             log.debug(_line(event.stats))
         self._one_less()
-
-    def close(self) -> None:
-        """Reset those that have no upstream yet."""
-        for client, connector in list(self._connecting.items()):
-            connector.cancel()
-            close_with_reset(client)
-        self._connecting.clear()
 
 
 def _line(stats: PairStats) -> str:
@@ -129,8 +126,10 @@ def _line(stats: PairStats) -> str:
     )
 
 
-def _peer(sock: socket.socket) -> str:
-    try:
-        return format_address(sock.getpeername()[:2])
-    except OSError:
-        return "a client that had gone"
+def _reason(refused: Refused, timeout: float) -> str:
+    if refused.why is Refusal.OWN:
+        return "it is this proxy's own connection"
+    if refused.why is Refusal.NOT_MEANT:
+        return "no original destination: the connection was not redirected"
+    what = os.strerror(refused.error).lower() if refused.error else f"no answer in {timeout:g} s"
+    return f"{refused.upstream}: {what}"

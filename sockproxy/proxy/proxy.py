@@ -8,12 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sockproxy.net.address import Address, Host
+from sockproxy.net.tcp import spared_pacing
 from sockproxy.proxy.clients import Clients
 from sockproxy.proxy.enrolment import Enrolment
 from sockproxy.proxy.listeners import BACKLOG, Listeners
-from sockproxy.proxy.outgoing import Outgoing
+from sockproxy.proxy.outgoing import options_of_clients, options_of_upstreams, way_out_of_a_loop
+from sockproxy.proxy.upstreams import Upstreams
 from sockproxy.splicer.acceleration import Acceleration
 from sockproxy.splicer.short_circuits import ShortCircuits
+from sockproxy.worker.accept import Acceptor
 from sockproxy.worker.descriptors import allowance, most_of_a_process
 from sockproxy.worker.door import MIB, Limits, Worker
 from sockproxy.worker.engine import Engine
@@ -71,14 +74,12 @@ class Proxy:
         self.clients: Clients
         self.max_connections = options.max_connections
         """As asked for, or what the limit of file descriptors allows."""
-        self._outgoing = Outgoing(
-            options.upstreams,
-            options.connect_timeout,
-            mark=options.mark,
-            nodelay=options.nodelay,
-            keepalive=options.keepalive,
+        self._options_of_upstreams = options_of_upstreams(
+            options.mark, nodelay=options.nodelay, keepalive=options.keepalive
         )
+        self._upstreams = Upstreams(options.upstreams)
         self._listeners: Listeners | None = None
+        self._acceptor: Acceptor | None = None
         self._stops = 0
         self._opened = False
         self._acceleration: Acceleration | None = None
@@ -97,18 +98,26 @@ class Proxy:
         try:
             limits = Limits(options.budget, options.eager, options.idle_timeout, self._allow())
             self.clients = Clients(
-                self._outgoing,
                 options.connect_timeout,
-                self.max_connections,
+                came_back=self._told_of_loop,
+                silent=self._upstreams.fell_silent,
                 one_less=self._one_less,
             )
-            self.worker = Engine(limits, self.clients.on_event)
+            self.worker = engine = Engine(limits, self.clients.on_event)
             self._opened = True
-            self.clients.open(self.worker)
+            self._acceptor = Acceptor(
+                engine.loop,
+                self.clients,
+                most=self.max_connections,
+                timeout=options.connect_timeout,
+                original=not options.upstreams,
+                options=self._options_of_upstreams,
+                here=spared_pacing(),
+            )
+            self.clients.open(engine, self._acceptor)
+            self._upstreams.open(engine.loop, self._acceptor)
             self._listeners = Listeners(
-                self.worker.loop,
-                has_room=self.clients.have_room,
-                accepted=self.clients.serve,
+                options_of_clients(nodelay=options.nodelay, keepalive=options.keepalive)
             )
             before()
             if not options.relay:
@@ -117,7 +126,7 @@ class Proxy:
                 self.listening.append(self._listeners.bind(address))
             if self._acceleration is not None:
                 self._acceleration.begin()
-            self._listeners.accept()
+            self._listeners.accept(self._acceptor)
         except BaseException:
             self.close()
             raise
@@ -179,8 +188,8 @@ class Proxy:
         """End what still runs and release everything. Closing twice is allowed."""
         if self._listeners is not None:
             self._listeners.close()
-        if self._opened:
-            self.clients.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         if self._acceleration is not None and self._enrolment is not None:
             self._acceleration.close()
             self._enrolment.stop()
@@ -198,11 +207,11 @@ class Proxy:
         """Serve until stopped, which may have been before."""
         if self._stops:
             return
-        self._outgoing.open(self.worker.loop)
+        self._upstreams.begin()
         try:
             self.worker.loop.run()
         finally:
-            self._outgoing.close()
+            self._upstreams.close()
 
     def stop(self) -> None:
         """From a signal handler: the first call lets pairs finish, the second ends now."""
@@ -227,8 +236,9 @@ class Proxy:
 
     def _one_less(self) -> None:
         """A client has gone."""
-        if not self._stops:
-            if self._listeners is not None:
-                self._listeners.accept()
-        elif not self.clients.count:
+        if self._stops and not self.clients.count:
             self.worker.loop.stop()
+
+    def _told_of_loop(self) -> str:
+        has_upstreams = bool(self.options.upstreams)
+        return way_out_of_a_loop(self.options.mark, has_upstreams=has_upstreams)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from sockproxy.bpf.seam import ShortCircuit, SpliceKernel
 from sockproxy.worker.stats import PairStats, Reading
@@ -24,6 +24,7 @@ __all__ = [
     "MIB",
     "Changed",
     "Ended",
+    "Ends",
     "Event",
     "Failed",
     "Limits",
@@ -37,6 +38,13 @@ __all__ = [
 MIB = 1 << 20
 Side = Literal["forward", "backward"]
 """A direction: forward is from the client to the upstream."""
+
+
+class Ends(NamedTuple):
+    """Of a connected socket: the far end's address and our own, each as (host, port)."""
+
+    far: tuple[str, int]
+    near: tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +177,14 @@ class Worker(Protocol):
         upstream: socket.socket,
         already_read: tuple[bytes, bytes] = (b"", b""),
         why_not_past: str = "",
+        ends: tuple[Ends, Ends] | None = None,
     ) -> int:
         """Move bytes between two connected, non-blocking TCP sockets, which are the worker's now.
 
         already_read: bytes that were read from each of them; they go first, and count as pumped.
         why_not_past: why its conversation must not be short-circuited, as where one socket has
             sent what was not read from the other.
+        ends: of the two, where they are known.
 
         Returns the connection's number, from 1 up, used once. Raises OSError when one of the
         sockets was never connected, or cannot be watched; both are still the caller's then. One

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sockproxy.bpf.seam import ShortCircuit, SpliceKernel
 from sockproxy.net.address import peer_address
-from sockproxy.worker.door import Ended, Event, Limits, Side, Tell
+from sockproxy.worker.door import Ended, Ends, Event, Limits, Side, Tell
 from sockproxy.worker.joint import Joint
 from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.pair import Pair
@@ -59,16 +59,12 @@ class Engine:
         upstream: socket.socket,
         already_read: tuple[bytes, bytes] = (b"", b""),
         why_not_past: str = "",
+        ends: tuple[Ends, Ends] | None = None,
     ) -> int:
         number = next(self._numbers)
         why_none = why_not_past or ("" if self.circuits else self.why_no_circuits)
         joint = Joint(lambda: self.circuits, why_none, never=bool(why_not_past))
-        row = Row(
-            number,
-            (peer_address(client), client.getsockname()[:2]),
-            (peer_address(upstream), upstream.getsockname()[:2]),
-            joint,
-        )
+        row = Row(number, *(ends or (_ends(client), _ends(upstream))), joint)
         pair = Pair(
             row,
             (client, upstream),
@@ -182,3 +178,7 @@ class Engine:
             self.kernel.close()
         self._urgent.close()
         self.loop.close()
+
+
+def _ends(sock: socket.socket) -> Ends:
+    return Ends(peer_address(sock), sock.getsockname()[:2])

@@ -1,4 +1,7 @@
-"""The event loop that one splicer runs on: epoll, timers and calls from other threads."""
+"""The event loop that one splicer runs on: descriptors, timers and calls from other threads.
+
+Descriptors are waited for by the native worker (``worker/loop.c``), which tells what has come.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
+
+from sockproxy.worker.native import check, ffi, load_native
 
 __all__ = ["EventLoop", "Timer"]
 
-MAX_EVENTS = 512
+MOST_NEWS = 256  # at once
+NEWS_READY = 1  # enum news_kind
 SLICE = 0.0001  # seconds of turns, between looks at what has come
-LONGEST_WAIT = 86400.0  # seconds; epoll counts milliseconds, and not beyond 24 days
+LONGEST_WAIT = 86400.0  # seconds
+NANOSECONDS = 1e9  # in a second
 
 
 class Timer:
@@ -36,26 +44,41 @@ class EventLoop:
     """Single-threaded: all but call() and stop() belong to the thread inside run()."""
 
     def __init__(self) -> None:
-        self._epoll = select.epoll()
+        self._lib = load_native()
+        self.native: Any = self._lib.worker_new()
+        """The struct worker, for what else works with it."""
+        if not self.native:
+            raise OSError(ffi.errno, os.strerror(ffi.errno))
+        self.on_news: Callable[[Any], None] = lambda _news: None
+        """Receives each struct news that is not about a watched descriptor."""
+        self._news = ffi.new("struct news[]", MOST_NEWS)
         self._handlers: dict[int, Callable[[int], None]] = {}
+        self._watched: dict[int, int] = {}  # by descriptor, the number of its handler
+        self._numbers = itertools.count(1)
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._ready: deque[Callable[[], None]] = deque()
         self._turns: deque[Callable[[], None]] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._epoll.register(self._wake, select.EPOLLIN)
+        self.watch(self._wake, select.EPOLLIN, lambda _events: self._woken())
         self._stopping = False
         self._open = threading.RLock()  # one that closes meanwhile gives its descriptors to others
 
     def watch(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
         """Call `handler(events)` when the descriptor has one of the epoll `events`."""
-        self._epoll.register(fd, events)
-        self._handlers[fd] = handler
+        number = next(self._numbers)
+        check(self._lib.worker_watch(self.native, fd, events, number))
+        self._watched[fd] = number
+        self._handlers[number] = handler
 
     def unwatch(self, fd: int) -> None:
         """Forget the descriptor, which must still be open. Twice is allowed."""
-        if self._handlers.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
+        if (number := self._watched.pop(fd, None)) is not None:
+            del self._handlers[number]
+            self._lib.worker_unwatch(self.native, fd)
+
+    def _woken(self) -> None:
+        os.eventfd_read(self._wake)
 
     def later(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call once after `seconds`."""
@@ -79,7 +102,7 @@ class EventLoop:
         """From any thread, or a signal handler: make the loop's thread call. Nothing happens when
         the loop has been closed."""
         with self._open:
-            if not self._epoll.closed:
+            if self.native:
                 self._ready.append(call)
                 os.eventfd_write(self._wake, 1)
 
@@ -91,28 +114,31 @@ class EventLoop:
     def run(self) -> None:
         """Serve until stop()."""
         while not self._stopping:
-            seen = self._epoll.poll(self._patience(), MAX_EVENTS)
-            for fd, events, handler in [(*each, self._handlers.get(each[0])) for each in seen]:
-                if fd == self._wake:
-                    os.eventfd_read(self._wake)
-                # A handler before this one may have closed the descriptor, and opened another
-                # of the same number: the event is not for that.
-                elif handler is not None and self._handlers.get(fd) is handler:
-                    handler(events)
+            wait = self._patience()
+            self._tell_news(self._lib.worker_run(self.native, wait, self._news, MOST_NEWS))
             self._run_ready()
             self._run_timers()
             self._run_turns()
         self._run_ready()  # what was asked for before the stop
 
-    def _patience(self) -> float:
-        """Seconds that epoll may wait; -1 for ever."""
+    def _tell_news(self, count: int) -> None:
+        for news in self._news[0:count]:
+            if news.kind != NEWS_READY:
+                self.on_news(news)
+            elif handler := self._handlers.get(news.number):
+                # A handler before it may have unwatched this one.
+                handler(news.events)
+
+    def _patience(self) -> int:
+        """Nanoseconds that may be waited; negative for ever."""
         if self._ready or self._turns:
             return 0
         while self._timers and self._timers[0][2].call is None:
             heapq.heappop(self._timers)
         if not self._timers:
             return -1
-        return min(max(0.0, self._timers[0][0] - time.monotonic()), LONGEST_WAIT)
+        wait = min(max(0.0, self._timers[0][0] - time.monotonic()), LONGEST_WAIT)
+        return int(wait * NANOSECONDS)
 
     def _run_ready(self) -> None:
         for _ in range(len(self._ready)):
@@ -136,10 +162,13 @@ class EventLoop:
     def close(self) -> None:
         """Close the loop's own descriptors."""
         with self._open:
-            self._epoll.close()
+            native, self.native = self.native, None
+            self._lib.worker_free(native)
             os.close(self._wake)
 
     def abandon(self) -> None:
         """close() in a forked child, where a thread that is not there may hold the lock."""
         self._open = threading.RLock()
-        self.close()
+        native, self.native = self.native, None
+        self._lib.worker_abandon(native)
+        os.close(self._wake)

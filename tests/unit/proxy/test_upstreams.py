@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import select
 import socket
 import threading
@@ -13,7 +12,6 @@ import pytest
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address, Host, parse_address, parse_host
 from sockproxy.proxy import upstreams
-from sockproxy.worker import connect
 from tests.support.proxy_thread import Running, host
 from tests.support.scale import patience
 from tests.support.sockets import eventually
@@ -133,6 +131,7 @@ def test_those_that_wait_for_it_go_to_another(servers, black_hole):
         a.settimeout(patience(20))
         for _ in range(6):
             stack.enter_context(a.accept()[0])
+        eventually(lambda: run.told("passed over"))
         assert len(run.told("passed over")) == 1
 
 
@@ -142,16 +141,9 @@ def test_the_only_one_is_tried_though_it_does_not_answer(black_hole):
             with pytest.raises(ConnectionResetError), run.connect() as client:
                 client.recv(1)
         assert not run.told("passed over")
-        assert len(run.told("no answer in")) == 2
+        eventually(lambda: len(run.told("no answer in")) == 2)
         black_hole.answer()
         assert run.serve_one(black_hole.listener) == 0
-
-
-@pytest.mark.parametrize("number", [errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EMFILE])
-def test_what_is_no_silence_is_not_taken_for_it(number):
-    one = Host("127.0.0.1", 1, (Address(socket.AF_INET, "127.0.0.1", 1),))
-    turns = upstreams.Upstreams([one], 1.0, connect.Attempts())
-    assert not turns.failed(one.addresses[0], number)
 
 
 # -- names -----------------------------------------------------------------------------------
@@ -248,7 +240,4 @@ def test_a_proxy_that_is_its_own_upstream_refuses_itself(name):
         # The connection that came back, and the client where that was quicker than pairing.
         assert 20 <= run.proxy.clients.refused <= 40
         eventually(lambda: not run.proxy.worker.live)
-        own = run.proxy._outgoing._own
-        assert not own._ends
-        assert not own._paired
-        assert not own._remotes
+        eventually(lambda: not run.proxy.clients.count)

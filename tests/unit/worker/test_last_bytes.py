@@ -10,16 +10,12 @@ import threading
 import pytest
 
 import sockproxy
-from sockproxy.net.address import Address
-from sockproxy.net.tcp import keep_every_end
+from sockproxy.net.tcp import EVERY_END, set_options
 from sockproxy.proxy import control
 from sockproxy.proxy.control import Control
-from sockproxy.worker import connect
-from sockproxy.worker.connect import Attempts, Connector
 from sockproxy.worker.door import Limits
 from sockproxy.worker.end import End
 from sockproxy.worker.engine import Engine
-from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.pump import Pipes, Pump
 from sockproxy.worker.table import DirectionRow
 from tests.support.fake_kernel import FakeKernel
@@ -51,7 +47,7 @@ def all_of(sock):
 def test_an_urgent_byte_and_what_is_behind_it_before_a_reset():
     """splice(2) stops at the mark, where it tells of the reset; recv(2) goes on."""
     (client, source), (server, target) = tcp_pair(), tcp_pair()
-    keep_every_end(source)
+    set_options(source, EVERY_END)
     with client, source, server, target:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         client.sendall(b"before")
@@ -158,48 +154,6 @@ def test_a_pair_that_cannot_be_watched_is_none(monkeypatch):
         engine.loop.watch(a.fileno(), 0, pytest.fail)  # it is not watched
         engine.loop.unwatch(a.fileno())
         engine.close()
-
-
-@pytest.mark.parametrize("fault", ["watch", "zone"])
-def test_an_attempt_that_fails_is_passed_over(monkeypatch, fault):
-    loop = EventLoop()
-    refused, given = [], []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        fine = Address(socket.AF_INET, *listener.getsockname())
-        first = fine
-        if fault == "zone":
-            first = Address(socket.AF_INET6, "fe80::1%nothing", 80)
-        else:
-            # As from a remote host: no answer yet when connect(2) returns.
-            monkeypatch.setattr(connect, "_is_connected", lambda _sock: False)
-            watch, fails = loop.watch, [refuse(errno.ENOSPC)]
-            monkeypatch.setattr(
-                loop, "watch", lambda *rest: fails.pop()() if fails else watch(*rest)
-            )
-
-        class Seen(Attempts):
-            def failed(self, address, number):
-                refused.append((address, number))
-
-        def connected(sock):
-            given.append(sock)
-            loop.stop()
-
-        candidates = iter((first, fine))
-        connector = Connector(
-            loop,
-            lambda _tried: next(candidates, None),
-            5,
-            connected=connected,
-            failed=pytest.fail,
-            attempts=Seen(),
-        )
-        connector.start()
-        loop.run()
-    expected = errno.ENETUNREACH if fault == "zone" else errno.ENOSPC
-    assert refused == [(first, expected)]
-    given[0].close()
-    loop.close()
 
 
 def test_status_when_no_thread_can_be_started(monkeypatch):

@@ -13,7 +13,8 @@ import pytest
 
 import sockproxy
 from sockproxy.proxy.control import Control
-from sockproxy.worker import connect, descriptors, pump
+from sockproxy.worker import descriptors, pump
+from tests.support import fake_system
 from tests.support.pattern import Checker, Pattern
 from tests.support.proxy import run_sockproxy
 from tests.support.proxy_thread import Running, host
@@ -121,22 +122,19 @@ def test_no_more_pipes_than_allowed():
 
 
 @KINDS
-def test_accepting_waits_and_says_so_once(monkeypatch, number):
-    with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
-        (listener,) = running.proxy._listeners.sockets
-        real = socket.socket.accept
-        scarce = Scarce(real, number)
-        scarce.fails = lambda: False
-        monkeypatch.setattr(
-            socket.socket,
-            "accept",
-            lambda sock: scarce(sock) if sock is listener else real(sock),
-        )
+def test_accepting_waits_and_says_so_once(number):
+    accept = fake_system.Scarce(number)
+    accept.fails = lambda *_: False
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        fake_system.calls(accept4=accept),
+        Running([host(server)]) as running,
+    ):
         running.serve_one(server)
-        scarce.fails = lambda: True
+        accept.fails = lambda *_: True
         client = running.connect()
-        eventually(lambda: scarce.failures > 3)
-        scarce.fails = lambda: False
+        eventually(lambda: accept.failures > 3)
+        accept.fails = lambda *_: False
         with client, server.accept()[0] as upstream:
             client.sendall(b"served")
             assert receive(upstream, 6) == b"served"
@@ -144,39 +142,32 @@ def test_accepting_waits_and_says_so_once(monkeypatch, number):
 
 
 @pytest.fixture
-def sockets(monkeypatch):
+def sockets():
     """The sockets that are made towards an upstream are these."""
-
-    class Module:
-        def __getattr__(self, name):
-            return getattr(socket, name)
-
-    monkeypatch.setattr(connect, "socket", Module())
-    scarce = Scarce(socket.socket, errno.EMFILE)
-    connect.socket.socket = scarce
-    return scarce
+    scarce = fake_system.Scarce(errno.EMFILE)
+    with fake_system.calls(socket=scarce):
+        yield scarce
 
 
 def test_connecting_waits(sockets):
     with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
-        sockets.fails = lambda: sockets.failures < 4
+        sockets.fails = lambda *_: sockets.failures < 4
         running.serve_one(server)
         assert sockets.failures == 4
         assert running.proxy.clients.refused == 0
 
 
-def test_connecting_that_fails_at_once_waits(sockets):
+def test_connecting_that_fails_at_once_waits():
     """connect(2) takes memory as well: tcp_connect() has ENOBUFS for a SYN that it cannot make."""
-    tries = itertools.count()
-
-    class Poor(socket.socket):
-        def connect_ex(self, address):
-            return errno.ENOBUFS if next(tries) < 3 else super().connect_ex(address)
-
-    sockets.real, sockets.fails = Poor, lambda: False
-    with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
+    poor = fake_system.Scarce(errno.ENOBUFS)
+    poor.fails = lambda *_: poor.failures < 3
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        fake_system.calls(connect=poor),
+        Running([host(server)]) as running,
+    ):
         running.serve_one(server)
-        assert next(tries) == 4
+        assert poor.failures == 3
         assert running.proxy.clients.refused == 0
 
 

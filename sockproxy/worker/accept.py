@@ -1,0 +1,234 @@
+"""Clients, from their accept until they have an upstream: the native worker's part of a proxy.
+
+Twin of ``worker/accept.c``, ``clients.c``, ``targets.c`` and ``connect.c``.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import count
+from typing import Any, Protocol
+
+from sockproxy.net.address import Address
+from sockproxy.net.tcp import Option
+from sockproxy.worker.door import Ends
+from sockproxy.worker.loop import EventLoop
+from sockproxy.worker.native import check, ffi, load_native
+
+__all__ = ["Acceptor", "Connected", "Refusal", "Refused", "Told"]
+
+Place = tuple[str, int]
+NO_ZONE = 0x7FFFFFFF  # an interface that is not there: connect(2) finds the network unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A client that has an upstream. The two descriptors are the receiver's.
+
+    number: for Acceptor.release(). families: of the client's socket and of the upstream's.
+    """
+
+    number: int
+    client_fd: int
+    upstream_fd: int
+    client: Ends
+    upstream: Ends
+    families: tuple[int, int]
+
+
+class Refusal(IntEnum):
+    """enum refusal of worker/door.h: why a client was reset."""
+
+    NONE = 0
+    OWN = 1
+    NOT_MEANT = 2
+    FAILED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A client that was reset. upstream: the last that was tried, with the errno; 0 for none
+    within the time-out."""
+
+    peer: Place
+    why: Refusal
+    upstream: Address | None
+    error: int
+
+
+class Told(Protocol):
+    """What an Acceptor tells, on the loop's thread."""
+
+    def connected(self, connected: Connected) -> None:
+        """A client has an upstream."""
+
+    def rejected(self, refused: Refused) -> None:
+        """A client was reset, for it has none."""
+
+    def silent(self, address: Address) -> None:
+        """Nobody answered there: it is passed over until has_answered()."""
+
+    def short(self, error: int) -> None:
+        """Accepting waits for a moment; the errno."""
+
+
+class Acceptor:
+    """All methods belong to the loop's thread, or come before it runs.
+
+    most: clients at once, until release(). timeout: seconds for each attempt to connect.
+    original: upstreams are where clients meant to go before a REDIRECT, and no targets.
+    options: of the sockets to upstreams. here: more of them, of those to this host; they may fail.
+    """
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        told: Told,
+        *,
+        most: int,
+        timeout: float,
+        original: bool = False,
+        options: Iterable[Option] = (),
+        here: Iterable[Option] = (),
+    ) -> None:
+        self._lib = load_native()
+        self._loop, self._worker = loop, loop.native
+        self._told = told
+        self._trials: dict[int, Callable[[int], None]] = {}
+        self._numbers = count(1)
+        self._refused = 0
+        loop.on_news = self._on_news
+        self._lib.worker_accept_as(self._worker, most, int(timeout * 1e9), original)
+        for loopback, each in ((False, options), (True, here)):
+            for level, name, value in each:
+                size = len(value)
+                check(self._lib.worker_set_option(self._worker, level, name, value, size, loopback))
+
+    def listen(self, listener: socket.socket) -> None:
+        """Accept from this listening, non-blocking socket. Raises OSError."""
+        check(self._lib.worker_listen(self._worker, listener.fileno()))
+
+    def listen_no_more(self) -> None:
+        """The listening sockets may be closed then. Twice is allowed."""
+        self._lib.worker_listen_no_more(self._worker)
+
+    @property
+    def clients(self) -> int:
+        """Those accepted, and neither refused nor released; none when the loop is closed."""
+        return int(self._lib.worker_clients(self._worker)) if self._loop.native else 0
+
+    @property
+    def refused(self) -> int:
+        """Those that were reset because no upstream took them."""
+        if self._loop.native:
+            self._refused = int(self._lib.worker_refused(self._worker))
+        return self._refused
+
+    def release(self, number: int, *, refused: bool = False) -> None:
+        """The client of Connected has gone. refused: it was no connection."""
+        self._lib.worker_release(self._worker, number, refused)
+
+    def set_targets(self, addresses: Sequence[Address]) -> None:
+        """The upstreams, taken in turn. Raises OSError."""
+        targets = ffi.new("struct address[]", len(addresses))
+        for target, address in zip(targets, addresses, strict=True):
+            _write(target, address)
+        check(self._lib.worker_set_targets(self._worker, targets, len(addresses)))
+
+    def has_answered(self, address: Address) -> None:
+        """One that was silent answers again."""
+        self._lib.worker_has_answered(self._worker, _native(address))
+
+    def try_once(self, address: Address, done: Callable[[int], None]) -> Callable[[], None]:
+        """Connect there, close, and call `done` with the errno, 0 for an answer; what is returned
+        keeps it from that. Raises OSError."""
+        number = next(self._numbers)
+        check(self._lib.worker_try(self._worker, _native(address), number))
+        self._trials[number] = done
+
+        def forget() -> None:
+            if self._trials.pop(number, None) is not None:
+                self._lib.worker_forget_trial(self._worker, number)
+
+        return forget
+
+    def close(self) -> None:
+        """Reset those that have no upstream yet; end all trials."""
+        self._lib.worker_close_clients(self._worker)
+
+    def _on_news(self, news: Any) -> None:
+        kind = news.kind
+        if kind == self._lib.NEWS_CONNECTED:
+            self._told.connected(_connected(news))
+        elif kind == self._lib.NEWS_REFUSED:
+            self._told.rejected(_refused(news))
+        elif kind == self._lib.NEWS_SILENT:
+            self._told.silent(_address(news.upstream.far))
+        elif kind == self._lib.NEWS_TRIED:
+            if done := self._trials.pop(news.number, None):
+                done(news.error)
+        elif kind == self._lib.NEWS_SHORT:
+            self._told.short(news.error)
+
+
+# -- struct address ------------------------------------------------------------------------
+
+
+def _write(target: Any, address: Address) -> None:
+    host, _, zone = address.host.partition("%")
+    packed = socket.inet_pton(address.family, host)
+    target.family, target.port = address.family, address.port
+    target.scope = _scope(zone) if zone else 0
+    ffi.memmove(target.host, packed, len(packed))
+
+
+def _native(address: Address) -> Any:
+    target = ffi.new("struct address *")
+    _write(target, address)
+    return target
+
+
+def _scope(zone: str) -> int:
+    try:
+        return int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+    except OSError:
+        return NO_ZONE
+
+
+def _host(address: Any) -> str:
+    size = 4 if address.family == socket.AF_INET else 16
+    host = socket.inet_ntop(address.family, ffi.buffer(address.host)[:size])
+    if not address.scope:
+        return host
+    try:
+        return f"{host}%{socket.if_indextoname(address.scope)}"
+    except OSError:
+        return f"{host}%{address.scope}"
+
+
+def _address(address: Any) -> Address:
+    return Address(address.family, _host(address), address.port)
+
+
+def _ends(two: Any) -> Ends:
+    return Ends((_host(two.far), two.far.port), (_host(two.near), two.near.port))
+
+
+def _connected(news: Any) -> Connected:
+    return Connected(
+        news.number,
+        news.client_fd,
+        news.upstream_fd,
+        _ends(news.client),
+        _ends(news.upstream),
+        (news.client.far.family, news.upstream.far.family),
+    )
+
+
+def _refused(news: Any) -> Refused:
+    far = news.client.far
+    upstream = _address(news.upstream.far) if news.upstream.far.family else None
+    return Refused((_host(far), far.port), Refusal(news.refusal), upstream, news.error)

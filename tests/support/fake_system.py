@@ -1,0 +1,76 @@
+"""The native worker's system calls, some of which are the test's own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from cffi import FFI
+
+from sockproxy.worker.native import LIBRARY
+
+CALLS = {
+    "accept4": "int(int, void *, void *, int)",
+    "close": "int(int)",
+    "connect": "int(int, void *, unsigned)",
+    "epoll_create1": "int(int)",
+    "epoll_ctl": "int(int, int, int, void *)",
+    "epoll_wait": "int(int, void *, int, int)",
+    "getsockname": "int(int, void *, void *)",
+    "getsockopt": "int(int, int, int, void *, void *)",
+    "setsockopt": "int(int, int, int, void *, unsigned)",
+    "socket": "int(int, int, int)",
+    "realloc": "void *(void *, size_t)",
+}
+"""The fields of struct system (worker/system.h), in their order."""
+
+ffi = FFI()
+ffi.cdef("struct system {" + " ".join(f"void *{name};" for name in CALLS) + "};")
+ffi.cdef("struct system *worker_system(void);")
+
+
+@contextlib.contextmanager
+def calls(**replaced):
+    """Have these called meanwhile: each as the system call, and with the real one before its
+    arguments. One that raises OSError fails with its errno."""
+    system = ffi.dlopen(str(LIBRARY)).worker_system()
+    before, kept = {}, []
+    for name, call in replaced.items():
+        before[name] = getattr(system, name)
+        real = ffi.cast(CALLS[name].replace("(", "(*)(", 1), before[name])
+        callback = ffi.callback(CALLS[name].replace("(", "(*)(", 1), _answering(call, real))
+        kept.append(callback)
+        setattr(system, name, ffi.cast("void *", callback))
+    try:
+        yield
+    finally:
+        for name, real in before.items():
+            setattr(system, name, real)
+
+
+def _answering(call, real):
+    failure = ffi.NULL if ffi.typeof(real).result.kind == "pointer" else -1
+
+    def answer(*arguments):
+        try:
+            return call(real, *arguments)
+        except OSError as error:
+            ffi.errno = error.errno
+            return failure
+
+    return answer
+
+
+class Scarce:
+    """Stands for a call that fails while it is told to."""
+
+    def __init__(self, number):
+        self.number = number
+        self.failures = 0
+        self.fails = lambda *_arguments: True
+
+    def __call__(self, real, *arguments):
+        if self.fails(*arguments):
+            self.failures += 1
+            raise OSError(self.number, os.strerror(self.number))
+        return real(*arguments)

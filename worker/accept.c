@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "accept.h"
+
+#include "address.h"
+#include "clients.h"
+#include "connect.h"
+#include "loop.h"
+#include "news.h"
+#include "system.h"
+#include "timers.h"
+
+#include <errno.h>
+
+#define ACCEPTS 64 /* before other events have their turn */
+
+static void accept_some(struct worker *worker, void *owner, uint32_t events);
+
+static void pause_accepting(struct worker *worker)
+{
+	size_t each;
+
+	worker->accepting = false;
+	for (each = 0; each < worker->listeners_count; each++)
+		unwatch(worker, worker->listeners[each].fd);
+}
+
+static void accept_again(struct worker *worker, void *owner);
+
+/* For want of something. Where a moment cannot be waited for either, it is tried again at once. */
+static void wait_for_more(struct worker *worker, int number)
+{
+	struct news *news = tell(worker, NEWS_SHORT);
+
+	if (news)
+		news->error = number;
+	if (!set_timer(worker, &worker->shortage, now() + SHORTAGE_PAUSE, accept_again, NULL))
+		pause_accepting(worker);
+}
+
+void begin_accepting(struct worker *worker)
+{
+	size_t each;
+	int failed;
+
+	if (worker->accepting || worker->shortage.place || worker->clients >= worker->most_clients)
+		return;
+	worker->accepting = true;
+	for (each = 0; each < worker->listeners_count; each++) {
+		failed = watch(worker, worker->listeners[each].fd, EPOLLIN, accept_some,
+			       (void *)each);
+		if (failed) {
+			wait_for_more(worker, -failed);
+			return;
+		}
+	}
+}
+
+static void accept_again(struct worker *worker, void *owner)
+{
+	(void)owner;
+	begin_accepting(worker);
+}
+
+/* 0, or the errno of accept4(2). */
+static int accept_one(struct worker *worker, size_t number)
+{
+	const struct listener *listener = &worker->listeners[number];
+	struct client *client = new_client(worker);
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof(peer);
+	int failed;
+
+	if (!client)
+		return ENOMEM;
+	client->fd = sys.accept4(listener->fd, (struct sockaddr *)&peer, &size,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (client->fd < 0) {
+		failed = errno;
+		give_up_reserved(worker);
+		free_client(client);
+		return failed;
+	}
+	client->ends.far = from_sockaddr(&peer);
+	client->ends.near = listener->near;
+	if (listener->any)
+		read_near(client->fd, &client->ends.near);
+	serve_client(worker, client);
+	return 0;
+}
+
+static void accept_some(struct worker *worker, void *owner, uint32_t events)
+{
+	int left, failed;
+
+	(void)events;
+	for (left = ACCEPTS; left && worker->accepting; left--) {
+		if (worker->clients >= worker->most_clients) {
+			pause_accepting(worker);
+			return;
+		}
+		failed = accept_one(worker, (size_t)owner);
+		if (failed == EAGAIN)
+			return;
+		if (is_shortage(failed)) /* the client waits on: it is not taken before */
+			wait_for_more(worker, failed);
+		/* Of other errors the client has given up while it waited. */
+	}
+}
+
+EXPORT void worker_accept_as(struct worker *worker, uint32_t most, int64_t timeout, int original)
+{
+	worker->most_clients = most;
+	worker->timeout = timeout;
+	worker->original = original;
+}
+
+EXPORT int worker_listen(struct worker *worker, int fd)
+{
+	size_t count = worker->listeners_count;
+	struct listener *all = sys.realloc(worker->listeners, (count + 1) * sizeof(*all));
+	int failed;
+
+	if (!all)
+		return -ENOMEM;
+	worker->listeners = all;
+	all[count] = (struct listener){.fd = fd};
+	failed = read_near(fd, &all[count].near);
+	if (failed)
+		return failed;
+	all[count].any = is_any(&all[count].near);
+	pause_accepting(worker);
+	worker->listeners_count++;
+	begin_accepting(worker);
+	return 0;
+}
+
+EXPORT void worker_listen_no_more(struct worker *worker)
+{
+	cancel_timer(worker, &worker->shortage);
+	pause_accepting(worker);
+	worker->listeners_count = 0;
+}

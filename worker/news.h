@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What is told to who runs the worker.
+ * Included by accept.c, connect.c, loop.c.
+ */
+#ifndef SOCKPROXY_NEWS_H
+#define SOCKPROXY_NEWS_H
+
+#include "worker.h"
+
+/* Have room for so many more. 0, or -ENOMEM. */
+int have_room_for_news(struct worker *worker, size_t more);
+
+/* A new last entry, blank but for its kind; NULL without memory. */
+struct news *tell(struct worker *worker, enum news_kind kind);
+
+/* Keep an entry for tell_reserved(), or give_up_reserved(). 0, or -ENOMEM. */
+int reserve_news(struct worker *worker);
+
+/* As tell(), with an entry that was reserved: never NULL. */
+struct news *tell_reserved(struct worker *worker, enum news_kind kind);
+
+void give_up_reserved(struct worker *worker);
+
+/* Move the first of them, `most` at most; the answer is how many. */
+uint32_t take_news(struct worker *worker, struct news *into, uint32_t most);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Which upstream is next: each in turn, but for those where nobody answers.
+ * Included by accept.c.
+ *
+ * Each attempt is a turn, also one that fails: so those that serve keep their order. One that did
+ * not answer is passed over until worker_has_answered(); when no other is left, it is tried all the
+ * same.
+ */
+#ifndef SOCKPROXY_TARGETS_H
+#define SOCKPROXY_TARGETS_H
+
+#include "worker.h"
+
+/* Whose turn it is, of those that this client has not tried; NULL when there is none.
+ * answering: of those alone that are not silent. */
+struct target *find_target(struct worker *worker, const struct client *client, bool answering);
+
+/* Its turn is over. */
+void pass_turn(struct worker *worker, const struct target *target);
+
+/* An attempt there has failed by this errno, or FAILURE_TIME_OUT. Whether it is passed over from
+ * now on, which is told. */
+bool has_fallen_silent(struct worker *worker, const struct address *address, int number);
+
+/* Whether it is one that is passed over. */
+bool is_silent(struct worker *worker, const struct address *address);
+
+#endif
