@@ -10,9 +10,9 @@ BUILT := $(VENV)/.built
 BOOTS := $(VENV)/.boots
 
 BPF_SOURCES := $(wildcard bpf/*/*.c bpf/*/*.h)
-WORKER_SOURCES := $(wildcard worker/*.c worker/*.h)
-C_SOURCES := $(BPF_SOURCES) $(WORKER_SOURCES) $(wildcard tests/worker/*.c tests/worker/*.h) $(wildcard sockproxy/bench/load/pingpong/*.c sockproxy/bench/load/pingpong/*.h)
-BUILD_INPUTS := $(BPF_SOURCES) $(WORKER_SOURCES) hatch_build.py sockproxy/bpf/_build.py sockproxy/worker/_build.py
+WORKER_SOURCES := $(wildcard native/*.c native/*.h)
+C_SOURCES := $(BPF_SOURCES) $(WORKER_SOURCES) $(wildcard tests/native/*.c tests/native/*.h) $(wildcard sockproxy/bench/load/pingpong/*.c sockproxy/bench/load/pingpong/*.h)
+BUILD_INPUTS := $(BPF_SOURCES) $(WORKER_SOURCES) hatch_build.py sockproxy/bpf/_build.py sockproxy/native/_build.py
 
 # A virtual environment knows its own path: one that came with a copied checkout is stale.
 ifneq ($(file <$(INSTALLED)),$(CURDIR))
@@ -102,6 +102,6 @@ bench: $(BUILT) ## measure all tools and all peers, in half an hour; ARGS go to 
 	@$(BIN)/sockproxy bench run standard $(ARGS)
 
 clean: ## remove what was made, the virtual environment included
-	rm -rf $(VENV) build dist sockproxy/_bpf sockproxy/bpf/_binding.py sockproxy/bpf/_layout.py sockproxy/worker/_binding.py sockproxy/worker/_native.so
+	rm -rf $(VENV) build dist sockproxy/_bpf sockproxy/bpf/_binding.py sockproxy/bpf/_layout.py sockproxy/native/_binding.py sockproxy/native/_native.so
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path "./.git/*" -prune -exec rm -rf {} +

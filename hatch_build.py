@@ -28,10 +28,10 @@ ABI = SOURCES / "abi"
 BUILDER = Path("sockproxy/bpf/_build.py")
 BINDING = Path("sockproxy/bpf/_binding.py")
 LAYOUT = Path("sockproxy/bpf/_layout.py")
-WORKER = Path("worker")
-NATIVE = Path("sockproxy/worker/_native.so")
-NATIVE_BUILDER = Path("sockproxy/worker/_build.py")
-NATIVE_BINDING = Path("sockproxy/worker/_binding.py")
+WORKER = Path("native")
+NATIVE = Path("sockproxy/native/_native.so")
+NATIVE_BUILDER = Path("sockproxy/native/_build.py")
+NATIVE_BINDING = Path("sockproxy/native/_binding.py")
 NATIVE_FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-fPIC", "-shared")
 NATIVE_CHECKS = ("-fvisibility=hidden", "-fstack-protector-strong", "-Wall", "-Wextra", "-Werror")
 TARGET = ("-target", "bpf", "-mcpu=v3", "-Wall", "-Werror")
@@ -76,11 +76,12 @@ def compile_object(root: Path, source: Path, target: Path) -> None:
 
 
 def compile_worker(root: Path, target: Path) -> None:
-    """Compile worker/ to the shared library `target`, which needs libc alone."""
+    """compile native/ to the shared library `target`, which needs libc alone."""
     sources = sorted((root / WORKER).glob("*.c"))
     if not sources:
         raise BuildError(f"no *.c in {root / WORKER}")
-    run(find_tool("clang"), *NATIVE_FLAGS, *NATIVE_CHECKS, *sources, "-o", target)
+    headers = f"-I{root / SOURCES}"  # what lies in maps: bpf/abi/
+    run(find_tool("clang"), *NATIVE_FLAGS, *NATIVE_CHECKS, headers, *sources, "-o", target)
 
 
 def check_layouts(root: Path, builder: dict[str, Any], aside: Path) -> None:

@@ -5,20 +5,19 @@ Lowest layer: it knows nothing of sockets or proxies.
 
 from __future__ import annotations
 
-from sockproxy.bpf.library import check, ffi, load_library, version
+from sockproxy.bpf.library import check, failure, ffi, load_library, version
 from sockproxy.bpf.map import Map, open_pinned, pin
 from sockproxy.bpf.object import BpfObject, Link, Program, Runner
 from sockproxy.bpf.rights import missing_capabilities
-from sockproxy.bpf.ringbuf import RingBuffer
 
 __all__ = [
     "BpfObject",
     "Link",
     "Map",
     "Program",
-    "RingBuffer",
     "Runner",
     "check",
+    "failure",
     "ffi",
     "load_library",
     "missing_capabilities",

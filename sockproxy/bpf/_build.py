@@ -34,9 +34,6 @@ struct bpf_object;
 struct bpf_program;
 struct bpf_map;
 struct bpf_link;
-struct ring_buffer;
-
-typedef int (*ring_buffer_sample_fn)(void *ctx, void *data, size_t size);
 
 struct bpf_test_run_opts {
     size_t sz;
@@ -95,11 +92,6 @@ int bpf_map__set_max_entries(struct bpf_map *map, uint32_t max_entries);
 int bpf_link__fd(const struct bpf_link *link);
 int bpf_link__pin(struct bpf_link *link, const char *path);
 int bpf_link__destroy(struct bpf_link *link);
-
-struct ring_buffer *ring_buffer__new(int map_fd, ring_buffer_sample_fn fn, void *ctx, void *opts);
-void ring_buffer__free(struct ring_buffer *rb);
-int ring_buffer__consume(struct ring_buffer *rb);
-int ring_buffer__epoll_fd(const struct ring_buffer *rb);
 
 int bpf_prog_attach(int prog_fd, int attachable_fd, enum bpf_attach_type type, unsigned int flags);
 int bpf_link_create(int prog_fd, int target_fd, enum bpf_attach_type type, const void *opts);

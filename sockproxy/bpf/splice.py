@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import socket
-from collections.abc import Callable
 from typing import Any
 
-from sockproxy.bpf import BpfObject, Link, RingBuffer, ffi
+from sockproxy import native
+from sockproxy.bpf import BpfObject, Link, failure, ffi
 from sockproxy.bpf.abi import SharedDirection, read_counters
 from sockproxy.bpf.loading import Role, load
-from sockproxy.bpf.seam import Inspection
 from sockproxy.bpf.splice_roles import (
     ENROLMENT,
     INSPECTING,
@@ -19,20 +17,16 @@ from sockproxy.bpf.splice_roles import (
     OBJECT,
     prepare,
 )
-from sockproxy.errors import KernelError, SockproxyError, is_passing
-from sockproxy.net.tcp import fence
+from sockproxy.errors import SockproxyError, is_passing
 
 __all__ = ["SockmapKernel"]
 
-BPF_NOEXIST = 1
-
 HOLD_RECORD = 16  # bytes in the ring buffer: the event and its header
-RENEWALS = 3
 PACKET = bytes(64)  # the shortest frame that BPF_PROG_TEST_RUN takes is 14 bytes
 
 
 class SockmapKernel:
-    """SpliceKernel on two sockmaps; see bpf/splice/maps.h for why there are two.
+    """SpliceKernel on two sockmaps, which native/sockmap.c fills and reads.
 
     capacity: sockets at once.
     parser: False for the verdict-only variant, which is not exact.
@@ -44,8 +38,8 @@ class SockmapKernel:
         self._directions: Any = None
         self._inspections: Any = None
         self._enrolments: Any = None
-        self._ring: RingBuffer | None = None
-        self._receive: Callable[[int], None] = lambda slot: None
+        self._lib = native.load_native()
+        self.native: Any = None
         moving = MOVING if parser else MOVING_BLINDLY
         self._object, self._no_enrolment = self._load(moving)
         try:
@@ -71,124 +65,58 @@ class SockmapKernel:
         for name in ("targets", "sources", "directions", "slots", "free_slots"):
             bpf.set_max_entries(name, self.capacity)
         # A direction is held at most once per start, so that the ring never overflows.
-        ring = 4096
-        while ring < self.capacity * HOLD_RECORD:
-            ring *= 2
-        bpf.set_max_entries("holds", ring)
+        self._ring = 4096
+        while self._ring < self.capacity * HOLD_RECORD:
+            self._ring *= 2
+        bpf.set_max_entries("holds", self._ring)
         prepare(bpf)
 
     def _open(self, moving: Role) -> None:
         bpf = self._object
-        self._targets, self._sources = bpf.map("targets"), bpf.map("sources")
-        self._slots, self._free = bpf.map("slots"), bpf.map("free_slots")
         self._directions = bpf.map("directions").view("struct direction", self.capacity)
         self._inspections = bpf.map("inspections").view("struct inspection", 1)
         self._enrolments = bpf.map("enrolments").view("struct enrolment", 1)
-        self._blank = ffi.new("struct direction *")
-        self._key, self._value = ffi.new("uint32_t *"), ffi.new("uint32_t *")
-        self._cookie, self._fd = ffi.new("uint64_t *"), ffi.new("uint64_t *")
         self._inspect = bpf.program("inspect_slot").runner(PACKET)
         for program in moving.programs:
             assert moving.attach is not None
             moving.attach(bpf, program)
-        for slot in range(self.capacity):
-            self._give_back(slot)
-        self._ring = RingBuffer(
-            bpf.map("holds"), "struct hold_event", lambda event: self._receive(int(event.slot))
-        )
+        parts = native.ffi.new("struct sockmap_parts *")
+        for name in ("targets", "sources", "slots", "free_slots", "holds"):
+            setattr(parts, name, bpf.map(name).fd)
+        parts.inspect, parts.capacity = bpf.program("inspect_slot").fd, self.capacity
+        parts.holds_size = self._ring
+        for name, mapped in (("directions", self._directions), ("inspections", self._inspections)):
+            place = int(ffi.cast("uintptr_t", mapped))
+            setattr(parts, name, native.ffi.cast("void *", place))
+        try:
+            self.native = native.new(self._lib.sockmap_new(parts))
+        except OSError as error:
+            raise failure("fill the sockmaps", error.errno or 0) from None
 
-    def _give_back(self, slot: int) -> None:
-        self._value[0] = slot
-        self._free.update(ffi.NULL, self._value)
-
-    def _insert(self, sockmap: Any, slot: int, fd: int) -> None:
-        self._key[0], self._fd[0] = slot, fd
-        sockmap.update(self._key, self._fd, BPF_NOEXIST)
-
-    def _delete(self, sockmap: Any, slot: int) -> None:
-        self._key[0] = slot
-        sockmap.delete(self._key)
+    # -- for doctor, which proves what the worker relies on ------------------------------
 
     def direction(self, slot: int) -> SharedDirection:
+        """The struct direction of the bytes that come from `slot`, shared with BPF."""
         found: SharedDirection = self._directions[slot]
         return found
 
-    def _find(self, cookie: int) -> int | None:
-        self._cookie[0] = cookie
-        return int(self._value[0]) if self._slots.lookup(self._cookie, self._value) else None
-
-    def _take_over(self, sock: socket.socket, cookie: int) -> int | None:
-        """The slot that sock_ops gave the socket, from now on not freed by retire()."""
-        slot = self._find(cookie)
-        if slot is None:
-            return None
-        self._directions[slot].owner = cookie
-        fence(sock)
-        return slot if self._find(cookie) == slot else None
-
     def enrol(self, sock: socket.socket, cookie: int) -> int:
-        slot = self._take_over(sock, cookie)
-        if slot is None:
-            slot = self._insert_anew(sock.fileno(), cookie)
-            self._directions[slot].owner = cookie
-        return slot
-
-    def _insert_anew(self, fd: int, cookie: int) -> int:
-        if not self._free.pop(self._value):
-            raise KernelError("take a slot", errno=errno.ENOSPC, hint="raise the connection limit")
-        slot = int(self._value[0])
-        try:
-            self._insert(self._targets, slot, fd)
-            self._cookie[0], self._value[0] = cookie, slot
-            self._slots.update(self._cookie, self._value, BPF_NOEXIST)
-        except BaseException:
-            self._delete(self._targets, slot)
-            self._give_back(slot)
-            raise
-        return slot
-
-    def renew(self, slot: int, fd: int) -> bool:
-        for _ in range(RENEWALS):
-            self._delete(self._targets, slot)
-            self._insert(self._targets, slot, fd)
-            seen = self.inspect(slot)
-            # sk_psock_backlog() may have held the old psock over our delete.
-            if seen is not None and not seen.parser_used:
-                return True
-        return False
+        """The socket's slot, which is the caller's to release. Raises KernelError and its kin."""
+        return self._check(self.native.enrol(self.native, sock.fileno(), cookie), "enrol a socket")
 
     def start(self, slot: int, fd: int) -> None:
-        self._insert(self._sources, slot, fd)
-
-    def stop(self, slot: int) -> None:
-        self._delete(self._sources, slot)
+        """Let the kernel take the socket's bytes. Raises KernelError and its kin."""
+        self._check(self.native.start(self.native, slot, fd), "start a redirect")
 
     def release(self, slot: int, cookie: int) -> None:
-        self._delete(self._sources, slot)
-        self._delete(self._targets, slot)
-        self._cookie[0] = cookie
-        self._slots.delete(self._cookie)
-        self._directions[slot] = self._blank[0]
-        self._give_back(slot)
+        """Take the socket out of everything and free its slot."""
+        self.native.release(self.native, slot, cookie)
 
-    def inspect(self, slot: int) -> Inspection | None:
-        seen = self._inspections[0]
-        seen.slot = slot
-        self._inspect()
-        if not seen.found:
-            return None
-        return Inspection(
-            state=seen.state,
-            write_seq=seen.write_seq,
-            snd_una=seen.snd_una,
-            rcv_nxt=seen.rcv_nxt,
-            copied_seq=seen.copied_seq,
-            backlog_skbs=seen.backlog_skbs,
-            parser_used=bool(seen.parser_used),
-            parser_working=bool(seen.parser_working),
-            urgent=bool(seen.urgent),
-            had_fin=bool(seen.had_fin),
-        )
+    @staticmethod
+    def _check(result: int, doing: str) -> int:
+        if result < 0:
+            raise failure(doing, -result)
+        return result
 
     def retries(self) -> bool:
         """Whether the kernel tries again to send what a full socket did not take."""
@@ -196,14 +124,7 @@ class SockmapKernel:
         self._inspect()
         return bool(self._inspections[0].retries)
 
-    def hold_events(self) -> int:
-        assert self._ring is not None
-        return self._ring.fileno()
-
-    def take_holds(self, receive: Callable[[int], None]) -> None:
-        assert self._ring is not None
-        self._receive = receive
-        self._ring.consume()
+    # -- of all of them --------------------------------------------------------------------
 
     def enrolments(self) -> dict[str, int]:
         return read_counters(self._enrolments[0])
@@ -216,9 +137,9 @@ class SockmapKernel:
     def close(self) -> None:
         while self._links:
             self._links.pop().close()
-        if self._ring is not None:
-            self._ring.close()
-            self._ring = None
+        if self.native is not None:
+            self._lib.sockmap_free(self.native)
+            self.native = None
         # The mappings go with the last reference to them, and their descriptors too.
         self._directions = self._inspections = self._enrolments = None
         self._object.close()

@@ -1,28 +1,24 @@
-"""The proxy's clients, from their upstream's answer to the end of their connection."""
+"""The proxy's clients: those that are refused, and connections that have ended."""
 
 from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Callable
 
 from sockproxy.net.address import Address, format_address
-from sockproxy.net.tcp import close_with_reset
 from sockproxy.proxy.seldom import Seldom
-from sockproxy.worker.accept import Acceptor, Connected, Refusal, Refused
-from sockproxy.worker.door import Ended, Event, Worker
+from sockproxy.worker.accept import Acceptor, Refused, Rejection
+from sockproxy.worker.door import Ended, Event
 from sockproxy.worker.stats import PairStats
 
 __all__ = ["Clients"]
 
 log = logging.getLogger("sockproxy.proxy")
 
-SOCKET = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
-
 
 class Clients:
-    """Gives each client and its upstream to the worker.
+    """Tells of them.
 
     timeout: seconds for each attempt to connect, of which the acceptor tells that they are over.
     came_back: says why a connection of our own was refused, and what to do.
@@ -43,16 +39,18 @@ class Clients:
         self._timeout = timeout
         self._came_back, self._one_less = came_back, one_less
         self.silent = silent
-        self._worker: Worker
         self._acceptor: Acceptor
-        self._numbers: dict[int, int] = {}  # the acceptor's, by the worker's
         self._refusals = Seldom(log, counts=True)
         self._loops, self._shortages = Seldom(log), Seldom(log)
 
-    def open(self, worker: Worker, acceptor: Acceptor) -> None:
-        """Clients come from this acceptor, and are this worker's from now on; on_event() is told
-        its events."""
-        self._worker, self._acceptor = worker, acceptor
+    def open(self, acceptor: Acceptor) -> None:
+        """Clients come from this acceptor."""
+        self._acceptor = acceptor
+
+    @property
+    def wanted(self) -> tuple[type[Event], ...]:
+        """The events that on_event() has a use for: none, as long as nobody reads of them."""
+        return (Ended,) if log.isEnabledFor(logging.DEBUG) else ()
 
     @property
     def count(self) -> int:
@@ -66,29 +64,12 @@ class Clients:
 
     # -- what the acceptor tells ---------------------------------------------------------
 
-    def connected(self, connected: Connected) -> None:
-        """Pair the two."""
-        fds = (connected.client_fd, connected.upstream_fd)
-        client, upstream = (
-            socket.socket(family, SOCKET, 0, fileno=fd)
-            for family, fd in zip(connected.families, fds, strict=True)
-        )
-        try:
-            number = self._worker.add(client, upstream, ends=(connected.client, connected.upstream))
-        except OSError as error:  # it cannot be watched
-            for sock in (client, upstream):
-                close_with_reset(sock)
-            self._acceptor.release(connected.number, refused=True)
-            self._tell_refused(connected.client.far, os.strerror(error.errno or 0).lower())
-        else:
-            self._numbers[number] = connected.number
-
     def rejected(self, refused: Refused) -> None:
         """Tell of a client that had no upstream."""
         why = _reason(refused, self._timeout)
-        if refused.why is Refusal.OWN:
+        if refused.why is Rejection.OWN:
             self._loops.say(self._came_back)
-        elif refused.why is Refusal.FAILED and not log.isEnabledFor(logging.DEBUG):
+        elif refused.why is Rejection.FAILED and not log.isEnabledFor(logging.DEBUG):
             self._refusals.say(lambda: f"{format_address(refused.peer)} refused: {why}")
         self._tell_refused(refused.peer, why)
 
@@ -108,7 +89,6 @@ class Clients:
         """The worker has told what became of a connection."""
         if not isinstance(event, Ended):
             return
-        self._acceptor.release(self._numbers.pop(event.stats.number))
         if log.isEnabledFor(logging.DEBUG):
             log.debug(_line(event.stats))
         self._one_less()
@@ -127,9 +107,9 @@ def _line(stats: PairStats) -> str:
 
 
 def _reason(refused: Refused, timeout: float) -> str:
-    if refused.why is Refusal.OWN:
+    if refused.why is Rejection.OWN:
         return "it is this proxy's own connection"
-    if refused.why is Refusal.NOT_MEANT:
+    if refused.why is Rejection.NOT_MEANT:
         return "no original destination: the connection was not redirected"
     what = os.strerror(refused.error).lower() if refused.error else f"no answer in {timeout:g} s"
     return f"{refused.upstream}: {what}"

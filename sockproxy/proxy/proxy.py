@@ -18,7 +18,7 @@ from sockproxy.splicer.acceleration import Acceleration
 from sockproxy.splicer.short_circuits import ShortCircuits
 from sockproxy.worker.accept import Acceptor
 from sockproxy.worker.descriptors import allowance, most_of_a_process
-from sockproxy.worker.door import MIB, Limits, Worker
+from sockproxy.worker.door import MIB, Ended, Limits, Worker
 from sockproxy.worker.engine import Engine
 
 __all__ = ["Proxy", "ProxyOptions"]
@@ -103,7 +103,7 @@ class Proxy:
                 silent=self._upstreams.fell_silent,
                 one_less=self._one_less,
             )
-            self.worker = engine = Engine(limits, self.clients.on_event)
+            self.worker = engine = Engine(limits, self.clients.on_event, self.clients.wanted)
             self._opened = True
             self._acceptor = Acceptor(
                 engine.loop,
@@ -114,7 +114,7 @@ class Proxy:
                 options=self._options_of_upstreams,
                 here=spared_pacing(),
             )
-            self.clients.open(engine, self._acceptor)
+            self.clients.open(self._acceptor)
             self._upstreams.open(engine.loop, self._acceptor)
             self._listeners = Listeners(
                 options_of_clients(nodelay=options.nodelay, keepalive=options.keepalive)
@@ -148,11 +148,11 @@ class Proxy:
 
     def _prepare_short_circuit(self, enrolment: Enrolment) -> None:
         if not self.options.short_circuit:
-            self.worker.why_no_circuits = "--no-short-circuit"
+            self.worker.set_circuits((), "--no-short-circuit")
         elif not self.options.parser:
-            self.worker.why_no_circuits = "the verdict program alone may repeat bytes"
+            self.worker.set_circuits((), "the verdict program alone may repeat bytes")
         elif enrolment.cgroup is None:
-            self.worker.why_no_circuits = f"no cgroup of its own: {enrolment.why_not}"
+            self.worker.set_circuits((), f"no cgroup of its own: {enrolment.why_not}")
         else:
             self._circuits = ShortCircuits(self.worker, enrolment.cgroup)
             self._circuits.look()
@@ -225,6 +225,7 @@ class Proxy:
         if not self.clients.count:
             self._end_now()
             return
+        self.worker.want((Ended,))  # the last one ends the loop
         live, grace = self.worker.live, self.options.grace
         log.info(f"stopping: {live} connections have {grace:g} s to finish")
         self.worker.loop.later(grace, self._end_now)

@@ -45,8 +45,7 @@ class ShortCircuits:
                 trouble = self._check(name) or trouble
         except (SockproxyError, OSError) as error:  # as for want of descriptors
             trouble = str(error)
-        self._worker.circuits = tuple(self._open.values())
-        self._worker.why_no_circuits = trouble or NONE
+        self._worker.set_circuits(tuple(self._open.values()), trouble or NONE)
         if trouble and trouble != self._trouble:
             log.info(f"no short-circuit: {trouble}")
         self._trouble = trouble

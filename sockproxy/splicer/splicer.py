@@ -69,7 +69,7 @@ class Splicer:
     ) -> None:
         if pairs < 1 or budget < 4096:
             raise UsageError("a splicer needs at least 1 pair and a budget of 4096 bytes")
-        self._worker: Worker = Engine(Limits(budget=budget, eager=eager), self._on_event)
+        self._worker: Worker = Engine(Limits(budget=budget, eager=eager), self._on_event, (Ended,))
         tried = threading.Event()
         self._acceleration = Acceleration(
             self._worker, pairs, parser=parser, force=force, tried=tried.set

@@ -1,6 +1,6 @@
 """Clients, from their accept until they have an upstream: the native worker's part of a proxy.
 
-Twin of ``worker/accept.c``, ``clients.c``, ``targets.c`` and ``connect.c``.
+Twin of ``native/accept.c``, ``clients.c``, ``targets.c`` and ``connect.c``.
 """
 
 from __future__ import annotations
@@ -12,35 +12,20 @@ from enum import IntEnum
 from itertools import count
 from typing import Any, Protocol
 
+from sockproxy.native import check, ffi, load_native
 from sockproxy.net.address import Address
 from sockproxy.net.tcp import Option
-from sockproxy.worker.door import Ends
 from sockproxy.worker.loop import EventLoop
-from sockproxy.worker.native import check, ffi, load_native
+from sockproxy.worker.told import place
 
-__all__ = ["Acceptor", "Connected", "Refusal", "Refused", "Told"]
+__all__ = ["Acceptor", "Refused", "Rejection", "Told"]
 
 Place = tuple[str, int]
 NO_ZONE = 0x7FFFFFFF  # an interface that is not there: connect(2) finds the network unreachable
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A client that has an upstream. The two descriptors are the receiver's.
-
-    number: for Acceptor.release(). families: of the client's socket and of the upstream's.
-    """
-
-    number: int
-    client_fd: int
-    upstream_fd: int
-    client: Ends
-    upstream: Ends
-    families: tuple[int, int]
-
-
-class Refusal(IntEnum):
-    """enum refusal of worker/door.h: why a client was reset."""
+class Rejection(IntEnum):
+    """enum rejection of native/door.h: why a client was reset."""
 
     NONE = 0
     OWN = 1
@@ -54,16 +39,13 @@ class Refused:
     within the time-out."""
 
     peer: Place
-    why: Refusal
+    why: Rejection
     upstream: Address | None
     error: int
 
 
 class Told(Protocol):
     """What an Acceptor tells, on the loop's thread."""
-
-    def connected(self, connected: Connected) -> None:
-        """A client has an upstream."""
 
     def rejected(self, refused: Refused) -> None:
         """A client was reset, for it has none."""
@@ -78,7 +60,7 @@ class Told(Protocol):
 class Acceptor:
     """All methods belong to the loop's thread, or come before it runs.
 
-    most: clients at once, until release(). timeout: seconds for each attempt to connect.
+    most: clients at once. timeout: seconds for each attempt to connect.
     original: upstreams are where clients meant to go before a REDIRECT, and no targets.
     options: of the sockets to upstreams. here: more of them, of those to this host; they may fail.
     """
@@ -96,11 +78,14 @@ class Acceptor:
     ) -> None:
         self._lib = load_native()
         self._loop, self._worker = loop, loop.native
-        self._told = told
         self._trials: dict[int, Callable[[int], None]] = {}
         self._numbers = count(1)
         self._refused = 0
-        loop.on_news = self._on_news
+        lib = self._lib
+        loop.receive(lib.NEWS_REFUSED, lambda news: told.rejected(_refused(news)))
+        loop.receive(lib.NEWS_SILENT, lambda news: told.silent(_address(news.upstream.far)))
+        loop.receive(lib.NEWS_SHORT, lambda news: told.short(news.error))
+        loop.receive(lib.NEWS_TRIED, self._on_tried)
         self._lib.worker_accept_as(self._worker, most, int(timeout * 1e9), original)
         for loopback, each in ((False, options), (True, here)):
             for level, name, value in each:
@@ -117,7 +102,7 @@ class Acceptor:
 
     @property
     def clients(self) -> int:
-        """Those accepted, and neither refused nor released; none when the loop is closed."""
+        """Those that live, also without an upstream yet; none when the loop is closed."""
         return int(self._lib.worker_clients(self._worker)) if self._loop.native else 0
 
     @property
@@ -126,10 +111,6 @@ class Acceptor:
         if self._loop.native:
             self._refused = int(self._lib.worker_refused(self._worker))
         return self._refused
-
-    def release(self, number: int, *, refused: bool = False) -> None:
-        """The client of Connected has gone. refused: it was no connection."""
-        self._lib.worker_release(self._worker, number, refused)
 
     def set_targets(self, addresses: Sequence[Address]) -> None:
         """The upstreams, taken in turn. Raises OSError."""
@@ -159,19 +140,9 @@ class Acceptor:
         """Reset those that have no upstream yet; end all trials."""
         self._lib.worker_close_clients(self._worker)
 
-    def _on_news(self, news: Any) -> None:
-        kind = news.kind
-        if kind == self._lib.NEWS_CONNECTED:
-            self._told.connected(_connected(news))
-        elif kind == self._lib.NEWS_REFUSED:
-            self._told.rejected(_refused(news))
-        elif kind == self._lib.NEWS_SILENT:
-            self._told.silent(_address(news.upstream.far))
-        elif kind == self._lib.NEWS_TRIED:
-            if done := self._trials.pop(news.number, None):
-                done(news.error)
-        elif kind == self._lib.NEWS_SHORT:
-            self._told.short(news.error)
+    def _on_tried(self, news: Any) -> None:
+        if done := self._trials.pop(news.number, None):
+            done(news.error)
 
 
 # -- struct address ------------------------------------------------------------------------
@@ -198,37 +169,11 @@ def _scope(zone: str) -> int:
         return NO_ZONE
 
 
-def _host(address: Any) -> str:
-    size = 4 if address.family == socket.AF_INET else 16
-    host = socket.inet_ntop(address.family, ffi.buffer(address.host)[:size])
-    if not address.scope:
-        return host
-    try:
-        return f"{host}%{socket.if_indextoname(address.scope)}"
-    except OSError:
-        return f"{host}%{address.scope}"
-
-
 def _address(address: Any) -> Address:
-    return Address(address.family, _host(address), address.port)
-
-
-def _ends(two: Any) -> Ends:
-    return Ends((_host(two.far), two.far.port), (_host(two.near), two.near.port))
-
-
-def _connected(news: Any) -> Connected:
-    return Connected(
-        news.number,
-        news.client_fd,
-        news.upstream_fd,
-        _ends(news.client),
-        _ends(news.upstream),
-        (news.client.far.family, news.upstream.far.family),
-    )
+    return Address(address.family, *place(address))
 
 
 def _refused(news: Any) -> Refused:
     far = news.client.far
     upstream = _address(news.upstream.far) if news.upstream.far.family else None
-    return Refused((_host(far), far.port), Refusal(news.refusal), upstream, news.error)
+    return Refused(place(far), Rejection(news.rejection), upstream, news.error)

@@ -13,9 +13,9 @@ method of the worker other than close(). Where the bytes are moved is the worker
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from sockproxy.bpf.seam import ShortCircuit, SpliceKernel
 from sockproxy.worker.stats import PairStats, Reading
@@ -24,7 +24,6 @@ __all__ = [
     "MIB",
     "Changed",
     "Ended",
-    "Ends",
     "Event",
     "Failed",
     "Limits",
@@ -38,13 +37,6 @@ __all__ = [
 MIB = 1 << 20
 Side = Literal["forward", "backward"]
 """A direction: forward is from the client to the upstream."""
-
-
-class Ends(NamedTuple):
-    """Of a connected socket: the far end's address and our own, each as (host, port)."""
-
-    far: tuple[str, int]
-    near: tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +152,20 @@ class Worker(Protocol):
     """Why there is no kernel; "" where there is one. For the owner to set: a connection that is
     added meanwhile shows it as the reason for being relayed."""
 
-    circuits: Sequence[ShortCircuit]
-    """The bypasses in which conversations may be short-circuited; to be replaced as a whole, by the
-    owner, who closes them after the worker."""
+    def want(self, wanted: Collection[type[Event]]) -> None:
+        """Tell events of these kinds alone, from now on."""
 
-    why_no_circuits: str
-    """Why there are none, for the owner to set."""
+    @property
+    def circuits(self) -> Sequence[ShortCircuit]:
+        """The bypasses in which conversations may be short-circuited."""
+
+    @property
+    def why_no_circuits(self) -> str:
+        """Why there are none."""
+
+    def set_circuits(self, circuits: Sequence[ShortCircuit], why_none: str = "") -> None:
+        """Have these, for the connections that are added from now on. They stay their owner's, who
+        may let go of them at any time."""
 
     def use(self, kernel: SpliceKernel) -> None:
         """Have a kernel for the connections that are added from now on; those before it stay
@@ -177,14 +177,12 @@ class Worker(Protocol):
         upstream: socket.socket,
         already_read: tuple[bytes, bytes] = (b"", b""),
         why_not_past: str = "",
-        ends: tuple[Ends, Ends] | None = None,
     ) -> int:
         """Move bytes between two connected, non-blocking TCP sockets, which are the worker's now.
 
         already_read: bytes that were read from each of them; they go first, and count as pumped.
         why_not_past: why its conversation must not be short-circuited, as where one socket has
             sent what was not read from the other.
-        ends: of the two, where they are known.
 
         Returns the connection's number, from 1 up, used once. Raises OSError when one of the
         sockets was never connected, or cannot be watched; both are still the caller's then. One

@@ -1,57 +1,94 @@
-"""The worker in Python: all connections of one splicer, on one loop and one kernel."""
+"""The worker: all connections of one splicer, on one loop and one kernel. Its bytes are moved by
+C: this is what Python sees of ``native/``."""
 
 from __future__ import annotations
 
-import itertools
-import select
 import socket
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any
 
 from sockproxy.bpf.seam import ShortCircuit, SpliceKernel
-from sockproxy.net.address import peer_address
-from sockproxy.worker.door import Ended, Ends, Event, Limits, Side, Tell
-from sockproxy.worker.joint import Joint
+from sockproxy.native import check, ffi, load_native
+from sockproxy.worker.door import Changed, Ended, Event, Failed, Limits, Side, Tell
 from sockproxy.worker.loop import EventLoop
-from sockproxy.worker.pair import Pair
-from sockproxy.worker.pump import Pipes
 from sockproxy.worker.stats import PairStats, Reading
-from sockproxy.worker.table import Row, Table
-from sockproxy.worker.urgent import UrgentSignals
+from sockproxy.worker.told import STATES, pair_stats, text, totals
 
 __all__ = ["Engine"]
 
-SWEEP = 0.5  # seconds between looks at idle pairs
+SIDES: tuple[Side, Side] = ("forward", "backward")
+MARGIN = 64  # connections that may begin between two readings
 
 
 class Engine:
     """Stands behind sockproxy.worker.door.Worker, which says what its methods do.
 
-    Bytes are moved on the loop's thread. tell: receives the events.
+    tell: receives the events of the kinds `wanted`.
     """
 
-    def __init__(self, limits: Limits, tell: Tell) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        tell: Tell,
+        wanted: Collection[type[Event]] = (Changed, Failed, Ended),
+    ) -> None:
         self.kernel: SpliceKernel | None = None
-        self.why_not = "relay asked for"
-        self.circuits: Sequence[ShortCircuit] = ()
-        self.why_no_circuits = "not asked for"
+        self._why_not = "relay asked for"
+        self._circuits: Sequence[ShortCircuit] = ()
+        self._why_no_circuits = "not asked for"
         self.loop = EventLoop()
-        self.table = Table()
-        self.pairs: dict[int, Pair] = {}
-        self._limits = limits
-        self._pipes = Pipes(limits.most_pipes)
-        self._numbers = itertools.count(1)
+        self._lib, self._native = load_native(), self.loop.native
         self._tell = tell
-        self._events: list[Event] = []
-        self._activity: dict[int, tuple[int, float]] = {}
-        self._by_slot: dict[int, Pair] = {}
-        self._urgent = UrgentSignals(self.loop, self._on_urgent)
-        if limits.idle_timeout is not None:
-            self.loop.later(SWEEP, self._sweep)
+        lib = self._lib
+        idle = -1 if limits.idle_timeout is None else int(limits.idle_timeout * 1e9)
+        pipes = -1 if limits.most_pipes is None else limits.most_pipes
+        check(lib.worker_limit(self._native, limits.budget, limits.eager, idle, pipes))
+        self.want(wanted)
+        kinds: dict[int, Callable[[Any], Event]] = {
+            lib.NEWS_CHANGED: _changed,
+            lib.NEWS_FAILED: _failed,
+            lib.NEWS_ENDED: _ended,
+        }
+        for kind, read in kinds.items():
+            self.loop.receive(kind, partial(self._on_news, read))
+
+    def _on_news(self, read: Callable[[Any], Event], news: Any) -> None:
+        self._tell(read(news))
+
+    def want(self, wanted: Collection[type[Event]]) -> None:
+        interest = 0
+        for kind, bit in ((Changed, 1), (Failed, 2), (Ended, 4)):  # enum interest
+            interest |= bit if kind in wanted else 0
+        self._lib.worker_tell(self._native, interest)
+
+    @property
+    def why_not(self) -> str:
+        return self._why_not
+
+    @why_not.setter
+    def why_not(self, why: str) -> None:
+        self._why_not = why
+        self._lib.worker_tell_why_not(self._native, why.encode())
 
     def use(self, kernel: SpliceKernel) -> None:
-        self.kernel, self.why_not = kernel, ""
-        self.loop.watch(kernel.hold_events(), select.EPOLLIN, self._on_holds)
+        check(self._lib.worker_use(self._native, kernel.native))
+        self.kernel, self._why_not = kernel, ""
+
+    @property
+    def circuits(self) -> Sequence[ShortCircuit]:
+        return self._circuits
+
+    @property
+    def why_no_circuits(self) -> str:
+        return self._why_no_circuits
+
+    def set_circuits(self, circuits: Sequence[ShortCircuit], why_none: str = "") -> None:
+        natives = ffi.new("struct circuit *[]", [each.native for each in circuits])
+        check(
+            self._lib.worker_set_circuits(self._native, natives, len(circuits), why_none.encode())
+        )
+        self._circuits, self._why_no_circuits = circuits, why_none
 
     def add(
         self,
@@ -59,126 +96,64 @@ class Engine:
         upstream: socket.socket,
         already_read: tuple[bytes, bytes] = (b"", b""),
         why_not_past: str = "",
-        ends: tuple[Ends, Ends] | None = None,
     ) -> int:
-        number = next(self._numbers)
-        why_none = why_not_past or ("" if self.circuits else self.why_no_circuits)
-        joint = Joint(lambda: self.circuits, why_none, never=bool(why_not_past))
-        row = Row(number, *(ends or (_ends(client), _ends(upstream))), joint)
-        pair = Pair(
-            row,
-            (client, upstream),
-            loop=self.loop,
-            kernel=self.kernel,
-            pipes=self._pipes,
-            budget=self._limits.budget,
-            eager=self._limits.eager,
-            why_not=self.why_not,
-            on_enrol=self._on_enrol,
-            ends=self.table.end,
-            on_end=self._on_end,
-            tell=self._note,
-            urgent=self._urgent,
-            joint=joint,
-            already_read=already_read,
+        ahead = [ffi.from_buffer(each) for each in already_read]
+        why = ffi.new("char[]", why_not_past.encode()) if why_not_past else ffi.NULL
+        added = ffi.new(
+            "struct addition *",
+            (client.fileno(), upstream.fileno(), *ahead, *map(len, already_read), why),
         )
-        pair.watch()
-        self.pairs[number] = pair
-        self.table.add(row)
-        pair.begin()
-        return number
+        number = ffi.new("uint64_t *")
+        check(self._lib.worker_add(self._native, added, number))
+        client.detach()
+        upstream.detach()
+        return int(number[0])
 
     def drop(self, number: int, side: Side) -> None:
-        if (pair := self.pairs.get(number)) is not None:
-            pair.drop(side)
+        self._lib.worker_drop(self._native, number, SIDES.index(side))
 
     def abort(self, number: int, why: str) -> None:
-        if (pair := self.pairs.get(number)) is not None:
-            pair.abort(why)
+        self._lib.worker_abort(self._native, number, why.encode())
 
     def stats(self, number: int) -> PairStats | None:
-        return self.table.stats(number)
+        found = ffi.new("struct pair_stats *")
+        failed = self._lib.worker_stats(self._native, number, found)
+        return None if failed else pair_stats(found)
 
     @property
     def live(self) -> int:
-        return len(self.pairs)
+        return int(self._lib.worker_live(self._native)) if self.loop.native else 0
 
     def read(self) -> Reading:
-        return self.table.read()
-
-    def _on_enrol(self, pair: Pair) -> None:
-        self._by_slot.update(dict.fromkeys(pair.slots, pair))
-
-    def _on_end(self, pair: Pair, stats: PairStats) -> None:
-        del self.pairs[stats.number]
-        self._activity.pop(stats.number, None)
-        for slot in pair.slots:
-            self._by_slot.pop(slot, None)
-        self._note(Ended(stats))
-
-    def _note(self, event: Event) -> None:
-        """Have the loop tell the event, and not now: the owner may be in the midst of the call that
-        has led to it."""
-        if not self._events:
-            self.loop.soon(self._tell_events)
-        self._events.append(event)
-
-    def _tell_events(self) -> None:
-        events, self._events = self._events, []
-        for event in events:
-            self._tell(event)
-
-    def _on_holds(self, _events: int) -> None:
-        assert self.kernel is not None
-        self.kernel.take_holds(self._on_hold)
-
-    def _on_hold(self, slot: int) -> None:
-        pair = self._by_slot.get(slot)
-        if pair is not None and pair.outcome is None:
-            pair.on_hold(slot)
-
-    def _on_urgent(self) -> None:
-        for slot, pair in list(self._by_slot.items()):
-            if pair.outcome is None:
-                pair.look_for_urgent(slot)
-
-    def _sweep(self) -> None:
-        """Abort the pairs that have been idle for too long."""
-        timeout = self._limits.idle_timeout
-        assert timeout is not None
-        now = time.monotonic()
-        for number, pair in list(self.pairs.items()):
-            moved = pair.moved()
-            before, since = self._activity.get(number, (-1, now))
-            if moved != before:
-                self._activity[number] = (moved, now)
-            elif now - since >= timeout:
-                pair.abort(f"idle for {timeout:g} s")
-        self.loop.later(SWEEP, self._sweep)
+        ended = ffi.new("struct totals *")
+        with self.loop.kept_open():
+            count = room = self.live
+            while count >= room:
+                room = count + MARGIN
+                live = ffi.new("struct pair_stats[]", room)
+                count = self._lib.worker_read(self._native, ended, live, room)
+            return Reading(totals(ended), tuple(map(pair_stats, live[0:count])))
 
     def abandon(self) -> None:
-        # Closing is of the child's descriptors alone; epoll is not told, as it is the parent's.
-        for pair in list(self.pairs.values()):
-            pair.abandon()
-        self.pairs.clear()
-        self.table.abandon()
-        self._pipes.close()
         if self.kernel is not None:
             self.kernel.close()
-        self._urgent.close()
         self.loop.abandon()
 
     def close(self) -> None:
-        for pair in list(self.pairs.values()):
-            pair.abort("closed")
-        self._tell_events()
-        self._pipes.close()
+        self._lib.worker_end_all(self._native)
+        self.loop.tell_rest()
         if self.kernel is not None:
-            self.loop.unwatch(self.kernel.hold_events())
             self.kernel.close()
-        self._urgent.close()
         self.loop.close()
 
 
-def _ends(sock: socket.socket) -> Ends:
-    return Ends(peer_address(sock), sock.getsockname()[:2])
+def _changed(news: Any) -> Changed:
+    return Changed(news.number, SIDES[news.backward], STATES[news.state], text(news.why))
+
+
+def _failed(news: Any) -> Failed:
+    return Failed(news.number, ("client", "upstream")[news.backward], text(news.why))
+
+
+def _ended(news: Any) -> Ended:
+    return Ended(pair_stats(news.stats))

@@ -1,6 +1,6 @@
 """The event loop that one splicer runs on: descriptors, timers and calls from other threads.
 
-Descriptors are waited for by the native worker (``worker/loop.c``), which tells what has come.
+Descriptors are waited for by the native worker (``native/loop.c``), which tells what has come.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sockproxy.worker.native import check, ffi, load_native
+from sockproxy.errors import SockproxyError
+from sockproxy.native import check, ffi, load_native, new
 
 __all__ = ["EventLoop", "Timer"]
 
 MOST_NEWS = 256  # at once
-NEWS_READY = 1  # enum news_kind
-SLICE = 0.0001  # seconds of turns, between looks at what has come
 LONGEST_WAIT = 86400.0  # seconds
 NANOSECONDS = 1e9  # in a second
 
@@ -45,12 +45,9 @@ class EventLoop:
 
     def __init__(self) -> None:
         self._lib = load_native()
-        self.native: Any = self._lib.worker_new()
-        """The struct worker, for what else works with it."""
-        if not self.native:
-            raise OSError(ffi.errno, os.strerror(ffi.errno))
-        self.on_news: Callable[[Any], None] = lambda _news: None
-        """Receives each struct news that is not about a watched descriptor."""
+        self.native: Any = new(self._lib.worker_new())
+        """The struct worker, for what else works with it; None once the loop is closed."""
+        self._receivers: dict[int, Callable[[Any], None]] = {self._lib.NEWS_READY: self._on_ready}
         self._news = ffi.new("struct news[]", MOST_NEWS)
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._watched: dict[int, int] = {}  # by descriptor, the number of its handler
@@ -58,7 +55,6 @@ class EventLoop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._ready: deque[Callable[[], None]] = deque()
-        self._turns: deque[Callable[[], None]] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.watch(self._wake, select.EPOLLIN, lambda _events: self._woken())
         self._stopping = False
@@ -90,14 +86,6 @@ class EventLoop:
         """Call after the events that are at hand."""
         self._ready.append(call)
 
-    def in_turn(self, call: Callable[[], None], *, again: bool = False) -> None:
-        """Call when its turn has come: behind all that is at hand, and those who asked before.
-
-        For what takes long, in parts. again: one who has had part of a turn goes on with it,
-        behind what is at hand alone.
-        """
-        (self._turns.appendleft if again else self._turns.append)(call)
-
     def call(self, call: Callable[[], None]) -> None:
         """From any thread, or a signal handler: make the loop's thread call. Nothing happens when
         the loop has been closed."""
@@ -118,20 +106,30 @@ class EventLoop:
             self._tell_news(self._lib.worker_run(self.native, wait, self._news, MOST_NEWS))
             self._run_ready()
             self._run_timers()
-            self._run_turns()
         self._run_ready()  # what was asked for before the stop
+
+    def receive(self, kind: int, receiver: Callable[[Any], None]) -> None:
+        """Have `receiver` called with each struct news of this kind (enum news_kind)."""
+        self._receivers[kind] = receiver
 
     def _tell_news(self, count: int) -> None:
         for news in self._news[0:count]:
-            if news.kind != NEWS_READY:
-                self.on_news(news)
-            elif handler := self._handlers.get(news.number):
-                # A handler before it may have unwatched this one.
-                handler(news.events)
+            if receiver := self._receivers.get(news.kind):
+                receiver(news)
+
+    def _on_ready(self, news: Any) -> None:
+        # A handler before it may have unwatched this one.
+        if handler := self._handlers.get(news.number):
+            handler(news.events)
+
+    def tell_rest(self) -> None:
+        """After run(): hand out what has been told since."""
+        while count := self._lib.worker_take_news(self.native, self._news, MOST_NEWS):
+            self._tell_news(count)
 
     def _patience(self) -> int:
         """Nanoseconds that may be waited; negative for ever."""
-        if self._ready or self._turns:
+        if self._ready:
             return 0
         while self._timers and self._timers[0][2].call is None:
             heapq.heappop(self._timers)
@@ -151,13 +149,16 @@ class EventLoop:
             if call is not None:
                 call()
 
-    def _run_turns(self) -> None:
-        """For a SLICE; the rest after another look at all else."""
-        end = time.monotonic() + SLICE
-        while self._turns:
-            self._turns.popleft()()
-            if time.monotonic() >= end:
-                return
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """For other threads: see to it that the loop is not closed meanwhile.
+
+        Raises SockproxyError when it is closed already.
+        """
+        with self._open:
+            if not self.native:
+                raise SockproxyError("read a worker that has ended")
+            yield
 
     def close(self) -> None:
         """Close the loop's own descriptors."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
-import types
 from collections import Counter
 
+from sockproxy import native
+from sockproxy.bpf import ffi
 from sockproxy.bpf.abi import Held
-from sockproxy.bpf.seam import Inspection
-from sockproxy.errors import KernelError
 
-FIELDS = (
-    *("owner", "action", "target", "budget", "held", "anchored", "anchor", "queued", "backlog"),
-    *("redirected_bytes", "redirected_skbs", "passed_bytes", "passed_skbs"),
-    *("dropped_bytes", "dropped_skbs", "lost_bytes", "holds"),
-)
+CALLS = {
+    "enrol": "int(struct kernel *, int, uint64_t)",
+    "renew": "int(struct kernel *, int, int)",
+    "start": "int(struct kernel *, int, int)",
+    "stop": "int(struct kernel *, int)",
+    "release": "void(struct kernel *, int, uint64_t)",
+    "inspect": "int(struct kernel *, int, struct inspection *)",
+    "direction": "struct direction *(struct kernel *, int)",
+    "take_hold": "int(struct kernel *)",
+}
 
 
 class FakeKernel:
@@ -31,36 +35,40 @@ class FakeKernel:
         self.calls = Counter()
         self.failed = Counter()
         self.free = list(range(capacity))
-        self.directions = [self._blank() for _ in range(capacity)]
+        self.directions = ffi.new("struct direction[]", capacity)
+        self._blank = ffi.new("struct direction *")
         self.started = set()
         self.events = os.eventfd(0, os.EFD_NONBLOCK)
         self.held = []
         self.had_fin = False
         self.closed = False
-
-    @staticmethod
-    def _blank():
-        return types.SimpleNamespace(**dict.fromkeys(FIELDS, 0))
+        self._callbacks = {
+            name: native.ffi.callback(kind.replace("(", "(*)(", 1), getattr(self, f"_{name}"))
+            for name, kind in CALLS.items()
+        }
+        self.native = native.ffi.new("struct kernel *", self._callbacks)
+        self.native.holds_fd, self.native.capacity = self.events, capacity
 
     def _step(self, name):
+        """Whether this call fails."""
         self.calls[name] += 1
-        if self.fail.get(name) in (0, self.calls[name]):
-            self.failed[name] += 1
-            raise KernelError(f"fake {name}", errno=errno.ENOMEM)
+        fails = self.fail.get(name) in (0, self.calls[name])
+        self.failed[name] += fails
+        return fails
 
-    def direction(self, slot):
-        return self.directions[slot]
+    def _direction(self, _kernel, slot):
+        place = int(ffi.cast("uintptr_t", ffi.addressof(self.directions, slot)))
+        return native.ffi.cast("struct direction *", place)
 
-    def enrol(self, sock, cookie):
-        self._step("enrol")
-        return self.free.pop()
+    def _enrol(self, _kernel, _fd, _cookie):
+        return -errno.ENOMEM if self._step("enrol") else self.free.pop()
 
-    def renew(self, slot, fd):
-        self._step("renew")
-        return True
+    def _renew(self, _kernel, _slot, _fd):
+        return -errno.ENOMEM if self._step("renew") else 1
 
-    def start(self, slot, fd):
-        self._step("start")
+    def _start(self, _kernel, slot, _fd):
+        if self._step("start"):
+            return -errno.ENOMEM
         assert slot not in self.started, "started twice"
         self.started.add(slot)
         self.directions[slot].held = Held.BUDGET
@@ -68,35 +76,42 @@ class FakeKernel:
         self.directions[slot].anchored = 1
         self.held.append(slot)
         os.eventfd_write(self.events, 1)
+        return 0
 
-    def stop(self, slot):
-        self._step("stop")
+    def _stop(self, _kernel, slot):
+        if self._step("stop"):
+            return -errno.ENOMEM
         self.started.discard(slot)
+        return 0
 
-    def release(self, slot, cookie):
+    def _release(self, _kernel, slot, _cookie):
         self._step("release")
         self.started.discard(slot)
-        self.directions[slot] = self._blank()
+        self.directions[slot] = self._blank[0]
         self.free.append(slot)
 
-    def inspect(self, slot):
-        self._step("inspect")
-        return Inspection(1, 0, 0, 0, 0, 0, False, False, False, self.had_fin)
+    def _inspect(self, _kernel, _slot, seen):
+        if self._step("inspect"):
+            return -errno.ENOMEM
+        found = ffi.cast("struct inspection *", int(native.ffi.cast("uintptr_t", seen)))
+        ffi.memmove(found, bytes(ffi.sizeof("struct inspection")), ffi.sizeof("struct inspection"))
+        found.state, found.had_fin = 1, self.had_fin
+        return 1
 
-    def hold_events(self):
-        return self.events
-
-    def take_holds(self, receive):
-        os.eventfd_read(self.events)
-        held, self.held = self.held, []
-        for slot in held:
-            receive(slot)
+    def _take_hold(self, _kernel):
+        if self.held:
+            return self.held.pop(0)
+        try:
+            os.eventfd_read(self.events)
+        except BlockingIOError:
+            pass
+        return -1
 
     def enrolments(self):
         return {}
 
     def watch_cgroup(self, fd):
-        self._step("watch_cgroup")
+        pass
 
     def close(self):
         if not self.closed:

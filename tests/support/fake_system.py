@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+from pathlib import Path
 
 from cffi import FFI
 
-from sockproxy.worker.native import LIBRARY
+from sockproxy.native import LIBRARY
+
+SYSTEM = Path(__file__).resolve().parents[2] / "native" / "system.h"
+FIELD = re.compile(r"^\t([\w ]+?\**)\s*\(\*(\w+)\)\(([^;]*)\);", re.MULTILINE)
+
+
+def _plain(kind):
+    """A type that cffi knows."""
+    kind = kind.replace("socklen_t", "unsigned").replace("nfds_t", "unsigned long").strip()
+    return "void *" if "*" in kind or "[" in kind else kind.replace("...", "void *")
+
 
 CALLS = {
-    "accept4": "int(int, void *, void *, int)",
-    "close": "int(int)",
-    "connect": "int(int, void *, unsigned)",
-    "epoll_create1": "int(int)",
-    "epoll_ctl": "int(int, int, int, void *)",
-    "epoll_wait": "int(int, void *, int, int)",
-    "getsockname": "int(int, void *, void *)",
-    "getsockopt": "int(int, int, int, void *, void *)",
-    "setsockopt": "int(int, int, int, void *, unsigned)",
-    "socket": "int(int, int, int)",
-    "realloc": "void *(void *, size_t)",
+    name: f"{_plain(result)}({', '.join(map(_plain, arguments.split(',')))})"
+    for result, name, arguments in FIELD.findall(SYSTEM.read_text())
 }
-"""The fields of struct system (worker/system.h), in their order."""
+"""The fields of struct system, in their order."""
 
 ffi = FFI()
 ffi.cdef("struct system {" + " ".join(f"void *{name};" for name in CALLS) + "};")

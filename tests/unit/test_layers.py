@@ -27,7 +27,7 @@ LAYERS = [
     {"bpf"},
     {"cgroup", "net", "rundir"},
     {"tables"},
-    {"syscalls", "text", "units"},
+    {"native", "syscalls", "text", "units"},
     {"errors"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

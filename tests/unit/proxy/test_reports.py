@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from sockproxy.net.address import parse_host
-from sockproxy.proxy.control import connections_report, status_report
+from sockproxy.proxy.control import status_report
 from sockproxy.proxy.proxy import Proxy, ProxyOptions
-from sockproxy.worker.table import Row
 from tests.support.fake_kernel import FakeKernel
 from tests.support.proxy_thread import LISTEN
-
-ENDS = (("127.0.0.1", 1), ("127.0.0.1", 2))
 
 
 class Asked:
@@ -19,14 +16,14 @@ class Asked:
         options = ProxyOptions((LISTEN,), (parse_host("127.0.0.1:1"),), "unit", relay=True)
         self.proxy = Proxy(options)
         self.proxy.open()
-        table = self.proxy.worker.table
-        read = table.read
+        worker = self.proxy.worker
+        read = worker.read
 
         def read_and_change():
-            happens(self.proxy.worker)
+            happens(worker)
             return read()
 
-        table.read = read_and_change
+        worker.read = read_and_change
 
     def __enter__(self):
         return self.proxy
@@ -39,23 +36,6 @@ def test_a_kernel_and_why_there_is_none_fit_where_it_comes_while_one_asks():
     with Asked(lambda worker: worker.use(FakeKernel())) as proxy:
         report = status_report(proxy)
         assert (report["accelerated"], report["why_not"]) == (False, "relay asked for")
-        del proxy.worker.table.read
+        del proxy.worker.read
         report = status_report(proxy)
         assert (report["accelerated"], report["why_not"]) == (True, "")
-
-
-def test_who_ends_while_the_table_is_read_is_not_shown_as_a_connection():
-    ended = Row(2, ENDS, ENDS)
-
-    class Before(Row):
-        """By the time that this one has been read, the next one has ended."""
-
-        def stats(self, outcome=None):
-            ended.end("finished")
-            return super().stats(outcome)
-
-    with Asked(lambda worker: None) as proxy:
-        proxy.worker.table.add(Before(1, ENDS, ENDS))
-        proxy.worker.table.add(ended)
-        (pair,) = connections_report(proxy)["connections"]
-        assert (pair["number"], pair["outcome"]) == (1, None)

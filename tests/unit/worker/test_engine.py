@@ -18,20 +18,28 @@ BYTES = bytes(range(256)) * 4000
 class Running:
     """An engine on a thread of its own, and one pair on it."""
 
-    def __init__(self, kernel, *, circuits=(), **options):
+    def __init__(self, kernel, *, circuits=(), why_none="", why_not_past="", seen=False, **options):
         self.kernel = kernel
         self.events = []
         self.engine = Engine(Limits(**{"eager": True} | options), self.events.append)
-        self.engine.circuits = circuits
+        self.engine.set_circuits(circuits, why_none)
         if kernel is not None:
             self.engine.use(kernel)
         self.client, a = tcp_pair()
         self.server, b = tcp_pair()
         for sock in (a, b):
             sock.setblocking(False)
+        # For a look at what the worker does to them; its connections end with these alone.
+        self.sockets = (a.dup(), b.dup()) if seen else ()
         self.thread = threading.Thread(target=self.engine.loop.run)
         self.thread.start()
-        self.engine.loop.call(lambda: self.engine.add(a, b))
+        self.call(lambda: self.engine.add(a, b, why_not_past=why_not_past))
+
+    def call(self, what):
+        """Have the loop's thread do it, and wait for that."""
+        done = threading.Event()
+        self.engine.loop.call(lambda: (what(), done.set()))
+        assert done.wait(20)
 
     @property
     def ended(self):
@@ -45,8 +53,8 @@ class Running:
         self.thread.join(5)
         assert not self.thread.is_alive()
         self.engine.close()
-        self.client.close()
-        self.server.close()
+        for sock in (self.client, self.server, *self.sockets):
+            sock.close()
 
 
 def exchange(run):
@@ -123,7 +131,7 @@ def test_what_breaks_the_life_cycle_ends_that_pair_with_a_reset(step, number):
                 receive(run.server, len(BYTES))
                 time.sleep(0.005)
         eventually(lambda: run.ended)
-        assert "fake" in run.ended[0].stats.outcome
+        assert "internal error: " in run.ended[0].stats.outcome
         assert run.thread.is_alive()
     assert sorted(kernel.free) == list(range(kernel.capacity))
 
@@ -133,7 +141,7 @@ def test_why_a_direction_is_pumped_can_be_seen():
         run.client.sendall(b"x")
         receive(run.server, 1)
         (stats,) = run.engine.read().live
-        assert "fake start" in stats.forward.why
+        assert "start a redirect: cannot allocate memory" in stats.forward.why
 
 
 def test_why_both_directions_are_pumped_can_be_seen_where_a_slot_is_refused():
@@ -143,7 +151,7 @@ def test_why_both_directions_are_pumped_can_be_seen_where_a_slot_is_refused():
         run.client.sendall(b"x")
         receive(run.server, 1)
         (stats,) = run.engine.read().live
-        assert "fake enrol" in stats.forward.why
+        assert "enrol a socket: cannot allocate memory" in stats.forward.why
         assert stats.backward.why == stats.forward.why
 
 

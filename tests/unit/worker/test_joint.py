@@ -3,189 +3,240 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import pytest
 
 from sockproxy.bpf.abi import Join, Refusal
-from sockproxy.bpf.seam import Past
 from sockproxy.net.tcp import socket_cookie
-from sockproxy.worker import joint as joint_module
-from sockproxy.worker.joint import IT_STREAMS, WHY_NOT, Joint
-from tests.support.fake_circuit import FakeCircuit
+from tests.support.fake_circuit import FakeCircuit, Past
 from tests.support.fake_kernel import FakeKernel
-from tests.support.sockets import eventually, receive, tcp_pair
+from tests.support.sockets import eventually, receive
 from tests.unit.worker.test_engine import Running
 
-
-@pytest.fixture
-def ends():
-    one, other = tcp_pair()
-    with one, other:
-        for sock in (one, other):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
-        yield one, other
-
-
-def joint_in(*circuits, why_none=""):
-    return Joint(lambda: circuits, why_none)
-
-
-def at_once(_seconds, call):
-    call()
+IT_STREAMS = "it streams"
+PATIENCE = 100  # looks for a message that is on its way
+WHY_NOT = {
+    Refusal.NO_CLIENT: "the client is not enrolled in a bypass",
+    Refusal.NO_UPSTREAM: "the upstream is not enrolled in a bypass",
+    Refusal.MISFIT: "the client did not open its connection, or the upstream did not accept",
+    Refusal.CLOSED: "one of the ends has to stay with TCP, or ends",
+    Refusal.WAITS: "the proxy behind this one has not joined yet",
+    Refusal.FULL: "the bypass has as many connections as it may have",
+    Refusal.DRAINS: "the bypass is being detached",
+}
 
 
-def test_it_is_made_once_and_never_delays(ends):
+def joined(*circuits, **options):
+    """A pair that is a conversation from the first byte on; each redirect of its four is a reason
+    to ask."""
+    return Running(FakeKernel(), circuits=circuits, **options)
+
+
+def talk(run, turns=1):
+    for _ in range(turns):
+        run.client.sendall(b"x")
+        receive(run.server, 1)
+        run.server.sendall(b"y")
+        receive(run.client, 1)
+        time.sleep(0.01)  # longer than the rest after a hold
+
+
+def stats_of(run):
+    (stats,) = run.engine.read().live
+    return stats
+
+
+def why_of(run):
+    return stats_of(run).why_not_short_circuited
+
+
+def stream(run):
+    for _ in range(40):
+        run.client.sendall(bytes(100_000))
+        receive(run.server, 100_000)
+
+
+def asks(circuit):
+    """What it was asked, but for counters."""
+    return [each for each in circuit.asked if each is not Join.READ]
+
+
+def test_it_is_made_once_and_never_delays():
     circuit = FakeCircuit()
-    joint = joint_in(circuit)
-    assert joint.why_not == "no conversation so far"
-    joint.make(*ends)
-    joint.make(*ends)
-    assert circuit.asked == [Join.MAKE]
-    assert circuit.cookies == {tuple(map(socket_cookie, ends))}
-    assert joint.why_not == ""
-    assert all(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for sock in ends)
+    with joined(circuit, seen=True) as run:
+        for sock in run.sockets:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+        talk(run, 5)
+        assert run.kernel.calls["start"] > 2
+        assert asks(circuit) == [Join.MAKE]
+        assert circuit.cookies == {tuple(map(socket_cookie, run.sockets))}
+        assert why_of(run) == ""
+    with joined(FakeCircuit(), seen=True) as run:
+        talk(run)
+        delays = [sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for sock in run.sockets]
+        assert all(delays)
 
 
-def test_the_bypass_that_has_both_ends_is_found(ends):
+def test_the_bypass_that_has_both_ends_is_found():
     first, second = FakeCircuit(Refusal.NO_CLIENT), FakeCircuit()
-    joint = joint_in(first, second)
-    joint.make(*ends)
-    assert (first.asked, second.asked) == ([Join.MAKE, Join.END], [Join.MAKE])
-    assert joint.why_not == ""
+    with joined(first, second) as run:
+        talk(run)
+        assert (asks(first), asks(second)) == ([Join.MAKE, Join.END], [Join.MAKE])
+        assert why_of(run) == ""
 
 
 FOR_GOOD = [each for each in Refusal if each not in (0, Refusal.WAITS, Refusal.DRAINS)]
 
 
 @pytest.mark.parametrize("why", FOR_GOOD)
-def test_who_is_refused_waits_no_longer(ends, why):
+def test_who_is_refused_waits_no_longer(why):
     circuit = FakeCircuit(why)
-    joint = joint_in(circuit)
-    for _ in range(4):
-        joint.make(*ends)
-    assert circuit.asked == [Join.MAKE, Join.END]
-    assert joint.why_not == WHY_NOT[why]
-    assert joint.read() == Past()
+    with joined(circuit) as run:
+        talk(run, 5)
+        assert circuit.asked == [Join.MAKE, Join.END]
+        assert why_of(run) == WHY_NOT[why]
+        assert stats_of(run).forward.short_circuited == 0
 
 
-def test_a_bypass_that_drains_may_be_attached_again(ends):
+def test_a_bypass_that_drains_may_be_attached_again():
     circuit = FakeCircuit(Refusal.DRAINS)
-    joint = joint_in(circuit)
-    joint.make(*ends)
-    assert joint.why_not == WHY_NOT[Refusal.DRAINS]
-    circuit.refuses = Refusal.NONE
-    joint.make(*ends)
-    assert (circuit.asked, joint.why_not) == ([Join.MAKE, Join.MAKE], "")
+    with joined(circuit) as run:
+        talk(run, 3)
+        assert why_of(run) == WHY_NOT[Refusal.DRAINS]
+        assert set(circuit.asked) == {Join.MAKE}
+        circuit.refuses = Refusal.NONE
+        talk(run, 10)
+        assert why_of(run) == ""
 
 
-def test_who_waits_for_another_proxy_is_given_up_as_well(ends):
+def test_who_waits_for_another_proxy_is_given_up_as_well():
     circuit = FakeCircuit(Refusal.WAITS)
-    joint = joint_in(circuit)
-    joint.make(*ends)
-    joint.give_up(*ends, IT_STREAMS)
-    assert (circuit.asked, joint.why_not) == ([Join.MAKE, Join.READ, Join.END], IT_STREAMS)
+    with joined(circuit) as run:
+        talk(run)
+        assert why_of(run) == WHY_NOT[Refusal.WAITS]
+        stream(run)
+        eventually(lambda: why_of(run) == IT_STREAMS)
+        assert asks(circuit) == [Join.MAKE, Join.END]
 
 
-def test_sockets_that_were_in_use_wait_for_nothing(ends):
+def test_sockets_that_were_in_use_wait_for_nothing():
     circuit = FakeCircuit()
-    joint = Joint(lambda: (circuit,), "in use before", never=True)
-    joint.begin(*ends, "")
-    joint.make(*ends)
-    assert (circuit.asked, joint.why_not) == ([Join.END], "in use before")
+    with Running(FakeKernel(), circuits=(circuit,), why_not_past="in use before") as run:
+        talk(run, 3)
+        assert circuit.asked == [Join.END]
+        assert why_of(run) == "in use before"
 
 
-def test_a_bypass_that_is_detached_is_let_go_with_its_last_count(ends):
+def test_a_bypass_that_is_detached_is_let_go_with_its_last_count():
     circuit = FakeCircuit()
-    joint = joint_in(circuit)
-    joint.make(*ends)
-    circuit.past, circuit.stopped = Past(forward_bytes=6), True
-    assert joint.read().bytes == 6  # it was not seen for a moment, and works
-    circuit.past, circuit.refuses = Past(forward_bytes=7), Refusal.DRAINS
-    assert joint.read().bytes == 7
-    circuit.past = Past(forward_bytes=8)
-    assert joint.read().bytes == 7
+    with joined(circuit) as run:
+        talk(run)
+        circuit.past = Past(forward_bytes=6)
+        run.call(lambda: run.engine.set_circuits(()))
+        circuit.stop()
+        assert stats_of(run).forward.short_circuited == 6
+        assert not circuit.freed  # it was not seen for a moment, and works
+        circuit.past, circuit.refuses = Past(forward_bytes=7), Refusal.DRAINS
+        assert stats_of(run).forward.short_circuited == 7
+        assert circuit.freed
+        circuit.past = Past(forward_bytes=8)
+        assert stats_of(run).forward.short_circuited == 7
 
 
-def test_a_chain_is_joined_by_the_last_of_its_proxies(ends):
+def test_a_bypass_goes_with_the_last_connection_that_was_joined_in_it():
+    circuit = FakeCircuit()
+    with joined(circuit) as run:
+        talk(run)
+        run.call(lambda: run.engine.set_circuits(()))
+        circuit.stop()
+        assert not circuit.freed
+        run.call(lambda: run.engine.abort(1, "over"))
+        assert circuit.freed
+
+
+def test_a_chain_is_joined_by_the_last_of_its_proxies():
     circuit = FakeCircuit(Refusal.WAITS)
-    joint = joint_in(circuit)
-    joint.make(*ends)
-    assert joint.why_not == WHY_NOT[Refusal.WAITS]
-    circuit.refuses, circuit.past = Refusal.NONE, Past(forward_bytes=5)
-    assert joint.read().forward_bytes == 5
-    assert joint.why_not == ""
+    with joined(circuit) as run:
+        talk(run)
+        assert why_of(run) == WHY_NOT[Refusal.WAITS]
+        circuit.refuses, circuit.past = Refusal.NONE, Past(forward_bytes=5)
+        assert stats_of(run).forward.short_circuited == 5
+        assert why_of(run) == ""
 
 
-def test_a_kernel_that_fails_is_a_reason(ends):
-    joint = joint_in(FakeCircuit(fail={Join.MAKE}))
-    joint.make(*ends)
-    assert joint.why_not == "fake MAKE"
+def test_a_kernel_that_fails_is_a_reason():
+    with joined(FakeCircuit(fail={Join.MAKE})) as run:
+        talk(run)
+        assert why_of(run) == "short-circuit: cannot allocate memory"
     circuit = FakeCircuit()
-    joint = joint_in(circuit)
-    joint.make(*ends)
-    circuit.fail.add(Join.READ)
-    assert joint.read().bytes == 0
+    with joined(circuit) as run:
+        talk(run)
+        circuit.fail.add(Join.READ)
+        assert stats_of(run).forward.short_circuited == 0
 
 
-def test_without_a_bypass_its_owner_says_why(ends):
-    joint = joint_in(why_none="no bypass is attached")
-    joint.make(*ends)
-    joint.give_up(*ends, IT_STREAMS)
-    assert joint.why_not in ("no bypass is attached", IT_STREAMS)
-    assert joint.read() == Past()
+def test_without_a_bypass_its_owner_says_why():
+    with Running(FakeKernel(), why_none="no bypass is attached") as run:
+        talk(run)
+        assert why_of(run) == "no bypass is attached"
+        assert stats_of(run).forward.short_circuited == 0
 
 
-def test_the_last_count_stays_when_the_kernel_knows_it_no_more(ends):
+def test_the_last_count_stays_when_the_kernel_knows_it_no_more():
     circuit = FakeCircuit()
-    joint = joint_in(circuit)
-    joint.make(*ends)
-    circuit.past = Past(forward_bytes=7, backward_bytes=9)
-    assert joint.read().bytes == 16
-    circuit.past = Past()
-    assert joint.read().bytes == 16
+    with joined(circuit) as run:
+        talk(run)
+        circuit.past = Past(forward_bytes=7, backward_bytes=9)
+        assert stats_of(run).backward.short_circuited == 9
+        circuit.past = Past()
+        assert stats_of(run).forward.short_circuited == 7
 
 
-def test_what_streams_is_given_up_unless_it_goes_past(ends):
+def test_what_goes_past_is_not_given_up():
     circuit = FakeCircuit()
-    joint = joint_in(circuit)
-    joint.give_up(*ends, IT_STREAMS)
-    joint.make(*ends)
-    assert (circuit.asked, joint.why_not) == ([Join.END], IT_STREAMS)
-    circuit = FakeCircuit()
-    joint = joint_in(circuit)
-    joint.make(*ends)
-    joint.give_up(*ends, IT_STREAMS)
-    assert (circuit.asked, joint.why_not) == ([Join.MAKE, Join.READ], "")
+    with joined(circuit) as run:
+        talk(run)
+        stream(run)
+        assert asks(circuit) == [Join.MAKE]
+        assert why_of(run) == ""
 
 
-def test_what_another_proxy_has_joined_meanwhile_is_not_given_up(ends):
+def test_what_another_proxy_has_joined_meanwhile_is_not_given_up():
     circuit = FakeCircuit(Refusal.WAITS)
-    joint = joint_in(circuit)
-    joint.make(*ends)
-    circuit.refuses = Refusal.NONE
-    joint.give_up(*ends, IT_STREAMS)
-    assert (circuit.asked, joint.why_not) == ([Join.MAKE, Join.READ], "")
+    with joined(circuit) as run:
+        talk(run)
+        circuit.refuses = Refusal.NONE
+        stream(run)
+        assert asks(circuit) == [Join.MAKE]
 
 
 @pytest.mark.parametrize("busy", [0, 3, 1000])
-def test_it_ends_when_nothing_is_on_its_way(ends, busy):
-    circuit, told = FakeCircuit(busy=busy), []
-    joint = joint_in(circuit)
-    joint.make(*ends)
-    joint.end(at_once, told.append)
-    assert told == [busy < joint_module.PATIENCE]
-    assert circuit.asked.count(Join.END) == min(busy + 1, joint_module.PATIENCE)
-    circuit.past = Past(forward_bytes=1)
-    joint.read()
-    assert joint.why_not == joint_module.UNJOINED
+def test_it_ends_when_nothing_is_on_its_way(busy):
+    circuit = FakeCircuit(busy=busy)
+    with joined(circuit) as run:
+        talk(run)
+        run.call(lambda: run.engine.drop(1, "forward"))
+        looks = min(busy + 1, PATIENCE)
+        eventually(lambda: circuit.asked.count(Join.END) == looks)
+        if busy < PATIENCE:
+            circuit.past = Past(forward_bytes=1)
+            assert why_of(run) == "its bytes have to be seen from now on"
+        else:
+            eventually(lambda: run.ended)
+            assert "has not arrived" in run.ended[0].stats.outcome
 
 
-def test_to_end_what_was_never_made_is_to_make_it_never(ends):
-    circuit, told = FakeCircuit(), []
-    joint = joint_in(circuit)
-    joint.end(at_once, told.append)
-    joint.make(*ends)
-    assert (told, circuit.asked) == ([True], [])
+def test_to_end_what_was_never_made_is_to_make_it_never():
+    circuit = FakeCircuit()
+    with joined(circuit, eager=False) as run:
+        run.call(lambda: run.engine.drop(1, "backward"))
+        for _ in range(10):
+            run.client.sendall(b"x")
+            receive(run.server, 1)
+            run.server.sendall(b"dropped")
+            time.sleep(0.005)
+        assert circuit.asked == []
 
 
 # -- of a pair that runs ------------------------------------------------------------------
@@ -236,7 +287,7 @@ def test_bytes_are_dropped_only_when_nothing_goes_past_any_more(busy):
         eventually(lambda: circuit.asked)
         run.engine.loop.call(lambda: run.engine.drop(1, "forward"))
         eventually(lambda: circuit.asked.count(Join.END) > busy)
-        eventually(lambda: run.engine.pairs[1].forward.pump._sink is not None)
+        time.sleep(0.05)
         run.client.sendall(b"dropped")
         run.client.close()
         assert run.server.recv(10) == b""

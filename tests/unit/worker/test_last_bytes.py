@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import socket
 import threading
@@ -10,18 +11,16 @@ import threading
 import pytest
 
 import sockproxy
-from sockproxy.net.tcp import EVERY_END, set_options
 from sockproxy.proxy import control
 from sockproxy.proxy.control import Control
 from sockproxy.worker.door import Limits
-from sockproxy.worker.end import End
 from sockproxy.worker.engine import Engine
-from sockproxy.worker.pump import Pipes, Pump
-from sockproxy.worker.table import DirectionRow
 from tests.support.fake_kernel import FakeKernel
+from tests.support.fake_system import Scarce, calls
 from tests.support.proxy import run_sockproxy
 from tests.support.proxy_thread import Running, host
 from tests.support.sockets import eventually, receive, reset, tcp_pair
+from tests.unit.worker.test_engine import Running as Worker
 
 
 @pytest.fixture
@@ -39,31 +38,6 @@ def all_of(sock):
     except ConnectionResetError:
         return got, "RST"
     return got, "FIN"
-
-
-# -- the pump ---------------------------------------------------------------------------
-
-
-def test_an_urgent_byte_and_what_is_behind_it_before_a_reset():
-    """splice(2) stops at the mark, where it tells of the reset; recv(2) goes on."""
-    (client, source), (server, target) = tcp_pair(), tcp_pair()
-    set_options(source, EVERY_END)
-    with client, source, server, target:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
-        client.sendall(b"before")
-        client.send(b"!", socket.MSG_OOB)
-        client.sendall(b"behind")
-        reset(client)
-        for sock in (source, target):
-            sock.setblocking(False)
-        pipes, row = Pipes(), DirectionRow()
-        pump = Pump(pipes, source, target, 1 << 20, row)  # has not heard of the urgent byte
-        while pump.run(4) or not pump.at_end:
-            pass
-        assert receive(server, 13) == b"before!behind"
-        assert (row.pumped, pump.failure) == (13, errno.ECONNRESET)
-        pump.close()
-        pipes.close()
 
 
 # -- the kind of the end ----------------------------------------------------------------
@@ -99,21 +73,16 @@ def test_a_reset_that_was_told_before_is_no_fin(relay):
             assert splice.wait(20).outcome != "finished"
 
 
-@pytest.mark.parametrize("said", [False, True])
 @pytest.mark.parametrize("had_fin", [False, True])
-def test_an_enrolled_socket_is_asked_about_its_fin(had_fin, said):
+def test_an_enrolled_socket_is_asked_about_its_fin(had_fin):
     """Of two sends of redirected bytes one may take ECONNRESET, and the next is told EPIPE."""
     kernel = FakeKernel()
     kernel.had_fin = had_fin
-    one, other = tcp_pair()
-    with one, other:
-        end = End(one)
-        end.fail("reset by peer", had_fin=said)
-        assert end.had_fin == said
-        end.enrol(kernel)
-        end.fail("reset by peer", had_fin=said)
-        assert end.had_fin == had_fin
-        end.leave()
+    with Worker(kernel) as run:
+        run.client.sendall(b"x")
+        receive(run.server, 1)
+        reset(run.client)
+        assert all_of(run.server) == (b"", "FIN" if had_fin else "RST")
 
 
 def test_a_splice_is_done_when_its_splicer_closes_at_once():
@@ -130,27 +99,19 @@ def test_a_splice_is_done_when_its_splicer_closes_at_once():
 # -- what can fail ----------------------------------------------------------------------
 
 
-def refuse(number):
-    def fails(*_arguments, **_options):
-        raise OSError(number, os.strerror(number))
-
-    return fails
-
-
-def test_a_pair_that_cannot_be_watched_is_none(monkeypatch):
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_pair_that_cannot_be_watched_is_none(place):
     engine = Engine(Limits(), pytest.fail)
-    watch = engine.loop.watch
     (client, a), (server, b) = tcp_pair(), tcp_pair()
+    tries, scarce = itertools.count(1), Scarce(errno.ENOSPC)
+    scarce.fails = lambda _epoll, add, _fd, _event: add == 1 and next(tries) == place
     with client, server, a, b:
-        monkeypatch.setattr(
-            engine.loop,
-            "watch",
-            lambda fd, *rest: watch(fd, *rest) if fd == a.fileno() else refuse(errno.ENOSPC)(),
-        )
-        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        with (
+            calls(epoll_ctl=scarce),
+            pytest.raises(OSError, match=os.strerror(errno.ENOSPC)),
+        ):
             engine.add(a, b)
         assert not engine.live
-        monkeypatch.undo()
         engine.loop.watch(a.fileno(), 0, pytest.fail)  # it is not watched
         engine.loop.unwatch(a.fileno())
         engine.close()

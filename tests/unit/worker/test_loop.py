@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import select
 import threading
-import time
 
 import pytest
 
-from sockproxy.worker import loop as loop_module
 from sockproxy.worker.loop import EventLoop
 
 
@@ -77,64 +75,3 @@ def test_calls_while_it_closes():
         loop.close()
         for thread in threads:
             thread.join()
-
-
-# -- turns ---------------------------------------------------------------------------------
-
-
-def test_an_event_waits_for_a_slice_of_turns_at_most(loop):
-    """Though each turn asks for the next, and there are many of them."""
-    out, into = os.pipe()
-    turns, seen = [], []
-
-    def turn():
-        time.sleep(loop_module.SLICE)
-        turns.append(1)
-        loop.in_turn(turn)
-        if len(turns) == 50:
-            os.write(into, b"x")
-
-    def on_event(_events):
-        seen.append(len(turns))
-        loop.stop()
-
-    loop.watch(out, select.EPOLLIN, on_event)
-    for _ in range(10):
-        loop.in_turn(turn)
-    loop.run()
-    assert seen == [50]
-    os.close(out)
-    os.close(into)
-
-
-def test_timers_and_calls_come_between_turns(loop):
-    order = []
-
-    def turn():
-        time.sleep(loop_module.SLICE)
-        order.append("turn")
-        loop.in_turn(turn)
-        if len(order) == 3:
-            loop.later(0, lambda: order.append("timer"))
-            loop.call(lambda: order.append("call"))
-            loop.later(0, loop.stop)
-
-    loop.in_turn(turn)
-    loop.run()
-    assert order[:3] == ["turn"] * 3
-    assert set(order[3:5]) == {"timer", "call"}
-
-
-def test_who_goes_on_comes_before_who_waits(loop):
-    order = []
-
-    def first(part=1):
-        order.append(f"first {part}")
-        if part < 3:
-            loop.in_turn(lambda: first(part + 1), again=True)
-
-    loop.in_turn(first)
-    loop.in_turn(lambda: order.append("second"))
-    loop.in_turn(loop.stop)
-    loop.run()
-    assert order == ["first 1", "first 2", "first 3", "second"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -13,40 +14,27 @@ import pytest
 
 import sockproxy
 from sockproxy.proxy.control import Control
-from sockproxy.worker import descriptors, pump
-from tests.support import fake_system
+from sockproxy.worker import descriptors
+from sockproxy.worker.door import Limits
+from sockproxy.worker.engine import Engine
+from tests.support.fake_system import Scarce, calls
 from tests.support.pattern import Checker, Pattern
 from tests.support.proxy import run_sockproxy
 from tests.support.proxy_thread import Running, host
-from tests.support.sockets import eventually, push_until_blocked, receive, spliced
+from tests.support.sockets import eventually, push_until_blocked, receive, spliced, tcp_pair
 
 KINDS = pytest.mark.parametrize("number", sorted(descriptors.SHORTAGE), ids=errno.errorcode.get)
-
-
-class Scarce:
-    """Stands for a function that fails while it is told to."""
-
-    def __init__(self, real, number):
-        self.real, self.number = real, number
-        self.failures = 0
-        self.fails = lambda: True
-
-    def __call__(self, *arguments, **options):
-        if self.fails():
-            self.failures += 1
-            raise OSError(self.number, os.strerror(self.number))
-        return self.real(*arguments, **options)
 
 
 # -- pipes --------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def pipes(monkeypatch, request):
+def pipes(request):
     """The pipes that are made are these, which cannot be had."""
-    scarce = Scarce(os.pipe2, getattr(request, "param", errno.EMFILE))
-    monkeypatch.setattr(pump.os, "pipe2", scarce)
-    return scarce
+    scarce = Scarce(getattr(request, "param", errno.EMFILE))
+    with calls(pipe2=scarce):
+        yield scarce
 
 
 def exchange(client, server, size):
@@ -78,16 +66,19 @@ def test_a_stream_without_a_pipe(pipes):
     assert pipes.failures
 
 
-def test_a_pipe_comes_and_goes(pipes, monkeypatch):
-    monkeypatch.setattr(pump, "SPARE_PIPES", 0)
+def test_a_pipe_comes_and_goes(pipes):
     turn = itertools.count()
-    pipes.fails = lambda: next(turn) % 3
-    with sockproxy.Splicer(relay=True) as splicer:
-        for _ in range(5):
-            with spliced(splicer) as (client, server, splice):
-                exchange(client, server, 5_000_000)
-                assert splice.wait().outcome == "finished"
-    assert pipes.failures > 10
+    pipes.fails = lambda *_: next(turn) % 3
+    with sockproxy.Splicer(relay=True) as splicer, contextlib.ExitStack() as stack:
+        pairs = [stack.enter_context(spliced(splicer)) for _ in range(6)]
+        threads = [threading.Thread(target=exchange, args=(*each[:2], 5_000_000)) for each in pairs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for *_, splice in pairs:
+            assert splice.wait().outcome == "finished"
+    assert pipes.failures > 3
 
 
 def test_a_stalled_stream_without_a_pipe_is_dropped(pipes):
@@ -106,16 +97,29 @@ def test_a_stalled_stream_without_a_pipe_is_dropped(pipes):
 
 
 def test_no_more_pipes_than_allowed():
-    pipes = pump.Pipes(2)
-    first, second = pipes.take(), pipes.take()
-    assert pipes.take() is None
-    pipes.give_back(first, empty=False)
-    third = pipes.take()
-    pipes.give_back(second, empty=True)
-    assert pipes.take() == second
-    for ends in (second, third):
-        pipes.give_back(ends, empty=True)
-    pipes.close()
+    """Those that have none copy."""
+    made = []
+
+    def pipe2(real, *arguments):
+        made.append(1)
+        return real(*arguments)
+
+    with calls(pipe2=pipe2), contextlib.ExitStack() as stack:
+        engine = Engine(Limits(most_pipes=2), lambda _event: None)
+        thread = threading.Thread(target=engine.loop.run)
+        thread.start()
+        stack.callback(engine.close)
+        stack.callback(thread.join)
+        stack.callback(engine.loop.stop)
+        for _ in range(5):
+            (client, a), (server, b) = tcp_pair(), tcp_pair()
+            for sock in (client, server):
+                stack.enter_context(sock)
+            for sock in (a, b):
+                sock.setblocking(False)
+            engine.loop.call(lambda a=a, b=b: engine.add(a, b))
+            push_until_blocked(client, bytes(1 << 20), quiet=0.1)
+        assert len(made) == 2
 
 
 # -- sockets ------------------------------------------------------------------------------
@@ -123,11 +127,11 @@ def test_no_more_pipes_than_allowed():
 
 @KINDS
 def test_accepting_waits_and_says_so_once(number):
-    accept = fake_system.Scarce(number)
+    accept = Scarce(number)
     accept.fails = lambda *_: False
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        fake_system.calls(accept4=accept),
+        calls(accept4=accept),
         Running([host(server)]) as running,
     ):
         running.serve_one(server)
@@ -144,8 +148,8 @@ def test_accepting_waits_and_says_so_once(number):
 @pytest.fixture
 def sockets():
     """The sockets that are made towards an upstream are these."""
-    scarce = fake_system.Scarce(errno.EMFILE)
-    with fake_system.calls(socket=scarce):
+    scarce = Scarce(errno.EMFILE)
+    with calls(socket=scarce):
         yield scarce
 
 
@@ -159,11 +163,11 @@ def test_connecting_waits(sockets):
 
 def test_connecting_that_fails_at_once_waits():
     """connect(2) takes memory as well: tcp_connect() has ENOBUFS for a SYN that it cannot make."""
-    poor = fake_system.Scarce(errno.ENOBUFS)
+    poor = Scarce(errno.ENOBUFS)
     poor.fails = lambda *_: poor.failures < 3
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
-        fake_system.calls(connect=poor),
+        calls(connect=poor),
         Running([host(server)]) as running,
     ):
         running.serve_one(server)
@@ -192,11 +196,26 @@ def test_a_client_that_waits_is_let_go_at_the_end(sockets):
             client.recv(1)
 
 
+class Refusing:
+    """Stands for a function of Python's that fails while it is told to."""
+
+    def __init__(self, real, number):
+        self.real, self.number = real, number
+        self.failures = 0
+        self.fails = lambda: True
+
+    def __call__(self, *arguments, **options):
+        if self.fails():
+            self.failures += 1
+            raise OSError(self.number, os.strerror(self.number))
+        return self.real(*arguments, **options)
+
+
 @KINDS
 def test_an_asker_waits(monkeypatch, number):
     with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
         control = Control(running.proxy)
-        scarce = Scarce(socket.socket.accept, number)
+        scarce = Refusing(socket.socket.accept, number)
         scarce.fails = lambda: scarce.failures < 5
         real = socket.socket.accept
         monkeypatch.setattr(

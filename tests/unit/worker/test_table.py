@@ -3,79 +3,56 @@
 from __future__ import annotations
 
 import threading
-import types
 
 from sockproxy.worker.door import Limits
 from sockproxy.worker.engine import Engine
-from sockproxy.worker.table import Phase, Row, State, Table
-from tests.support.fake_kernel import FIELDS
 from tests.support.sockets import eventually, receive, tcp_pair
-
-ENDS = (("127.0.0.1", 1), ("127.0.0.1", 2))
-
-
-def row(number):
-    return Row(number, ENDS, ENDS)
-
-
-def test_a_connection_is_counted_once_before_and_after_its_end():
-    table = Table()
-    one, other = row(1), row(2)
-    for each in (one, other):
-        table.add(each)
-        each.forward.pumped, each.backward.discarded = 10, 3
-    table.end(one, "finished")
-    reading = table.read()
-    assert [stats.number for stats in reading.live] == [2]
-    assert (reading.ended.pairs, reading.ended.reset) == (1, 0)
-    assert (reading.ended.pumped, reading.ended.dropped) == (10, 3)
-    table.end(other, "reset by peer (client)")
-    reading = table.read()
-    assert not reading.live
-    assert (reading.ended.pairs, reading.ended.reset) == (2, 1)
-    assert (reading.ended.pumped, reading.ended.dropped) == (20, 6)
-
-
-def test_the_last_counters_stay_when_the_slot_is_anothers():
-    table, ended = Table(), row(1)
-    table.add(ended)
-    shared = types.SimpleNamespace(**dict.fromkeys(FIELDS, 0))
-    shared.redirected_bytes = 1000
-    ended.forward.shared = shared
-    ended.forward.phase = Phase(State.REDIRECT, "")
-    assert table.end(ended, "finished").forward.redirected == 1000
-    shared.redirected_bytes = 7
-    ended.forward.phase = Phase(State.FINISHED, "")
-    last = ended.stats()
-    assert (last.forward.redirected, last.forward.state) == (1000, "redirect")
-    assert last.outcome == "finished"
 
 
 def test_sums_are_right_whenever_they_are_read():
     """Connections end while others read: none is counted twice, and none is missed."""
-    table, count = Table(), 300
-    rows = [row(number) for number in range(count)]
-    for each in rows:
-        table.add(each)
-        each.forward.pumped = 1
-    wrong = []
+    engine, count = Engine(Limits(), lambda event: None), 100
+    thread = threading.Thread(target=engine.loop.run)
+    ends, numbers, wrong = [], [], []
     done = threading.Event()
+    for _ in range(count):
+        (client, a), (server, b) = tcp_pair(), tcp_pair()
+        for sock in (a, b):
+            sock.setblocking(False)
+        ends += [client, server]
+        engine.loop.call(lambda a=a, b=b: numbers.append(engine.add(a, b)))
+        client.sendall(b"x")
+    thread.start()
+    for server in ends[1::2]:
+        assert receive(server, 1) == b"x"
+
+    def total():
+        reading = engine.read()
+        return reading.ended.pumped + sum(stats.forward.pumped for stats in reading.live)
 
     def read():
         while not done.is_set():
-            reading = table.read()
-            total = reading.ended.pumped + sum(stats.forward.pumped for stats in reading.live)
-            if total != count:
-                wrong.append(total)
+            if (found := total()) != count:
+                wrong.append(found)
 
+    eventually(lambda: total() == count)
     readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
         reader.start()
-    for each in rows:
-        table.end(each, "finished")
+    for number in numbers:
+        engine.loop.call(lambda number=number: engine.abort(number, "enough"))
+    eventually(lambda: not engine.live)
     done.set()
     for reader in readers:
         reader.join()
+    reading = engine.read()
+    assert not reading.live
+    assert (reading.ended.pairs, reading.ended.reset, reading.ended.pumped) == (count,) * 3
+    engine.loop.stop()
+    thread.join()
+    engine.close()
+    for sock in ends:
+        sock.close()
     assert not wrong
 
 

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "clients.h"
+
+#include "accept.h"
+#include "address.h"
+#include "connect.h"
+#include "news.h"
+#include "own.h"
+#include "pair.h"
+#include "system.h"
+#include "targets.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void try_next(struct worker *worker, struct client *client, int number);
+
+struct client *new_client(struct worker *worker)
+{
+	struct client *client = sys.realloc(NULL, sizeof(*client));
+
+	if (client && !reserve_news(worker)) {
+		memset(client, 0, sizeof(*client));
+		client->attempt.fd = -1;
+		client->tried = client->tried_inside;
+		client->tried_room = TRIED_INSIDE;
+		return client;
+	}
+	free(client);
+	return NULL;
+}
+
+void free_client(struct client *client)
+{
+	if (client->tried != client->tried_inside)
+		free(client->tried);
+	free(client);
+}
+
+/* -- the end of a client's wait -- */
+
+static void unlink_client(struct client *client)
+{
+	*client->link = client->next;
+	if (client->next)
+		client->next->link = client->link;
+}
+
+static void one_less(struct worker *worker)
+{
+	worker->clients--;
+	begin_accepting(worker);
+}
+
+/* number: an errno, or FAILURE_TIME_OUT. */
+static void refuse(struct worker *worker, struct client *client, enum rejection why, int number)
+{
+	struct news *news = tell_reserved(worker, NEWS_REFUSED);
+
+	news->rejection = why;
+	news->error = number == FAILURE_TIME_OUT ? 0 : number;
+	news->client = client->ends;
+	news->upstream.far = client->attempt.target;
+	cancel_attempt(worker, &client->attempt);
+	unlink_client(client);
+	sys.close(client->fd);
+	free_client(client);
+	worker->refused++;
+	one_less(worker);
+}
+
+/* It is a connection from now on, unless there is no memory for one. */
+static void hand_over(struct worker *worker, struct client *client)
+{
+	struct beginning from = {
+		.client = client->fd,
+		.client_is = client->ends,
+		.upstream_is = {.near = client->attempt.near, .far = client->attempt.target},
+		.own = client->attempt.own,
+		.is_client = true,
+	};
+	int failed;
+
+	from.upstream = take_socket(&client->attempt);
+	if (!begin_pair(worker, &from, &failed)) {
+		drop_own(&worker->own, from.own);
+		sys.close(from.upstream);
+		refuse(worker, client, REJECTED_FAILED, -failed);
+		return;
+	}
+	give_up_reserved(worker);
+	unlink_client(client);
+	free_client(client);
+}
+
+/* -- one upstream after the other -- */
+
+static int note_tried(struct client *client, const struct address *address)
+{
+	uint32_t room = 2 * client->tried_room;
+	struct address *all;
+
+	if (client->tried_count == client->tried_room) {
+		all = sys.realloc(NULL, room * sizeof(*all));
+		if (!all)
+			return -ENOMEM;
+		memcpy(all, client->tried, client->tried_count * sizeof(*all));
+		if (client->tried != client->tried_inside)
+			free(client->tried);
+		client->tried = all;
+		client->tried_room = room;
+	}
+	client->tried[client->tried_count++] = *address;
+	return 0;
+}
+
+/* Those who wait for an upstream that is passed over now go to another. Each has its next attempt
+ * here, by which it alone can end; where one finds another silent, all are looked at once more. */
+static void leave_silent(struct worker *worker)
+{
+	struct client *client, *next;
+	struct target *target;
+
+	if (worker->leaving) {
+		worker->leave_again = true;
+		return;
+	}
+	worker->leaving = true;
+	do {
+		worker->leave_again = false;
+		for (client = worker->connecting; client; client = next) {
+			next = client->next;
+			if (client->attempt.fd < 0 || !is_silent(worker, &client->attempt.target))
+				continue;
+			target = find_target(worker, client, true);
+			if (!target)
+				continue;
+			cancel_attempt(worker, &client->attempt);
+			try_next(worker, client, 0);
+		}
+	} while (worker->leave_again);
+	worker->leaving = false;
+}
+
+static void on_outcome(struct worker *worker, struct attempt *attempt, int number)
+{
+	struct client *client =
+		(struct client *)((char *)attempt - offsetof(struct client, attempt));
+	bool silent;
+
+	if (!number) {
+		hand_over(worker, client);
+		return;
+	}
+	silent = !worker->original && has_fallen_silent(worker, &attempt->target, number);
+	if (is_shortage(number)) /* there will be none for another one either */
+		refuse(worker, client, REJECTED_FAILED, number);
+	else
+		try_next(worker, client, number);
+	if (silent)
+		leave_silent(worker);
+}
+
+/* number: what the attempt before has failed with; 0: there was none that counts. */
+static void try_next(struct worker *worker, struct client *client, int number)
+{
+	struct target *target = worker->original ? NULL : find_target(worker, client, false);
+	struct address address;
+
+	if (worker->original && !client->tried_count) {
+		if (!read_original(client->fd, &client->ends.near, &address)) {
+			refuse(worker, client, REJECTED_NOT_MEANT, 0);
+			return;
+		}
+	} else if (target) {
+		address = target->address;
+		pass_turn(worker, target);
+	} else {
+		refuse(worker, client, REJECTED_FAILED, number);
+		return;
+	}
+	if (note_tried(client, &address))
+		refuse(worker, client, REJECTED_FAILED, ENOMEM);
+	else
+		begin_attempt(worker, &client->attempt, &address, on_outcome);
+}
+
+void serve_client(struct worker *worker, struct client *client)
+{
+	worker->clients++;
+	client->next = worker->connecting;
+	client->link = &worker->connecting;
+	if (client->next)
+		client->next->link = &client->next;
+	worker->connecting = client;
+	if (comes_back(&worker->own, client->fd, &client->ends))
+		refuse(worker, client, REJECTED_OWN, 0); /* it would come again, for ever */
+	else
+		try_next(worker, client, 0);
+}
+
+EXPORT uint32_t worker_clients(const struct worker *worker)
+{
+	return worker->clients;
+}
+
+EXPORT uint64_t worker_refused(const struct worker *worker)
+{
+	return worker->refused;
+}
+
+EXPORT void worker_close_clients(struct worker *worker)
+{
+	struct client *client;
+
+	while ((client = worker->connecting)) {
+		cancel_attempt(worker, &client->attempt);
+		give_up_reserved(worker);
+		unlink_client(client);
+		sys.close(client->fd);
+		free_client(client);
+		worker->clients--;
+	}
+	end_trials(worker);
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "connect.h"
+
+#include "address.h"
+#include "loop.h"
+#include "news.h"
+#include "own.h"
+#include "sockets.h"
+#include "system.h"
+#include "timers.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void begin(struct worker *worker, struct attempt *attempt);
+
+bool is_shortage(int number)
+{
+	return number == EMFILE || number == ENFILE || number == ENOBUFS || number == ENOMEM;
+}
+
+void cancel_attempt(struct worker *worker, struct attempt *attempt)
+{
+	cancel_timer(worker, &attempt->timer);
+	if (attempt->fd < 0)
+		return;
+	unwatch(worker, attempt->fd);
+	drop_own(&worker->own, attempt->own);
+	sys.close(attempt->fd); /* SO_LINGER makes it a RST */
+	attempt->fd = -1;
+	attempt->own = 0;
+}
+
+int take_socket(struct attempt *attempt)
+{
+	int fd = attempt->fd;
+
+	attempt->fd = -1;
+	attempt->own = 0;
+	return fd;
+}
+
+/* The attempt has failed: at once, or, in a shortage, when that has lasted for too long. */
+static void end(struct worker *worker, struct attempt *attempt, int number);
+
+static void begin_again(struct worker *worker, void *owner)
+{
+	begin(worker, owner);
+}
+
+static void run_out(struct worker *worker, void *owner)
+{
+	end(worker, owner, FAILURE_TIME_OUT);
+}
+
+static void end(struct worker *worker, struct attempt *attempt, int number)
+{
+	cancel_attempt(worker, attempt);
+	if (is_shortage(number) && now() < attempt->until &&
+	    !set_timer(worker, &attempt->timer, now() + SHORTAGE_PAUSE, begin_again, attempt))
+		return;
+	attempt->done(worker, attempt, number);
+}
+
+static int set_options(struct worker *worker, const struct attempt *attempt)
+{
+	bool here = is_loopback(&attempt->target);
+	const struct option *option;
+	size_t each;
+
+	for (each = 0; each < worker->options_count; each++) {
+		option = &worker->options[each];
+		if (option->loopback && !here)
+			continue;
+		if (sys.setsockopt(attempt->fd, option->level, option->name, option->value,
+				   option->size) &&
+		    !option->loopback)
+			return errno;
+	}
+	return 0;
+}
+
+/* What became of it. TCP may have connected it to itself, when the kernel chose the port for it
+ * that it was to connect to: nobody listens there. One that was reset since is connected: what it
+ * had sent before is still to be read, and tcp_reset() says ECONNREFUSED where it never was. */
+static int read_outcome(struct worker *worker, struct attempt *attempt, int state)
+{
+	struct own *own = &worker->own.all[attempt->own - 1];
+	socklen_t size = sizeof(int);
+	int number = 0;
+
+	if (state != ESTABLISHED &&
+	    sys.getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &number, &size))
+		number = errno;
+	if (number == ECONNRESET || number == EPIPE)
+		number = 0;
+	if (!number && is_same_address(&own->near, &own->far))
+		number = ECONNREFUSED;
+	return number;
+}
+
+static void on_answer(struct worker *worker, void *owner, uint32_t events)
+{
+	struct attempt *attempt = owner;
+	int number = read_outcome(worker, attempt, SYN_SENT);
+
+	(void)events;
+	unwatch(worker, attempt->fd);
+	cancel_timer(worker, &attempt->timer);
+	if (number)
+		end(worker, attempt, number);
+	else
+		attempt->done(worker, attempt, 0);
+}
+
+/* Its address is known, and it may be connected at any moment. */
+static int note_own(struct worker *worker, struct attempt *attempt)
+{
+	int failed = read_near(attempt->fd, &attempt->near);
+
+	if (failed)
+		return -failed;
+	attempt->own = add_own(&worker->own, &attempt->near, &attempt->target);
+	return attempt->own ? 0 : ENOMEM;
+}
+
+/* The errno, 0 for an answer, or EINPROGRESS. On this host release_sock() in connect(2) finds the
+ * answer in the socket's backlog, after EINPROGRESS was decided upon (__inet_stream_connect()). */
+static int connect_attempt(struct worker *worker, struct attempt *attempt)
+{
+	struct sockaddr_storage target;
+	socklen_t size = to_sockaddr(&attempt->target, &target);
+	int number = set_options(worker, attempt), state;
+
+	if (number)
+		return number;
+	if (sys.connect(attempt->fd, (struct sockaddr *)&target, size) && errno != EINPROGRESS)
+		return errno;
+	number = note_own(worker, attempt);
+	if (number)
+		return number;
+	state = fence(attempt->fd);
+	return state == SYN_SENT ? EINPROGRESS : read_outcome(worker, attempt, state);
+}
+
+static void begin(struct worker *worker, struct attempt *attempt)
+{
+	int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, number;
+
+	attempt->fd = sys.socket(attempt->target.family, type, 0);
+	if (attempt->fd < 0) {
+		end(worker, attempt, errno);
+		return;
+	}
+	number = connect_attempt(worker, attempt);
+	if (number == EINPROGRESS) {
+		number = -set_timer(worker, &attempt->timer, now() + worker->timeout, run_out,
+				    attempt);
+		if (!number)
+			number = -watch(worker, attempt->fd, EPOLLOUT, on_answer, attempt);
+		if (!number)
+			return;
+	}
+	if (number)
+		end(worker, attempt, number);
+	else
+		attempt->done(worker, attempt, 0);
+}
+
+void begin_attempt(struct worker *worker, struct attempt *attempt, const struct address *target,
+		   on_attempt *done)
+{
+	attempt->target = *target;
+	attempt->done = done;
+	attempt->fd = -1;
+	attempt->own = 0;
+	attempt->until = now() + worker->timeout;
+	begin(worker, attempt);
+}
+
+/* -- trials -- */
+
+static void drop_trial(struct worker *worker, struct trial *trial)
+{
+	cancel_attempt(worker, &trial->attempt);
+	*trial->link = trial->next;
+	if (trial->next)
+		trial->next->link = trial->link;
+	free(trial);
+}
+
+static void on_tried(struct worker *worker, struct attempt *attempt, int number)
+{
+	struct trial *trial = (struct trial *)((char *)attempt - offsetof(struct trial, attempt));
+	struct news *news = tell_reserved(worker, NEWS_TRIED);
+
+	news->number = trial->number;
+	news->error = number == FAILURE_TIME_OUT ? ETIMEDOUT : number;
+	drop_trial(worker, trial);
+}
+
+EXPORT int worker_try(struct worker *worker, const struct address *address, uint64_t number)
+{
+	struct trial *trial = sys.realloc(NULL, sizeof(*trial));
+
+	if (!trial)
+		return -ENOMEM;
+	if (reserve_news(worker)) {
+		free(trial);
+		return -ENOMEM;
+	}
+	memset(trial, 0, sizeof(*trial));
+	trial->number = number;
+	trial->next = worker->trials;
+	trial->link = &worker->trials;
+	if (trial->next)
+		trial->next->link = &trial->next;
+	worker->trials = trial;
+	begin_attempt(worker, &trial->attempt, address, on_tried);
+	return 0;
+}
+
+static void end_trial(struct worker *worker, struct trial *trial)
+{
+	give_up_reserved(worker);
+	drop_trial(worker, trial);
+}
+
+EXPORT void worker_forget_trial(struct worker *worker, uint64_t number)
+{
+	struct trial *trial = worker->trials;
+
+	while (trial && trial->number != number)
+		trial = trial->next;
+	if (trial)
+		end_trial(worker, trial);
+}
+
+void end_trials(struct worker *worker)
+{
+	while (worker->trials)
+		end_trial(worker, worker->trials);
+}

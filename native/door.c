@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "worker.h"
+
+#include "joint.h"
+#include "news.h"
+#include "pair.h"
+#include "pipes.h"
+#include "system.h"
+#include "table.h"
+#include "urgent.h"
+#include "words.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+EXPORT struct worker *worker_new(void)
+{
+	struct worker *worker = sys.realloc(NULL, sizeof(*worker));
+
+	if (!worker) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	memset(worker, 0, sizeof(*worker));
+	worker->pipes.sink = worker->urgent.fd = -1;
+	worker->epoll = sys.epoll_create1(EPOLL_CLOEXEC);
+	if (worker->epoll < 0 || open_sink(worker)) {
+		worker_free(worker);
+		return NULL;
+	}
+	worker->idle_timeout = worker->pipes.most = -1;
+	worker->table.end = &worker->table.first;
+	pthread_mutex_init(&worker->table.lock, NULL);
+	pthread_mutex_init(&worker->joints, NULL);
+	worker->at_first = words(worker, "no conversation so far");
+	worker->at_end = words(worker, "end of stream");
+	worker->why_not = words(worker, "relay asked for");
+	worker->why_no_circuits = words(worker, "not asked for");
+	prepare_whys(worker);
+	return worker;
+}
+
+/* The descriptors that are closed here are this process's own. What epoll has of them is the
+ * parent's as well, in a forked child, and so it must not be told. Nor are the locks: a thread that
+ * is not there may hold them. */
+EXPORT void worker_abandon(struct worker *worker)
+{
+	struct pair *pair;
+
+	pthread_mutex_init(&worker->table.lock, NULL);
+	pthread_mutex_init(&worker->joints, NULL);
+	sys.close(worker->epoll);
+	worker->epoll = -1;
+	while ((pair = worker->table.first)) {
+		worker->table.first = pair->next;
+		if (pair->next)
+			pair->next->link = &worker->table.first;
+		abandon_pair(worker, pair);
+	}
+	worker->kernel = NULL;
+	worker_free(worker);
+}
+
+EXPORT void worker_free(struct worker *worker)
+{
+	worker_close_clients(worker);
+	worker_end_all(worker);
+	worker->news.count = 0;
+	bury(worker);
+	close_urgent(worker);
+	close_pipes(worker);
+	worker_set_circuits(worker, NULL, 0, "");
+	if (worker->epoll >= 0)
+		sys.close(worker->epoll);
+	free_words(worker);
+	free(worker->circuits);
+	free(worker->by_slot);
+	free(worker->table.hashed);
+	free(worker->watches);
+	free(worker->timers.heap);
+	free(worker->news.all);
+	free(worker->listeners);
+	free(worker->options);
+	free(worker->targets);
+	free(worker->own.all);
+	free(worker->own.hashed);
+	free(worker);
+}
+
+EXPORT int worker_set_option(struct worker *worker, int level, int name, const void *value,
+			     uint32_t size, int loopback)
+{
+	struct option *options;
+
+	if (size > sizeof(options->value))
+		return -EINVAL;
+	options = sys.realloc(worker->options, (worker->options_count + 1) * sizeof(*options));
+	if (!options)
+		return -ENOMEM;
+	worker->options = options;
+	options += worker->options_count++;
+	memset(options, 0, sizeof(*options));
+	options->level = level;
+	options->name = name;
+	options->size = size;
+	options->loopback = loopback;
+	memcpy(options->value, value, size);
+	return 0;
+}

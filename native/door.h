@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The door of the native worker: what sockproxy/ calls, and what it is told.
+ *
+ * Descriptors, addresses and limits go in; news come out, as plain data. Nothing is called back.
+ * All functions belong to the thread that runs the worker, or come before it runs or after.
+ * Times are in nanoseconds. Functions that can fail answer 0, or a negative errno.
+ *
+ * cffi reads this file: no macros but the guard.
+ */
+#ifndef SOCKPROXY_DOOR_H
+#define SOCKPROXY_DOOR_H
+
+#include <stdint.h>
+
+struct worker;
+
+/* AF_INET or AF_INET6, of which an IPv4 host has the first four bytes. port: in host order. */
+struct address {
+	uint16_t family;
+	uint16_t port;
+	uint32_t scope; /* of a link-local IPv6 address: the interface's index */
+	uint8_t host[16];
+};
+
+enum news_kind {
+	NEWS_READY = 1,	  /* a watched descriptor has `events`; of whom: `number` */
+	NEWS_CHANGED = 2, /* a channel changes hands: `number`, `backward`, `state`, `why` */
+	NEWS_REFUSED = 3, /* a client was reset: `rejection`, and where that tells more, `error` */
+	NEWS_SILENT = 4,  /* nobody answered at `upstream.far`: it is passed over from now on */
+	NEWS_TRIED = 5,	  /* a trial, by its `number`, has ended with `error` */
+	NEWS_SHORT = 6,	  /* accepting waits a moment, for want of what `error` says */
+	NEWS_FAILED = 7,  /* an end has failed, the upstream's if `backward`: `number`, `why` */
+	NEWS_ENDED = 8,	  /* a connection has ended, and is closed: `number`, `stats` */
+};
+
+enum rejection {
+	REJECTED_NOT = 0,
+	REJECTED_OWN = 1,	/* it is a connection of this worker that came back */
+	REJECTED_NOT_MEANT = 2, /* it has no original destination */
+	REJECTED_FAILED =
+		3, /* `upstream.far` was the last to be tried; error 0: no answer in time */
+};
+
+/* The two addresses of a socket. */
+struct two_addresses {
+	struct address near, far;
+};
+
+/* What a connection has done in one direction, in bytes unless it says otherwise. Words are the
+ * worker's, and good for as long as it lives. */
+struct channel_stats {
+	uint32_t state; /* 0 pump, 1 redirect, 2 drain, 3 finished */
+	const char *why;
+	uint64_t redirected, redirected_skbs;
+	uint64_t pumped;
+	uint64_t passed, passed_skbs;
+	uint64_t dropped, dropped_skbs;
+	uint64_t lost, holds;
+	uint64_t largest_backlog;
+	uint64_t past, past_messages; /* went from the far end to the other without us */
+};
+
+struct pair_stats {
+	uint64_t number;
+	struct two_addresses client, upstream;
+	int64_t age;
+	const char *outcome;	  /* NULL: it lives */
+	const char *why_not_past; /* "" where messages may go past us */
+	struct channel_stats forward, backward;
+};
+
+/* Sums of the connections that have ended. */
+struct totals {
+	uint64_t pairs, reset;
+	uint64_t redirected, pumped, dropped, holds, past;
+};
+
+struct news {
+	uint32_t kind; /* enum news_kind */
+	uint32_t events;
+	uint64_t number;
+	int32_t error; /* an errno, or 0 */
+	uint32_t rejection;
+	uint32_t state, backward;
+	const char *why;
+	const struct pair_stats *stats; /* until worker_run() is called again */
+	struct two_addresses client, upstream;
+};
+
+/* -- the loop -- */
+
+/* NULL, and errno, when there is none to be had. */
+struct worker *worker_new(void);
+
+/* Close what is the worker's own: what is watched is its owner's, and clients are reset. */
+void worker_free(struct worker *worker);
+
+/* In a forked child: as worker_free(), without a word to the clients, who are the parent's. */
+void worker_abandon(struct worker *worker);
+
+/* Tell of the descriptor's epoll `events`, with `number`, until worker_unwatch(). */
+int worker_watch(struct worker *worker, int fd, uint32_t events, uint64_t number);
+
+/* The descriptor must still be open. Twice is allowed. */
+void worker_unwatch(struct worker *worker, int fd);
+
+/* Serve until there are news, `wait` has passed (negative: for ever) or a signal has come. The
+ * answer is how many of them are written to `into`, which has room for `most`. */
+uint32_t worker_run(struct worker *worker, int64_t wait, struct news *into, uint32_t most);
+
+/* -- clients -- */
+
+/* most: clients at once. timeout: of each attempt to connect.
+ * original: upstreams are where clients meant to go before a REDIRECT, and not targets. */
+void worker_accept_as(struct worker *worker, uint32_t most, int64_t timeout, int original);
+
+/* Accept from this listening, non-blocking socket. It stays its owner's, who closes it after
+ * worker_listen_no_more(). */
+int worker_listen(struct worker *worker, int fd);
+
+/* Accept nobody any more. Twice is allowed. */
+void worker_listen_no_more(struct worker *worker);
+
+/* Those that live, and those refused so far. */
+uint32_t worker_clients(const struct worker *worker);
+uint64_t worker_refused(const struct worker *worker);
+
+/* Reset the clients that have no upstream yet, and end all trials. */
+void worker_close_clients(struct worker *worker);
+
+/* -- upstreams -- */
+
+/* An option of the sockets to upstreams; loopback: only to such, and it may fail. */
+int worker_set_option(struct worker *worker, int level, int name, const void *value, uint32_t size,
+		      int loopback);
+
+/* All of them, taken in turn. Those that were silent and stay are silent still. */
+int worker_set_targets(struct worker *worker, const struct address *addresses, uint32_t count);
+
+/* It answers again. */
+void worker_has_answered(struct worker *worker, const struct address *address);
+
+/* Connect there once, and tell how that ended. */
+int worker_try(struct worker *worker, const struct address *address, uint64_t number);
+
+/* Tell nothing of this trial any more. Twice is allowed. */
+void worker_forget_trial(struct worker *worker, uint64_t number);
+
+/* -- connections -- */
+
+struct direction;
+struct inspection;
+struct kernel;
+struct circuit;
+
+/* budget: bytes per direction that may lie between the two sockets, plus TCP's own buffers.
+ * eager: redirect whatever comes. idle_timeout: negative for none. most_pipes: negative for as many
+ * as the system gives. Once, before there are connections. */
+int worker_limit(struct worker *worker, uint64_t budget, int eager, int64_t idle_timeout,
+		 int most_pipes);
+
+/* Have a kernel for the connections that begin from now on. Once; it stays its owner's, who frees
+ * it after worker_end_all(). */
+int worker_use(struct worker *worker, struct kernel *kernel);
+
+/* Why there is none. */
+void worker_tell_why_not(struct worker *worker, const char *why);
+
+/* The bypasses in which the connections that begin from now on may be joined, and why there are
+ * none. They stay their owner's, who may let go of them. */
+int worker_set_circuits(struct worker *worker, struct circuit *const *circuits, uint32_t count,
+			const char *why_none);
+
+/* What of connections is told, from now on: bits. */
+enum interest {
+	INTEREST_CHANGED = 1,
+	INTEREST_FAILED = 2,
+	INTEREST_ENDED = 4,
+};
+void worker_tell(struct worker *worker, uint32_t interest);
+
+/* Two connected, non-blocking TCP sockets. ahead: bytes that were read from them. why_not_past: why
+ * their conversation must not be short-circuited; NULL: it may. */
+struct addition {
+	int client_fd, upstream_fd;
+	const void *client_ahead, *upstream_ahead;
+	uint64_t client_size, upstream_size;
+	const char *why_not_past;
+};
+
+/* Move bytes between the two, which are the worker's from then on, unless it fails. */
+int worker_add(struct worker *worker, const struct addition *added, uint64_t *number);
+
+/* Nothing happens to a connection that has ended. */
+void worker_drop(struct worker *worker, uint64_t number, int backward);
+void worker_abort(struct worker *worker, uint64_t number, const char *why);
+
+/* The counters of one, as they are: -ESRCH when it has ended. */
+int worker_stats(struct worker *worker, uint64_t number, struct pair_stats *into);
+
+uint32_t worker_live(const struct worker *worker);
+
+/* From any thread: the sums, and those that live, `most` at most, in the order in which they began.
+ * The answer is how many there are. */
+uint32_t worker_read(struct worker *worker, struct totals *ended, struct pair_stats *into,
+		     uint32_t most);
+
+/* Reset all, as "closed", and let go of the kernel; worker_take_news() has their ends then. */
+void worker_end_all(struct worker *worker);
+uint32_t worker_take_news(struct worker *worker, struct news *into, uint32_t most);
+
+/* -- what accelerates -- */
+
+/* Descriptors of the loaded programs and maps, and what of these is mapped. */
+struct sockmap_parts {
+	int targets, sources, slots, free_slots, holds, inspect;
+	int capacity;
+	uint64_t holds_size;
+	void *directions, *inspections;
+};
+
+/* NULL, and errno. */
+struct kernel *sockmap_new(const struct sockmap_parts *parts);
+void sockmap_free(struct kernel *kernel);
+
+/* What went past a connection. why: enum join_refusal. */
+struct past {
+	uint32_t why, busy, unread;
+	uint64_t forward_bytes, forward_messages;
+	uint64_t backward_bytes, backward_messages;
+};
+
+/* fd: of the program, which is the circuit's from now on. NULL, and errno. */
+struct circuit *circuit_new(int fd);
+
+/* It is detached. */
+void circuit_stop(struct circuit *circuit);
+
+/* Its maker needs it no more; it goes with the last connection that was joined in it. */
+void circuit_put(struct circuit *circuit);
+
+#endif

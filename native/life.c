@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The door's calls about connections: see door.h. */
+#include "abi/splice.h"
+#include "address.h"
+#include "channel.h"
+#include "joint.h"
+#include "loop.h"
+#include "news.h"
+#include "pair.h"
+#include "redirect.h"
+#include "sockets.h"
+#include "system.h"
+#include "table.h"
+#include "timers.h"
+#include "words.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SWEEP (SECOND / 2) /* between looks at idle pairs */
+
+/* -- limits, and what accelerates -- */
+
+static void sweep(struct worker *worker, void *owner)
+{
+	struct pair *pair, *next;
+	int64_t moment = now();
+	struct past past;
+	uint64_t bytes;
+
+	(void)owner;
+	for (pair = worker->table.first; pair; pair = next) {
+		next = pair->next;
+		past = read_joint(worker, pair);
+		bytes = moved(&pair->forward) + moved(&pair->backward) + past.forward_bytes +
+			past.backward_bytes;
+		if (bytes != pair->seen_moved || !pair->seen_at) {
+			pair->seen_moved = bytes;
+			pair->seen_at = moment;
+		} else if (moment - pair->seen_at >= worker->idle_timeout) {
+			abort_pair(worker, pair,
+				   words(worker, "idle for %g s",
+					 (double)worker->idle_timeout / SECOND));
+		}
+	}
+	set_reserved_timer(worker, &worker->sweep, moment + SWEEP, sweep, NULL);
+}
+
+EXPORT int worker_limit(struct worker *worker, uint64_t budget, int eager, int64_t idle_timeout,
+			int most_pipes)
+{
+	worker->budget = budget;
+	worker->eager = eager;
+	worker->idle_timeout = idle_timeout;
+	worker->pipes.most = most_pipes;
+	if (idle_timeout < 0)
+		return 0;
+	if (reserve_timers(worker, 1))
+		return -ENOMEM;
+	set_reserved_timer(worker, &worker->sweep, now() + SWEEP, sweep, NULL);
+	return 0;
+}
+
+static void on_holds(struct worker *worker, void *owner, uint32_t events)
+{
+	struct kernel *kernel = owner;
+	struct pair *pair;
+	int slot;
+
+	(void)events;
+	while ((slot = kernel->take_hold(kernel)) >= 0) {
+		pair = slot < kernel->capacity ? worker->by_slot[slot] : NULL;
+		if (pair)
+			on_hold(worker,
+				pair->client.slot == slot ? &pair->forward : &pair->backward);
+	}
+}
+
+EXPORT int worker_use(struct worker *worker, struct kernel *kernel)
+{
+	size_t size = (size_t)kernel->capacity * sizeof(*worker->by_slot);
+	int failed;
+
+	worker->by_slot = sys.realloc(NULL, size);
+	if (!worker->by_slot)
+		return -ENOMEM;
+	memset(worker->by_slot, 0, size);
+	failed = watch(worker, kernel->holds_fd, EPOLLIN, on_holds, kernel);
+	if (failed) {
+		free(worker->by_slot);
+		worker->by_slot = NULL;
+		return failed;
+	}
+	worker->kernel = kernel;
+	return 0;
+}
+
+EXPORT void worker_tell_why_not(struct worker *worker, const char *why)
+{
+	worker->why_not = words(worker, "%s", why);
+}
+
+EXPORT int worker_set_circuits(struct worker *worker, struct circuit *const *circuits,
+			       uint32_t count, const char *why_none)
+{
+	struct circuit **all = sys.realloc(NULL, (count + !count) * sizeof(*all));
+	uint32_t each;
+
+	if (!all)
+		return -ENOMEM;
+	for (each = 0; each < count; each++) {
+		all[each] = circuits[each];
+		__atomic_add_fetch(&all[each]->users, 1, __ATOMIC_RELAXED);
+	}
+	for (each = 0; each < worker->circuits_count; each++)
+		put_circuit(worker->circuits[each]);
+	free(worker->circuits);
+	worker->circuits = all;
+	worker->circuits_count = count;
+	worker->why_no_circuits = words(worker, "%s", why_none);
+	return 0;
+}
+
+EXPORT void worker_tell(struct worker *worker, uint32_t interest)
+{
+	worker->interest = interest;
+}
+
+/* -- connections -- */
+
+/* Both addresses of a socket, also after a reset, when getpeername() fails. */
+static int read_both(int fd, struct two_addresses *both)
+{
+	struct sockaddr_storage found;
+	socklen_t size = sizeof(found);
+	int failed = read_near(fd, &both->near);
+
+	if (failed)
+		return failed;
+	memset(&found, 0, sizeof(found));
+	if (sys.getpeername(fd, (struct sockaddr *)&found, &size)) {
+		/* It is EINVAL to ask for more than the family has. */
+		size = size_of_family(both->near.family);
+		if (sys.getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &found, &size))
+			return -errno;
+	}
+	found.ss_family = both->near.family;
+	both->far = from_sockaddr(&found);
+	return 0;
+}
+
+EXPORT int worker_add(struct worker *worker, const struct addition *added, uint64_t *number)
+{
+	struct beginning from = {
+		.client = added->client_fd,
+		.upstream = added->upstream_fd,
+		.ahead = {added->client_ahead, added->upstream_ahead},
+		.ahead_size = {added->client_size, added->upstream_size},
+		.why_not_past = added->why_not_past,
+	};
+	struct pair *pair;
+	int failed = read_both(from.client, &from.client_is);
+
+	if (!failed)
+		failed = read_both(from.upstream, &from.upstream_is);
+	if (failed)
+		return failed;
+	pair = begin_pair(worker, &from, &failed);
+	if (!pair)
+		return failed;
+	*number = pair->number;
+	return 0;
+}
+
+EXPORT void worker_drop(struct worker *worker, uint64_t number, int backward)
+{
+	struct pair *pair = find_pair(worker, number);
+
+	if (pair)
+		drop_from_pair(worker, backward ? &pair->backward : &pair->forward);
+}
+
+EXPORT void worker_abort(struct worker *worker, uint64_t number, const char *why)
+{
+	struct pair *pair = find_pair(worker, number);
+
+	if (pair)
+		abort_pair(worker, pair, words(worker, "%s", why));
+}
+
+EXPORT void worker_end_all(struct worker *worker)
+{
+	while (worker->table.first)
+		abort_pair(worker, worker->table.first, words(worker, "closed"));
+	if (worker->kernel)
+		unwatch(worker, worker->kernel->holds_fd);
+	worker->kernel = NULL;
+}
+
+EXPORT uint32_t worker_take_news(struct worker *worker, struct news *into, uint32_t most)
+{
+	return take_news(worker, into, most);
+}

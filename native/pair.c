@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "pair.h"
+
+#include "abi/bypass.h"
+#include "channel.h"
+#include "conversation.h"
+#include "end.h"
+#include "farewell.h"
+#include "joint.h"
+#include "loop.h"
+#include "news.h"
+#include "own.h"
+#include "pump.h"
+#include "redirect.h"
+#include "sockets.h"
+#include "system.h"
+#include "table.h"
+#include "timers.h"
+#include "waits.h"
+#include "words.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Edges: a channel in REDIRECT causes hardly any, because its source wakes the strparser and not
+ * us. Whoever takes a channel back looks at both ends once. */
+#define EVENTS (EPOLLET | EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP)
+#define ENDED (EPOLLRDHUP | EPOLLHUP)
+#define TIMERS 6 /* of one pair: two of each channel, of its farewell, of its joint */
+
+static struct channel *out_of(struct end *end)
+{
+	struct pair *pair = end->pair;
+
+	return end == &pair->client ? &pair->forward : &pair->backward;
+}
+
+static void on_end_events(struct worker *worker, void *owner, uint32_t events)
+{
+	struct end *end = owner;
+	struct pair *pair = end->pair;
+	struct channel *out = out_of(end), *into = out->opposite;
+
+	if (events & EPOLLERR && check_error(worker, end))
+		return;
+	out->pump.urgent_waits = events & EPOLLPRI;
+	if (out->enrolled && state_of(out) == STATE_REDIRECT) {
+		on_hold(worker, out);
+		if (events & ENDED && !pair->outcome)
+			on_end_of_source(worker, out);
+	}
+	if (events & (EPOLLIN | ENDED) && !pair->outcome)
+		move(worker, out);
+	if (events & (EPOLLOUT | ENDED) && !pair->outcome &&
+	    (into->pump.held || into->waits.for_space))
+		on_space(worker, into);
+}
+
+/* -- the beginning -- */
+
+static int open_channel(struct worker *worker, struct pair *pair, struct channel *channel,
+			const void *ahead, size_t size)
+{
+	bool forward = channel == &pair->forward;
+
+	channel->pair = pair;
+	channel->source = forward ? &pair->client : &pair->upstream;
+	channel->target = forward ? &pair->upstream : &pair->client;
+	channel->opposite = forward ? &pair->backward : &pair->forward;
+	begin_conversation(&channel->conversation, worker->eager);
+	begin_waits(&channel->waits);
+	set_phase(channel, STATE_PUMP, worker->at_first);
+	return open_pump(&channel->pump, channel->source->fd, channel->target->fd, worker->budget,
+			 ahead, size);
+}
+
+/* All that can fail: 0, or a negative errno and what there is so far. */
+static int open_pair(struct worker *worker, struct pair *pair, const struct beginning *from)
+{
+	int failed =
+		open_channel(worker, pair, &pair->forward, from->ahead[0], from->ahead_size[0]);
+
+	if (!failed)
+		failed = open_channel(worker, pair, &pair->backward, from->ahead[1],
+				      from->ahead_size[1]);
+	if (!failed)
+		failed = watch(worker, pair->client.fd, EVENTS, on_end_events, &pair->client);
+	if (failed)
+		return failed;
+	failed = watch(worker, pair->upstream.fd, EVENTS, on_end_events, &pair->upstream);
+	if (failed)
+		unwatch(worker, pair->client.fd);
+	return failed;
+}
+
+static void free_pair(struct worker *worker, struct pair *pair)
+{
+	close_pump(worker, &pair->forward.pump);
+	close_pump(worker, &pair->backward.pump);
+	free(pair);
+}
+
+static struct pair *new_pair(const struct beginning *from)
+{
+	struct pair *pair = sys.realloc(NULL, sizeof(*pair));
+
+	if (!pair)
+		return NULL;
+	memset(pair, 0, sizeof(*pair));
+	pair->client = (struct end){.pair = pair, .fd = from->client, .slot = -1};
+	pair->upstream = (struct end){.pair = pair, .fd = from->upstream, .slot = -1};
+	pair->forward.pump.pipe[0] = pair->backward.pump.pipe[0] = -1;
+	pair->client_is = from->client_is;
+	pair->upstream_is = from->upstream_is;
+	pair->own = from->own;
+	pair->is_client = from->is_client;
+	return pair;
+}
+
+static void start_pair(struct worker *worker, struct pair *pair)
+{
+	pair->kernel = worker->kernel;
+	if (!pair->kernel) { /* one that refuses tells why in enrol_pair() */
+		refuse_channel(&pair->forward, worker->why_not);
+		refuse_channel(&pair->backward, worker->why_not);
+	}
+	begin_joint(worker, pair, pair->kernel ? NULL : worker->why_not);
+	begin_channel(worker, &pair->forward);
+	if (!pair->outcome)
+		begin_channel(worker, &pair->backward);
+}
+
+struct pair *begin_pair(struct worker *worker, const struct beginning *from, int *failed)
+{
+	struct pair *pair = new_pair(from);
+
+	*failed = -ENOMEM;
+	if (!pair)
+		return NULL;
+	if (reserve_news(worker)) {
+		free(pair);
+		return NULL;
+	}
+	*failed = reserve_timers(worker, TIMERS);
+	if (!*failed) {
+		*failed = open_pair(worker, pair, from);
+		if (!*failed)
+			*failed = add_to_table(worker, pair);
+		if (*failed)
+			reserve_timers(worker, -TIMERS);
+	}
+	if (*failed) {
+		unwatch(worker, from->client);
+		unwatch(worker, from->upstream);
+		give_up_reserved(worker);
+		free_pair(worker, pair);
+		return NULL;
+	}
+	prepare_joint(worker, pair, from->why_not_past);
+	start_pair(worker, pair);
+	return pair;
+}
+
+/* -- what its channels ask and tell -- */
+
+bool enrol_pair(struct worker *worker, struct pair *pair)
+{
+	const char *why;
+
+	if (!pair->kernel || pair->slots)
+		return pair->kernel;
+	why = enrol_end(worker, &pair->client);
+	if (!why)
+		why = enrol_end(worker, &pair->upstream);
+	if (!why) {
+		pair->slots = true;
+		worker->by_slot[pair->client.slot] = worker->by_slot[pair->upstream.slot] = pair;
+		return true;
+	}
+	pair->kernel = false;
+	leave_maps(worker, &pair->client);
+	leave_maps(worker, &pair->upstream);
+	refuse_channel(&pair->forward, why);
+	refuse_channel(&pair->backward, why);
+	give_joint_up(worker, pair, why);
+	return false;
+}
+
+void tell_changed(struct worker *worker, struct channel *channel, uint32_t state, const char *why)
+{
+	struct pair *pair = channel->pair;
+	struct news *news = worker->interest & INTEREST_CHANGED ? tell(worker, NEWS_CHANGED) : NULL;
+
+	if (news) {
+		news->number = pair->number;
+		news->state = state;
+		news->backward = channel == &pair->backward;
+		news->why = why;
+	}
+	if (state == STATE_REDIRECT) /* it is a conversation */
+		make_joint(worker, pair);
+}
+
+void streams(struct worker *worker, struct pair *pair)
+{
+	give_joint_up(worker, pair, words(worker, "it streams"));
+}
+
+const char *before_fin(struct worker *worker, struct end *source)
+{
+	struct pair *pair = source->pair;
+	uint32_t role = source == &pair->client ? ROLE_OPENER : ROLE_ACCEPTER;
+
+	return read_joint(worker, pair).unread & role ? words(worker, "closed with bytes unread")
+						      : NULL;
+}
+
+bool check_error(struct worker *worker, struct end *end)
+{
+	int number = take_error(end->fd, !end->fin_sent);
+
+	if (!number || number == EAGAIN)
+		return false;
+	/* tcp_reset() makes EPIPE of a RST behind a FIN; so does a send to what failed before. */
+	fail(worker, end, words_of_errno(worker, number),
+	     number == EPIPE && !out_of(end)->pump.failure);
+	return true;
+}
+
+void on_finished(struct worker *worker, struct pair *pair)
+{
+	if (pair->farewell.last)
+		look_at_farewell(worker, pair);
+	else if (state_of(&pair->forward) == STATE_FINISHED &&
+		 state_of(&pair->backward) == STATE_FINISHED)
+		end_pair(worker, pair, words(worker, "finished"), false);
+}
+
+const char *outcome_of(struct worker *worker, const struct end *end)
+{
+	return words(worker, "%s (%s)", end->failed,
+		     end == &end->pair->client ? "client" : "upstream");
+}
+
+void fail(struct worker *worker, struct end *end, const char *why, int had_fin)
+{
+	struct pair *pair = end->pair;
+	struct channel *out = out_of(end);
+
+	if (end->failed)
+		return;
+	note_failure(worker, end, why, had_fin);
+	if (!pair->outcome && out->enrolled)
+		on_end_of_source(worker, out);
+	if (!pair->outcome)
+		move(worker, out);
+	if (!pair->outcome && pair->farewell.last)
+		look_at_farewell(worker, pair);
+}
+
+void note_failure(struct worker *worker, struct end *end, const char *why, int had_fin)
+{
+	struct pair *pair = end->pair;
+	struct channel *out = out_of(end);
+	struct news *news;
+	int failed;
+
+	if (end->failed || pair->outcome)
+		return;
+	failed = fail_end(worker, end, why, had_fin);
+	if (failed) {
+		break_pair(worker, pair, "inspect a socket", -failed);
+		return;
+	}
+	news = worker->interest & INTEREST_FAILED ? tell(worker, NEWS_FAILED) : NULL;
+	if (news) {
+		news->number = pair->number;
+		news->backward = end == &pair->upstream;
+		news->why = why;
+	}
+	if (pair->farewell.last || (had_fin >= 0 && fence(end->fd) != CLOSED)) {
+		/* Both ends have failed; or TCP goes on, and the psock has failed and lost its
+		 * bytes. */
+		end_pair(worker, pair, outcome_of(worker, end), true);
+		return;
+	}
+	drop_channel(worker, out->opposite); /* nobody will read it; who sends it is not to wait */
+	begin_farewell(pair, out);
+}
+
+/* -- the end -- */
+
+void drop_from_pair(struct worker *worker, struct channel *channel)
+{
+	end_joint(worker, channel);
+}
+
+void abort_pair(struct worker *worker, struct pair *pair, const char *why)
+{
+	if (pair->outcome)
+		return;
+	drop_in_kernel(&pair->forward);
+	drop_in_kernel(&pair->backward);
+	end_pair(worker, pair, why, true);
+}
+
+void break_pair(struct worker *worker, struct pair *pair, const char *doing, int number)
+{
+	abort_pair(worker, pair,
+		   words(worker, "internal error: %s: %s", doing, words_of_errno(worker, number)));
+}
+
+static void let_go(struct worker *worker, struct pair *pair)
+{
+	cancel_timer(worker, &pair->farewell.timer);
+	cancel_timer(worker, &pair->joint.timer);
+	close_channel(worker, &pair->forward);
+	close_channel(worker, &pair->backward);
+	reserve_timers(worker, -TIMERS);
+	if (pair->slots)
+		worker->by_slot[pair->client.slot] = worker->by_slot[pair->upstream.slot] = NULL;
+}
+
+void end_pair(struct worker *worker, struct pair *pair, const char *outcome, bool reset)
+{
+	if (pair->outcome)
+		return;
+	take_from_table(worker, pair, outcome);
+	let_go(worker, pair);
+	/* Closing takes them out of epoll; an event that is late finds nobody. */
+	forget_watch(worker, pair->client.fd);
+	forget_watch(worker, pair->upstream.fd);
+	close_end(worker, &pair->client, reset);
+	close_end(worker, &pair->upstream, reset);
+	close_joint(worker, pair);
+	tell_ended(worker, pair);
+}
+
+void abandon_pair(struct worker *worker, struct pair *pair)
+{
+	let_go(worker, pair);
+	close_joint(worker, pair);
+	sys.close(pair->client.fd); /* not for the parent, so no FIN and no RST */
+	sys.close(pair->upstream.fd);
+	give_up_reserved(worker);
+	free(pair);
+}

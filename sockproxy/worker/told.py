@@ -1,0 +1,86 @@
+"""What the native worker tells, as Python has it: addresses, words and counters."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from sockproxy.native import ffi
+from sockproxy.worker.stats import DirectionStats, PairStats, Totals
+
+__all__ = ["STATES", "host", "pair_stats", "place", "text", "totals"]
+
+STATES = ("pump", "redirect", "drain", "finished")
+"""By their numbers: enum state of native/channel.h."""
+
+SECOND = 1e9  # ns
+
+
+def text(words: Any) -> str:
+    """A string of C."""
+    return bytes(ffi.string(words)).decode(errors="replace")
+
+
+def host(address: Any) -> str:
+    """The host of a struct address."""
+    size = 4 if address.family == socket.AF_INET else 16
+    name = socket.inet_ntop(address.family, ffi.buffer(address.host)[:size])
+    if not address.scope:
+        return name
+    try:
+        return f"{name}%{socket.if_indextoname(address.scope)}"
+    except OSError:
+        return f"{name}%{address.scope}"
+
+
+def place(address: Any) -> tuple[str, int]:
+    """(host, port) of a struct address."""
+    return host(address), address.port
+
+
+def _direction(stats: Any) -> DirectionStats:
+    return DirectionStats(
+        state=STATES[stats.state],
+        why=text(stats.why),
+        redirected=stats.redirected,
+        redirected_skbs=stats.redirected_skbs,
+        pumped=stats.pumped,
+        passed=stats.passed,
+        passed_skbs=stats.passed_skbs,
+        dropped=stats.dropped,
+        dropped_skbs=stats.dropped_skbs,
+        lost=stats.lost,
+        holds=stats.holds,
+        largest_backlog=stats.largest_backlog,
+        short_circuited=stats.past,
+        short_circuited_messages=stats.past_messages,
+    )
+
+
+def pair_stats(stats: Any) -> PairStats:
+    """Of a struct pair_stats."""
+    return PairStats(
+        stats.number,
+        place(stats.client.far),
+        place(stats.client.near),
+        place(stats.upstream.far),
+        place(stats.upstream.near),
+        stats.age / SECOND,
+        text(stats.outcome) if stats.outcome else None,
+        _direction(stats.forward),
+        _direction(stats.backward),
+        text(stats.why_not_past),
+    )
+
+
+def totals(sums: Any) -> Totals:
+    """Of a struct totals."""
+    return Totals(
+        sums.pairs,
+        sums.reset,
+        sums.redirected,
+        sums.pumped,
+        sums.dropped,
+        sums.holds,
+        sums.past,
+    )
