@@ -6,6 +6,8 @@
 #include "system.h"
 #include "words.h"
 
+#include <errno.h>
+
 const char *enrol_end(struct worker *worker, struct end *end)
 {
 	struct kernel *kernel = worker->kernel;
@@ -19,6 +21,8 @@ const char *enrol_end(struct worker *worker, struct end *end)
 	slot = read_cookie(end->fd, &end->cookie);
 	if (!slot)
 		slot = kernel->enrol(kernel, end->fd, end->cookie);
+	if (slot == -ENOSPC)
+		return words(worker, "all slots are taken; raise the connection limit");
 	if (slot < 0)
 		return words(worker, "enrol a socket: %s", words_of_errno(worker, -slot));
 	end->slot = slot;

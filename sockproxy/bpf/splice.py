@@ -108,6 +108,10 @@ class SockmapKernel:
         """Let the kernel take the socket's bytes. Raises KernelError and its kin."""
         self._check(self.native.start(self.native, slot, fd), "start a redirect")
 
+    def stop(self, slot: int) -> None:
+        """Give the bytes back. Raises KernelError and its kin."""
+        self._check(self.native.stop(self.native, slot), "stop a redirect")
+
     def release(self, slot: int, cookie: int) -> None:
         """Take the socket out of everything and free its slot."""
         self.native.release(self.native, slot, cookie)

@@ -10,8 +10,7 @@ import time
 import pytest
 
 import sockproxy
-from sockproxy.worker.direction import Direction
-from sockproxy.worker.redirect import Parser
+from tests.support.fake_system import calls
 from tests.support.pattern import Checker, Pattern
 from tests.support.scale import patience, scaled
 from tests.support.sockets import eventually, receive, spliced, tcp_pair
@@ -23,18 +22,16 @@ LEAST = 4096  # bytes of budget
 
 
 @pytest.fixture
-def looks(monkeypatch):
-    """The moments at which a direction looked at a backlog, or tried to be redirected."""
+def looks():
+    """The moments at which the loop went round: to look at a backlog, or to try a redirect."""
     seen = []
-    for kind, name in ((Parser, "backlog"), (Direction, "_hand_over")):
-        real = getattr(kind, name)
 
-        def spy(looker, real=real):
-            seen.append(time.monotonic())
-            return real(looker)
+    def wait(real, *arguments):
+        seen.append(time.monotonic())
+        return real(*arguments)
 
-        monkeypatch.setattr(kind, name, spy)
-    return seen
+    with calls(epoll_wait=wait):
+        yield seen
 
 
 def nobody_looks(looks, seconds=0.4):

@@ -11,7 +11,6 @@ import time
 import pytest
 
 import sockproxy
-from sockproxy.worker import traffic as traffic_module
 from tests.support.scale import patience, scaled
 from tests.support.sockets import (
     receive,
@@ -152,9 +151,9 @@ def read_stream(sock, size, step):
     assert offset == size
 
 
-def test_bursts_and_rests_change_hands_again_and_again(monkeypatch):
-    """Over the budget the direction is pumped; at rest the kernel has it again."""
-    monkeypatch.setattr(traffic_module, "LONGEST_REST", 0.002)
+def test_bursts_and_rests_change_hands_again_and_again():
+    """Over the budget the direction is pumped; at rest the kernel has it again, after rests that
+    double up to a second."""
     burst, rounds = 300_000, scaled(150, 20)
     with (
         sockproxy.Splicer(pairs=4, budget=8192, eager=True) as splicer,
@@ -173,7 +172,7 @@ def test_bursts_and_rests_change_hands_again_and_again(monkeypatch):
             time.sleep(0.005)
         stats = splice.stats()
         # One CPU that both sends and forwards seldom has a burst wait.
-        assert stats.forward.holds > (rounds // 4 if os.cpu_count() > 1 else 0)
+        assert stats.forward.holds > (4 if os.cpu_count() > 1 else 0)
         assert stats.forward.redirected > 0
         assert stats.forward.pumped > 0
         assert stats.forward.moved == rounds * (burst + 1)

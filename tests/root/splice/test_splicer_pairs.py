@@ -49,7 +49,7 @@ def test_more_pairs_than_slots_are_relayed_and_say_why():
         assert states[0].redirected == 4
         for relayed in states[1:]:
             assert (relayed.state, relayed.pumped) == ("pump", 4)
-            assert "take a slot" in relayed.why
+            assert "all slots are taken" in relayed.why
 
 
 def test_a_slot_is_used_again(accelerated):
