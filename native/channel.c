@@ -50,6 +50,7 @@ void drop_channel(struct worker *worker, struct channel *channel)
 	if (state_of(channel) == STATE_DRAIN) {
 		set_phase(channel, STATE_PUMP, why_of(channel));
 		channel->pump.urgent_waits = true;
+		channel->pump.sees_end = false;
 	}
 	set_reserved_timer(worker, &channel->dropping, now(), on_move, channel);
 }
@@ -119,7 +120,9 @@ static void finish(struct worker *worker, struct channel *channel)
 		return;
 	set_phase(channel, STATE_FINISHED, worker->at_end);
 	cancel_timer(worker, &channel->waits.timer);
-	if (!target->failed && (source->had_fin || !source->failed))
+	/* Where the other channel has finished, close(2) sends it: nothing is left to be read. */
+	if (!target->failed && (source->had_fin || !source->failed) &&
+	    (pair->farewell.last || state_of(channel->opposite) != STATE_FINISHED))
 		send_fin(target);
 	on_finished(worker, pair);
 }

@@ -51,6 +51,7 @@ struct pump {
 	int failure;		/* the errno that the source ended with; 0 for a FIN */
 	bool at_end;		/* all that the source will ever give was read */
 	bool urgent_waits;	/* one has arrived (EPOLLPRI): look whether it is the next */
+	bool sees_end;		/* its FIN has come, and no urgent byte waits before that */
 	bool is_urgent;		/* what is held is one */
 	bool discards;		/* what is not written yet is thrown away */
 	_Atomic uint64_t pumped, discarded;
@@ -115,7 +116,8 @@ struct farewell {
 struct joint {
 	struct circuit *circuit; /* NULL: it was not made, or is no more */
 	uint64_t cookies[2];
-	bool never, hopeless;
+	atomic_bool never;
+	bool hopeless;
 	const char *_Atomic why_not;
 	struct past last;
 	/* drop(): the channel that waits until nothing goes past it any more, and looks left */

@@ -41,25 +41,32 @@ EXPORT struct worker *worker_new(void)
 	return worker;
 }
 
-/* The descriptors that are closed here are this process's own. What epoll has of them is the
- * parent's as well, in a forked child, and so it must not be told. Nor are the locks: a thread that
- * is not there may hold them. */
+EXPORT void worker_before_fork(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->table.lock);
+}
+
+EXPORT void worker_after_fork(struct worker *worker)
+{
+	pthread_mutex_unlock(&worker->table.lock);
+}
+
+/* epoll is not told: what it has of them is the parent's as well. */
 EXPORT void worker_abandon(struct worker *worker)
 {
+	struct pipes *pipes = &worker->pipes;
 	struct pair *pair;
 
-	pthread_mutex_init(&worker->table.lock, NULL);
-	pthread_mutex_init(&worker->joints, NULL);
 	sys.close(worker->epoll);
-	worker->epoll = -1;
-	while ((pair = worker->table.first)) {
-		worker->table.first = pair->next;
-		if (pair->next)
-			pair->next->link = &worker->table.first;
-		abandon_pair(worker, pair);
+	sys.close(pipes->sink);
+	if (worker->urgent.fd >= 0)
+		sys.close(worker->urgent.fd);
+	for (; pipes->spare_count > 0; pipes->spare_count--) {
+		sys.close(pipes->spare[pipes->spare_count - 1][0]);
+		sys.close(pipes->spare[pipes->spare_count - 1][1]);
 	}
-	worker->kernel = NULL;
-	worker_free(worker);
+	for (pair = worker->table.first; pair; pair = pair->next)
+		abandon_pair(pair);
 }
 
 EXPORT void worker_free(struct worker *worker)

@@ -96,7 +96,13 @@ struct worker *worker_new(void);
 /* Close what is the worker's own: what is watched is its owner's, and clients are reset. */
 void worker_free(struct worker *worker);
 
-/* In a forked child: as worker_free(), without a word to the clients, who are the parent's. */
+/* By a thread that is about to fork, and then in the parent: keep the table of connections as it is
+ * meanwhile, while another thread may run the worker. */
+void worker_before_fork(struct worker *worker);
+void worker_after_fork(struct worker *worker);
+
+/* In the child: close what is its own, without a word to the other ends, which are the parent's.
+ * Memory stays, since the thread that ran the worker may have been in the midst of something. */
 void worker_abandon(struct worker *worker);
 
 /* Tell of the descriptor's epoll `events`, with `number`, until worker_unwatch(). */

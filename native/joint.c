@@ -79,13 +79,27 @@ static struct circuit *circuit_of(struct worker *worker, struct pair *pair, stru
 	return circuit;
 }
 
-static void set_circuit(struct worker *worker, struct pair *pair, struct circuit *circuit)
+static bool has_circuit(struct worker *worker, struct pair *pair)
+{
+	bool has;
+
+	pthread_mutex_lock(&worker->joints);
+	has = pair->joint.circuit;
+	pthread_mutex_unlock(&worker->joints);
+	return has;
+}
+
+/* last: what went past so far; NULL: as before. */
+static void set_circuit(struct worker *worker, struct pair *pair, struct circuit *circuit,
+			const struct past *last)
 {
 	struct circuit *before;
 
 	pthread_mutex_lock(&worker->joints);
 	before = pair->joint.circuit;
 	pair->joint.circuit = get_circuit(circuit);
+	if (last)
+		pair->joint.last = *last;
 	pthread_mutex_unlock(&worker->joints);
 	if (before)
 		put_circuit(before);
@@ -146,7 +160,7 @@ void make_joint(struct worker *worker, struct pair *pair)
 	uint32_t each;
 	int failed;
 
-	if (joint->circuit || joint->never)
+	if (joint->never || has_circuit(worker, pair))
 		return;
 	for (each = 0; each < worker->circuits_count; each++) {
 		circuit = worker->circuits[each];
@@ -162,8 +176,7 @@ void make_joint(struct worker *worker, struct pair *pair)
 		tell_why(worker, pair, WHY_NOT[past.why]);
 		if (past.why == REFUSAL_NONE || past.why == REFUSAL_WAITS) {
 			joint->never = false;
-			joint->last = past;
-			set_circuit(worker, pair, circuit);
+			set_circuit(worker, pair, circuit, &past);
 			never_delay(pair);
 			return;
 		}
@@ -181,7 +194,7 @@ void give_joint_up(struct worker *worker, struct pair *pair, const char *why)
 	uint32_t each;
 
 	past = read_joint(worker, pair); /* another proxy may have joined it meanwhile */
-	if (joint->never || (joint->circuit && past.why != REFUSAL_WAITS))
+	if (joint->never || (has_circuit(worker, pair) && past.why != REFUSAL_WAITS))
 		return;
 	joint->never = true;
 	tell_why(worker, pair, why);
@@ -214,7 +227,7 @@ struct past read_joint(struct worker *worker, struct pair *pair)
 		atomic_store(&joint->why_not, worker->why_not_past[last.why]);
 	pthread_mutex_unlock(&worker->joints);
 	if (stopped && past.why != REFUSAL_NONE)
-		set_circuit(worker, pair, NULL); /* and with it, after all of its, its maps */
+		set_circuit(worker, pair, NULL, NULL); /* and with it, after all of its, its maps */
 	put_circuit(circuit);
 	return last;
 }
@@ -226,8 +239,11 @@ static void look(struct worker *worker, void *owner)
 	struct pair *pair = owner;
 	struct joint *joint = &pair->joint;
 	struct past past;
-	bool busy = ask(joint->circuit, JOIN_END, pair, &past) || past.busy;
+	struct circuit *circuit = circuit_of(worker, pair, &past);
+	bool busy = circuit && (ask(circuit, JOIN_END, pair, &past) || past.busy);
 
+	if (circuit)
+		put_circuit(circuit);
 	if (!busy)
 		drop_channel(worker, joint->dropping);
 	else if (++joint->looks < PATIENCE)
@@ -244,7 +260,7 @@ void end_joint(struct worker *worker, struct channel *channel)
 	struct joint *joint = &pair->joint;
 
 	joint->never = true;
-	if (!joint->circuit) {
+	if (!has_circuit(worker, pair)) {
 		drop_channel(worker, channel);
 		return;
 	}
@@ -256,5 +272,5 @@ void end_joint(struct worker *worker, struct channel *channel)
 
 void close_joint(struct worker *worker, struct pair *pair)
 {
-	set_circuit(worker, pair, NULL);
+	set_circuit(worker, pair, NULL, NULL);
 }

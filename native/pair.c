@@ -45,6 +45,7 @@ static void on_end_events(struct worker *worker, void *owner, uint32_t events)
 	if (events & EPOLLERR && check_error(worker, end))
 		return;
 	out->pump.urgent_waits = events & EPOLLPRI;
+	out->pump.sees_end = events & EPOLLRDHUP && !(events & EPOLLPRI);
 	if (out->enrolled && state_of(out) == STATE_REDIRECT) {
 		on_hold(worker, out);
 		if (events & ENDED && !pair->outcome)
@@ -142,6 +143,7 @@ struct pair *begin_pair(struct worker *worker, const struct beginning *from, int
 		free(pair);
 		return NULL;
 	}
+	prepare_joint(worker, pair, from->why_not_past); /* before others see it */
 	*failed = reserve_timers(worker, TIMERS);
 	if (!*failed) {
 		*failed = open_pair(worker, pair, from);
@@ -157,7 +159,6 @@ struct pair *begin_pair(struct worker *worker, const struct beginning *from, int
 		free_pair(worker, pair);
 		return NULL;
 	}
-	prepare_joint(worker, pair, from->why_not_past);
 	start_pair(worker, pair);
 	return pair;
 }
@@ -326,6 +327,9 @@ void end_pair(struct worker *worker, struct pair *pair, const char *outcome, boo
 {
 	if (pair->outcome)
 		return;
+	/* One that is in the table no more has no descriptors either, for a child that is forked.
+	 */
+	pthread_mutex_lock(&worker->table.lock);
 	take_from_table(worker, pair, outcome);
 	let_go(worker, pair);
 	/* Closing takes them out of epoll; an event that is late finds nobody. */
@@ -333,16 +337,22 @@ void end_pair(struct worker *worker, struct pair *pair, const char *outcome, boo
 	forget_watch(worker, pair->upstream.fd);
 	close_end(worker, &pair->client, reset);
 	close_end(worker, &pair->upstream, reset);
+	pthread_mutex_unlock(&worker->table.lock);
 	close_joint(worker, pair);
 	tell_ended(worker, pair);
 }
 
-void abandon_pair(struct worker *worker, struct pair *pair)
+void abandon_pair(struct pair *pair)
 {
-	let_go(worker, pair);
-	close_joint(worker, pair);
+	const int *pipes[] = {pair->forward.pump.pipe, pair->backward.pump.pipe};
+	size_t each;
+
+	for (each = 0; each < 2; each++) {
+		if (pipes[each][0] < 0)
+			continue;
+		sys.close(pipes[each][0]);
+		sys.close(pipes[each][1]);
+	}
 	sys.close(pair->client.fd); /* not for the parent, so no FIN and no RST */
 	sys.close(pair->upstream.fd);
-	give_up_reserved(worker);
-	free(pair);
 }

@@ -37,8 +37,8 @@ void end_pair(struct worker *worker, struct pair *pair, const char *outcome, boo
 /* From now on throw away the bytes of a channel, when nothing goes past us any more. */
 void drop_from_pair(struct worker *worker, struct channel *channel);
 
-/* In a forked child: let go of what is the parent's, which goes on with it. */
-void abandon_pair(struct worker *worker, struct pair *pair);
+/* In a forked child: close its descriptors, as the parent goes on with it. */
+void abandon_pair(struct pair *pair);
 
 /* -- what its channels ask and tell -- */
 

@@ -54,7 +54,7 @@ static int copy(struct pump *pump, size_t count, bool urgent)
 		pump->ahead = pump->small;
 		count = sizeof(pump->small);
 	}
-	copied = sys.read(pump->source, pump->ahead, count);
+	copied = RETRY(sys.read(pump->source, pump->ahead, count));
 	if (copied < 0)
 		return -errno;
 	pump->held = pump->ahead_end = (size_t)copied;
@@ -91,12 +91,15 @@ static int fill(struct worker *worker, struct pump *pump)
 		return copy(pump, 1, true);
 	if (pump->pipe[0] < 0)
 		return copy(pump, pump->limit < COPIED ? pump->limit : COPIED, false);
-	spliced = sys.splice(pump->source, NULL, pump->pipe[1], NULL, pump->limit, FLAGS);
+	spliced = RETRY(sys.splice(pump->source, NULL, pump->pipe[1], NULL, pump->limit, FLAGS));
 	if (spliced < 0)
 		return -errno;
 	pump->held = (size_t)spliced;
-	/* At its end, or at the mark with a FIN behind it: read(2) tells which. */
-	return spliced ? 0 : copy(pump, 1, true);
+	/* At its end, or at the mark with a FIN behind it: read(2) tells which, unless epoll has.
+	 * (tcp_poll() has looked for a FIN and then for urgent bytes, all of which had come
+	 * before.)
+	 */
+	return spliced || pump->sees_end ? 0 : copy(pump, 1, true);
 }
 
 /* Fill the pipe; false when nothing is there or nothing will come. */
@@ -124,10 +127,10 @@ static ssize_t write_ahead(struct pump *pump, int target)
 	unsigned char *at = pump->ahead + pump->ahead_at;
 
 	if (pump->is_urgent && !pump->discards)
-		return sys.send(target, at, 1, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL);
+		return RETRY(sys.send(target, at, 1, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL));
 	if (pump->discards)
-		return sys.write(target, at, pump->held);
-	return sys.send(target, at, pump->held, MSG_DONTWAIT | MSG_NOSIGNAL);
+		return RETRY(sys.write(target, at, pump->held));
+	return RETRY(sys.send(target, at, pump->held, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 /* Write as much of what is held as the target takes: 1; 0 when it is full, or a negative errno. */
@@ -139,7 +142,7 @@ static int write_some(struct worker *worker, struct pump *pump)
 	if (has_more(pump))
 		written = write_ahead(pump, target);
 	else
-		written = sys.splice(pump->pipe[0], NULL, target, NULL, pump->held, FLAGS);
+		written = RETRY(sys.splice(pump->pipe[0], NULL, target, NULL, pump->held, FLAGS));
 	if (written < 0)
 		return errno == EAGAIN ? 0 : -errno;
 	if (has_more(pump)) {

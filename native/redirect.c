@@ -156,6 +156,7 @@ void look_at_backlog(struct worker *worker, struct channel *channel)
 		set_phase(channel, STATE_PUMP, why_of(channel));
 		/* Perhaps: of what came meanwhile epoll was not told. */
 		channel->pump.urgent_waits = true;
+		channel->pump.sees_end = false;
 		move(worker, channel);
 	}
 }

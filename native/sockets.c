@@ -24,7 +24,7 @@ int take_error(int fd, bool sending)
 	int number = 0;
 
 	if (sending)
-		return sys.send(fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
+		return RETRY(sys.send(fd, "", 0, MSG_DONTWAIT | MSG_NOSIGNAL)) < 0 ? errno : 0;
 	return sys.getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &size) ? errno : number;
 }
 

@@ -7,6 +7,7 @@
 #ifndef SOCKPROXY_SYSTEM_H
 #define SOCKPROXY_SYSTEM_H
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
@@ -42,6 +43,16 @@ struct system {
 
 #define SECOND 1000000000LL /* ns */
 #define MILLISECOND 1000000LL
+
+/* A call that a signal has interrupted before it did anything is made again. */
+#define RETRY(call)                                                                                \
+	({                                                                                         \
+		__typeof__(call) result;                                                           \
+		do                                                                                 \
+			result = (call);                                                           \
+		while (result < 0 && errno == EINTR);                                              \
+		result;                                                                            \
+	})
 
 extern struct system sys;
 

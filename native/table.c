@@ -177,7 +177,6 @@ void take_from_table(struct worker *worker, struct pair *pair, const char *outco
 {
 	struct table *table = &worker->table;
 
-	pthread_mutex_lock(&table->lock);
 	pair->outcome = outcome;
 	pair->last = stats_of(worker, pair);
 	add_up(&table->ended, &pair->last.forward);
@@ -190,7 +189,6 @@ void take_from_table(struct worker *worker, struct pair *pair, const char *outco
 	else
 		table->end = pair->link;
 	table->count--;
-	pthread_mutex_unlock(&table->lock);
 	unhash(table, pair);
 }
 

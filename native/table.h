@@ -15,7 +15,7 @@
 /* A pair begins, and has a number. 0, or -ENOMEM. */
 int add_to_table(struct worker *worker, struct pair *pair);
 
-/* It ends: its last counters are written. */
+/* It ends: its last counters are written. By who has the lock. */
 void take_from_table(struct worker *worker, struct pair *pair, const char *outcome);
 
 /* It has ended, and is closed: tell whoever wants to know, or nobody. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import socket
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -91,7 +92,8 @@ class Splice:
     def _abandon(self) -> None:
         """In a forked child."""
         for sock in self._sockets:
-            sock.close()
+            with contextlib.suppress(OSError):  # the worker had it at that moment
+                sock.close()
         self._done = Future()  # the old one's lock may be held by a thread that is not here
         if self._last is not None:
             self._done.set_result(self._last)

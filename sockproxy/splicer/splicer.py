@@ -186,9 +186,29 @@ class Splicer:
 _splicers: weakref.WeakSet[Splicer] = weakref.WeakSet()
 
 
+_forking: list[Splicer] = []
+
+
+def _before_fork() -> None:
+    _forking[:] = [splicer for splicer in _splicers if not splicer._closed]
+    for splicer in _forking:
+        splicer._worker.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for splicer in _forking:
+        splicer._worker.after_fork()
+    _forking.clear()
+
+
 def _after_fork_in_child() -> None:
+    _forking.clear()
     for splicer in list(_splicers):
         splicer._abandon()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

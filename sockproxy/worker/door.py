@@ -213,6 +213,12 @@ class Worker(Protocol):
         """After the loop has ended: reset what still lives (the outcome is "closed"), tell its
         events, and release everything, the kernel and the loop included. Once."""
 
+    def before_fork(self) -> None:
+        """By a thread that is about to fork; it may not be closed until after_fork()."""
+
+    def after_fork(self) -> None:
+        """In the parent."""
+
     def abandon(self) -> None:
         """In a forked child: release what is the child's, without a word to the connections,
         which are the parent's. Tells nothing. Instead of close()."""

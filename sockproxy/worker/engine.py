@@ -134,6 +134,12 @@ class Engine:
                 count = self._lib.worker_read(self._native, ended, live, room)
             return Reading(totals(ended), tuple(map(pair_stats, live[0:count])))
 
+    def before_fork(self) -> None:
+        self.loop.before_fork()
+
+    def after_fork(self) -> None:
+        self.loop.after_fork()
+
     def abandon(self) -> None:
         if self.kernel is not None:
             self.kernel.close()

@@ -167,9 +167,23 @@ class EventLoop:
             self._lib.worker_free(native)
             os.close(self._wake)
 
+    def before_fork(self) -> None:
+        """By a thread that is about to fork: what is running stays in order for the child. It may
+        not be closed until after_fork(), which is called in the parent."""
+        self._open.acquire()
+        if self.native:
+            self._lib.worker_before_fork(self.native)
+
+    def after_fork(self) -> None:
+        """See before_fork()."""
+        if self.native:
+            self._lib.worker_after_fork(self.native)
+        self._open.release()
+
     def abandon(self) -> None:
         """close() in a forked child, where a thread that is not there may hold the lock."""
         self._open = threading.RLock()
         native, self.native = self.native, None
-        self._lib.worker_abandon(native)
+        if native:
+            self._lib.worker_abandon(native)
         os.close(self._wake)

@@ -32,17 +32,20 @@ ffi.cdef("struct system {" + " ".join(f"void *{name};" for name in CALLS) + "};"
 ffi.cdef("struct system *worker_system(void);")
 
 
+KEPT = []  # another thread may still be in the midst of one
+
+
 @contextlib.contextmanager
 def calls(**replaced):
     """Have these called meanwhile: each as the system call, and with the real one before its
     arguments. One that raises OSError fails with its errno."""
     system = ffi.dlopen(str(LIBRARY)).worker_system()
-    before, kept = {}, []
+    before = {}
     for name, call in replaced.items():
         before[name] = getattr(system, name)
         real = ffi.cast(CALLS[name].replace("(", "(*)(", 1), before[name])
         callback = ffi.callback(CALLS[name].replace("(", "(*)(", 1), _answering(call, real))
-        kept.append(callback)
+        KEPT.append(callback)
         setattr(system, name, ffi.cast("void *", callback))
     try:
         yield

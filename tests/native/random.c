@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Clients and servers of random habits, and a worker between them whose system calls fail, are
+ * short and are interrupted at random: every byte that arrives is the right one, an end that is
+ * told as a FIN comes behind all of them, and at last no descriptor is left.
+ *
+ *     random SEED SECONDS
+ */
+#include "check.h"
+#include "door.h"
+#include "system.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	MOST = 24,	  /* pairs of a client and its server at a time */
+	LONGEST = 300000, /* bytes at once */
+};
+
+/* One of the two ends of a connection through the worker. */
+struct peer {
+	int fd; /* -1: it is closed */
+	uint64_t sent, got;
+	bool finished; /* has sent its FIN */
+	bool ended;    /* has got the other end's */
+};
+
+/* name: what a client says first, by which its server is known; no two have had the same of late.
+ */
+struct couple {
+	struct peer client, server;
+	unsigned char name;
+	bool used;
+};
+
+static struct couple couples[MOST];
+static int listener, entrance;
+static int unknown[MOST]; /* accepted, and nothing has come; 0 or less: none */
+static unsigned long begun, met, ends;
+static uint64_t heard;
+static unsigned failures; /* of 1000 calls; 0: none */
+static const struct system *real;
+static struct system kept;
+
+/* -- calls that fail -- */
+
+static bool fails(int number)
+{
+	if ((unsigned)(random() % 1000) >= failures)
+		return false;
+	errno = number;
+	return true;
+}
+
+static int bad_accept4(int fd, struct sockaddr *at, socklen_t *size, int flags)
+{
+	static const int numbers[] = {EMFILE, ECONNABORTED, EINTR, ENOBUFS};
+
+	return fails(numbers[random() % 4]) ? -1 : real->accept4(fd, at, size, flags);
+}
+
+static int bad_connect(int fd, const struct sockaddr *at, socklen_t size)
+{
+	static const int numbers[] = {ENOBUFS, ETIMEDOUT, EADDRNOTAVAIL};
+
+	return fails(numbers[random() % 3]) ? -1 : real->connect(fd, at, size);
+}
+
+static int bad_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
+{
+	return what == EPOLL_CTL_ADD && fails(ENOMEM) ? -1
+						      : real->epoll_ctl(epoll, what, fd, event);
+}
+
+static int bad_epoll_wait(int epoll, struct epoll_event *events, int most, int wait)
+{
+	return fails(EINTR) ? -1 : real->epoll_wait(epoll, events, most, wait);
+}
+
+static int bad_pipe2(int pipe[2], int flags)
+{
+	return random() % 3 == 0 && failures ? (errno = EMFILE, -1) : real->pipe2(pipe, flags);
+}
+
+static ssize_t bad_splice(int from, loff_t *in, int to, loff_t *out, size_t size, unsigned flags)
+{
+	if (fails(EINTR))
+		return -1;
+	if (failures && random() % 8 == 0)
+		size = 1 + (size_t)random() % size;
+	return real->splice(from, in, to, out, size, flags);
+}
+
+static ssize_t bad_read(int fd, void *into, size_t size)
+{
+	if (fails(EINTR))
+		return -1;
+	return real->read(fd, into, failures && random() % 2 ? 1 + (size_t)random() % size : size);
+}
+
+static ssize_t bad_send(int fd, const void *from, size_t size, int flags)
+{
+	if (size && fails(EINTR))
+		return -1;
+	if (size && failures && random() % 4 == 0)
+		size = 1 + (size_t)random() % size;
+	return real->send(fd, from, size, flags);
+}
+
+static int bad_socket(int family, int type, int protocol)
+{
+	return fails(EMFILE) ? -1 : real->socket(family, type, protocol);
+}
+
+static void *bad_realloc(void *old, size_t size)
+{
+	return fails(ENOMEM) ? NULL : real->realloc(old, size);
+}
+
+static void fail_from_now_on(void)
+{
+	kept = sys;
+	real = &kept;
+	sys.accept4 = bad_accept4;
+	sys.connect = bad_connect;
+	sys.epoll_ctl = bad_epoll_ctl;
+	sys.epoll_wait = bad_epoll_wait;
+	sys.pipe2 = bad_pipe2;
+	sys.splice = bad_splice;
+	sys.read = bad_read;
+	sys.send = bad_send;
+	sys.socket = bad_socket;
+	sys.realloc = bad_realloc;
+}
+
+/* -- peers -- */
+
+/* The byte at this place of what the client or the server sends. */
+static unsigned char byte_at(int number, bool of_server, uint64_t place)
+{
+	unsigned char name = couples[number].name;
+
+	if (!place)
+		return name;
+	return (unsigned char)(place * 31 + (place >> 8) * 17 + name * 7U + of_server);
+}
+
+static void close_peer(struct peer *peer, bool reset)
+{
+	struct linger linger = {.l_onoff = reset};
+
+	if (peer->fd < 0)
+		return;
+	setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	close(peer->fd);
+	peer->fd = -1;
+}
+
+static void say_more(int number, struct peer *peer, bool of_server)
+{
+	static unsigned char bytes[LONGEST];
+	size_t size = random() % 16 ? 1 + (size_t)random() % 100 : 1 + (size_t)random() % LONGEST;
+	ssize_t sent;
+	size_t each;
+
+	if (peer->fd < 0 || peer->finished)
+		return;
+	for (each = 0; each < size; each++)
+		bytes[each] = byte_at(number, of_server, peer->sent + each);
+	sent = send(peer->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sent > 0)
+		peer->sent += (uint64_t)sent;
+	else if (errno != EAGAIN)
+		close_peer(peer, true);
+}
+
+/* other: who has sent what comes. */
+static void hear_more(int number, struct peer *peer, const struct peer *other, bool of_server)
+{
+	static unsigned char bytes[LONGEST];
+	ssize_t got, each;
+
+	if (peer->fd < 0 || peer->ended)
+		return;
+	got = recv(peer->fd, bytes, 1 + (size_t)random() % LONGEST, MSG_DONTWAIT);
+	for (each = 0; each < got; each++)
+		CHECK(bytes[each] == byte_at(number, !of_server, peer->got + (uint64_t)each));
+	if (got > 0) {
+		peer->got += (uint64_t)got;
+		heard += (uint64_t)got;
+	} else if (!got) {
+		/* A FIN: the other end has sent one, and all before it has come. */
+		CHECK(other->finished && peer->got == other->sent);
+		peer->ended = true;
+		ends++;
+	} else if (errno != EAGAIN) {
+		close_peer(peer, true);
+	}
+}
+
+static void finish(struct peer *peer)
+{
+	if (peer->fd < 0 || peer->finished)
+		return;
+	peer->finished = true;
+	shutdown(peer->fd, SHUT_WR);
+}
+
+static int connected_socket(void)
+{
+	struct sockaddr_in at;
+	socklen_t size = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	CHECK(fd >= 0 && !getsockname(entrance, (struct sockaddr *)&at, &size));
+	if (connect(fd, (struct sockaddr *)&at, size) && errno != EINPROGRESS) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void begin_couple(void)
+{
+	int number;
+
+	for (number = 0; number < MOST && couples[number].used; number++)
+		;
+	if (number == MOST)
+		return;
+	couples[number] = (struct couple){.client.fd = connected_socket(), .server.fd = -1};
+	couples[number].used = couples[number].client.fd >= 0;
+	couples[number].name = (unsigned char)begun++;
+}
+
+/* A server's socket is known by its first byte, which may come later. */
+static bool is_known(int fd)
+{
+	unsigned char first;
+	ssize_t got = recv(fd, &first, 1, 0);
+	int number;
+
+	if (got < 0 && errno == EAGAIN)
+		return false;
+	for (number = 0; got == 1 && number < MOST; number++) {
+		if (!couples[number].used || couples[number].name != first)
+			continue;
+		couples[number].server = (struct peer){.fd = fd, .got = 1};
+		met++;
+		return true;
+	}
+	close(fd); /* its client has gone */
+	return true;
+}
+
+static void accept_servers(void)
+{
+	int each;
+
+	for (each = 0; each < MOST; each++) {
+		if (unknown[each] <= 0)
+			unknown[each] = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+		if (unknown[each] > 0 && is_known(unknown[each]))
+			unknown[each] = 0;
+	}
+}
+
+static void live(int number)
+{
+	struct couple *couple = &couples[number];
+	struct peer *client = &couple->client, *server = &couple->server;
+
+	if (!couple->used)
+		return;
+	switch (random() % 12) {
+	case 0:
+	case 1:
+	case 2:
+		say_more(number, client, false);
+		break;
+	case 3:
+	case 4:
+	case 5:
+		if (server->fd >= 0)
+			say_more(number, server, true);
+		break;
+	case 6:
+	case 7:
+		hear_more(number, client, server, false);
+		break;
+	case 8:
+	case 9:
+		hear_more(number, server, client, true);
+		break;
+	case 10:
+		if (random() % 4 == 0)
+			finish(random() % 2 ? client : server);
+		break;
+	default:
+		if (random() % 20 == 0)
+			close_peer(random() % 2 ? client : server, true);
+		break;
+	}
+	if (client->fd >= 0 && (server->fd >= 0 || !client->ended))
+		return;
+	if (server->fd >= 0 && client->fd < 0 && random() % 20)
+		return;
+	close_peer(client, true);
+	close_peer(server, true);
+	couple->used = false;
+}
+
+/* -- the whole -- */
+
+static int listening_socket(void)
+{
+	struct linger reset = {.l_onoff = 1};
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	CHECK(fd >= 0 && !bind(fd, (struct sockaddr *)&at, sizeof(at)) && !listen(fd, 100));
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	return fd;
+}
+
+static struct address address_of(int fd)
+{
+	struct address address = {.family = AF_INET, .host = {127, 0, 0, 1}};
+	struct sockaddr_in at;
+	socklen_t size = sizeof(at);
+
+	CHECK(!getsockname(fd, (struct sockaddr *)&at, &size));
+	address.port = ntohs(at.sin_port);
+	return address;
+}
+
+static struct worker *open_worker(void)
+{
+	struct worker *worker = worker_new();
+	struct linger reset = {.l_onoff = 1};
+	struct address target = address_of(listener);
+
+	CHECK(worker);
+	CHECK(!worker_limit(worker, 1 << 20, 0, 300 * MILLISECOND, 20));
+	worker_accept_as(worker, MOST, SECOND / 5, 0);
+	CHECK(!worker_set_option(worker, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset), 0));
+	CHECK(!worker_set_targets(worker, &target, 1));
+	CHECK(!worker_listen(worker, entrance));
+	worker_tell(worker, INTEREST_CHANGED | INTEREST_FAILED | INTEREST_ENDED);
+	return worker;
+}
+
+static void run(struct worker *worker)
+{
+	struct news news[64];
+	uint32_t count = worker_run(worker, random() % 4 ? 0 : MILLISECOND, news, 64), each;
+
+	for (each = 0; each < count; each++) {
+		if (news[each].kind == NEWS_SILENT)
+			worker_has_answered(worker, &news[each].upstream.far);
+		if (news[each].kind == NEWS_ENDED)
+			CHECK(news[each].stats->number == news[each].number);
+	}
+}
+
+static atomic_bool over;
+
+/* Another thread, which reads the table all the while. */
+static void *read_table(void *worker)
+{
+	static struct pair_stats live[MOST];
+	uint64_t moved, before = 0;
+	struct totals ended;
+	uint32_t count, each;
+
+	while (!atomic_load(&over)) {
+		count = worker_read(worker, &ended, live, MOST);
+		moved = ended.pumped;
+		for (each = 0; each < count && each < MOST; each++) {
+			CHECK(live[each].number && live[each].forward.why[0]);
+			moved += live[each].forward.pumped + live[each].backward.pumped;
+		}
+		CHECK(count > MOST || moved >= before);
+		before = moved;
+		usleep(100);
+	}
+	return NULL;
+}
+
+static int count_descriptors(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	int count = 0;
+
+	CHECK(folder);
+	while (readdir(folder))
+		count++;
+	closedir(folder);
+	return count;
+}
+
+static void close_all(void)
+{
+	int number;
+
+	for (number = 0; number < MOST; number++) {
+		close_peer(&couples[number].client, true);
+		close_peer(&couples[number].server, true);
+		if (unknown[number] > 0)
+			close(unknown[number]);
+		unknown[number] = 0;
+	}
+	while ((number = accept(listener, NULL, NULL)) >= 0)
+		close(number);
+}
+
+int main(int count, char **arguments)
+{
+	unsigned seed = count > 1 ? (unsigned)strtoul(arguments[1], NULL, 0) : 1;
+	int64_t end = now() + (count > 2 ? strtoll(arguments[2], NULL, 0) : 1) * SECOND;
+	struct worker *worker;
+	int before, number;
+	unsigned long turn;
+	pthread_t reader;
+
+	signal(SIGPIPE, SIG_IGN);
+	srandom(seed);
+	listener = listening_socket();
+	entrance = listening_socket();
+	before = count_descriptors();
+	fail_from_now_on();
+	worker = open_worker();
+	CHECK(!pthread_create(&reader, NULL, read_table, worker));
+	for (turn = 0; now() < end; turn++) {
+		failures = turn / 200 % 3 ? (unsigned)random() % 40 : 0;
+		if (random() % 2)
+			begin_couple();
+		accept_servers();
+		run(worker);
+		for (number = 0; number < MOST; number++)
+			live(number);
+	}
+	failures = 0;
+	for (end = now() + 5 * SECOND; now() < end && (turn < 100 || worker_clients(worker));) {
+		close_all();
+		run(worker);
+	}
+	CHECK(!worker_clients(worker) && !worker_live(worker));
+	atomic_store(&over, true);
+	pthread_join(reader, NULL);
+	worker_listen_no_more(worker);
+	worker_free(worker);
+	sys = kept;
+	close_all();
+	CHECK(count_descriptors() == before);
+	printf("seed %u: %lu turns, %lu clients, %lu served, %lu ends, %llu bytes\n", seed, turn,
+	       begun, met, ends, (unsigned long long)heard);
+	return 0;
+}
