@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import errno
 import itertools
 import os
 import socket
 import threading
+import time
 
 import pytest
 
@@ -16,7 +18,7 @@ from sockproxy.net.tcp import EVERY_END, set_options
 from sockproxy.worker.accept import Acceptor, Rejection
 from sockproxy.worker.door import Limits
 from sockproxy.worker.engine import Engine
-from tests.support.fake_system import Scarce, calls, ffi
+from tests.support.fake_system import CALLS, Scarce, calls, ffi
 from tests.support.sockets import eventually, receive
 
 SYN_SENT = 2
@@ -263,6 +265,59 @@ def answer_until(server, last):
             upstream.settimeout(20)
             said = upstream.recv(10)
             upstream.sendall(said)
+
+
+# -- what it costs ---------------------------------------------------------------------------
+
+OF_ONE = {
+    # accepted, and found to be the last of those who wait
+    "accept4": 2,
+    # the upstream's: made, with EVERY_END's two options, connected; its address, and that it is
+    "socket": 1, "connect": 1, "getsockname": 1,
+    # one registration a socket, and none is undone; fewer waits where more comes together
+    "epoll_ctl": 2, "epoll_wait": 8,
+    # a message each way in, out and no more, and each end
+    "splice": 8,
+    # the state at each end, and of the connect; one FIN (the other is close's); a RST no more
+    "getsockopt": 3, "shutdown": 1, "setsockopt": 4, "close": 2,
+}  # fmt: skip
+"""System calls of a connection with one request and one answer, as docs/ARCHITECTURE.md says."""
+
+
+def test_what_a_short_connection_costs(server):
+    counted = collections.Counter()
+
+    def counting(name):
+        def call(real, *arguments):
+            counted[name] += 1
+            return real(*arguments)
+
+        return call
+
+    every = {name: counting(name) for name in CALLS if name != "realloc"}
+    with Served([at(server)]) as served:
+        for turn in range(3):
+            with contextlib.ExitStack() as stack:
+                if turn:  # the first one makes a pipe
+                    counted.clear()
+                    stack.enter_context(calls(**every))
+                client = stack.enter_context(served.client())
+                upstream = stack.enter_context(server.accept()[0])
+                eventually(lambda: served.engine.live)
+                time.sleep(0.05)  # so that nothing is told together
+                client.sendall(b"request")
+                receive(upstream, 7)
+                time.sleep(0.05)
+                upstream.sendall(b"answer")
+                receive(client, 6)
+                time.sleep(0.05)
+                client.close()
+                assert upstream.recv(1) == b""
+                time.sleep(0.05)
+                upstream.close()
+                eventually(lambda: not served.engine.live)
+    assert counted.total() <= sum(OF_ONE.values()), counted
+    assert all(counted[name] <= most for name, most in OF_ONE.items()), counted
 
 
 # -- trials --------------------------------------------------------------------------------
