@@ -128,7 +128,9 @@ def change(checkout, header, old, new):
 
 
 def check(checkout):
-    hatch_build.check_layouts(checkout, hatch_build.load_builder(checkout), checkout)
+    hatch_build.check_layouts(
+        checkout, hatch_build.load_builder(checkout, hatch_build.BUILDER, hatch_build.ABI), checkout
+    )
 
 
 @pytest.mark.tools("clang")
@@ -185,4 +187,8 @@ def test_a_header_that_cffi_cannot_read_fails_the_build(checkout, new, told):
 def test_what_has_no_form_in_python_fails_the_build(checkout, old, new, told):
     change(checkout, "splice.h", old, new)
     with pytest.raises(hatch_build.BuildError, match=told):
-        hatch_build.write_python(checkout, hatch_build.load_builder(checkout), checkout)
+        hatch_build.write_python(
+            checkout,
+            hatch_build.load_builder(checkout, hatch_build.BUILDER, hatch_build.ABI),
+            checkout,
+        )
