@@ -212,6 +212,9 @@ uint32_t worker_live(const struct worker *worker);
 uint32_t worker_read(struct worker *worker, struct totals *ended, struct pair_stats *into,
 		     uint32_t most);
 
+/* From any thread: the sums of those that have ended, and of those that live. */
+void worker_sum(struct worker *worker, struct totals *ended, struct totals *live);
+
 /* Reset all, as "closed", and let go of the kernel; worker_take_news() has their ends then. */
 void worker_end_all(struct worker *worker);
 uint32_t worker_take_news(struct worker *worker, struct news *into, uint32_t most);

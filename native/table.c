@@ -147,6 +147,33 @@ EXPORT uint32_t worker_read(struct worker *worker, struct totals *ended, struct 
 	return count;
 }
 
+static void add_up(struct totals *sum, const struct channel_stats *stats)
+{
+	sum->redirected += stats->redirected;
+	sum->pumped += stats->pumped;
+	sum->dropped += stats->dropped;
+	sum->holds += stats->holds;
+	sum->past += stats->past;
+}
+
+EXPORT void worker_sum(struct worker *worker, struct totals *ended, struct totals *live)
+{
+	struct table *table = &worker->table;
+	struct pair_stats stats;
+	struct pair *pair;
+
+	memset(live, 0, sizeof(*live));
+	pthread_mutex_lock(&table->lock);
+	*ended = table->ended;
+	for (pair = table->first; pair; pair = pair->next) {
+		stats = stats_of(worker, pair);
+		add_up(live, &stats.forward);
+		add_up(live, &stats.backward);
+		live->pairs++;
+	}
+	pthread_mutex_unlock(&table->lock);
+}
+
 EXPORT int worker_stats(struct worker *worker, uint64_t number, struct pair_stats *into)
 {
 	struct pair *pair = find_pair(worker, number);
@@ -163,15 +190,6 @@ EXPORT uint32_t worker_live(const struct worker *worker)
 }
 
 /* -- the end -- */
-
-static void add_up(struct totals *sum, const struct channel_stats *stats)
-{
-	sum->redirected += stats->redirected;
-	sum->pumped += stats->pumped;
-	sum->dropped += stats->dropped;
-	sum->holds += stats->holds;
-	sum->past += stats->past;
-}
 
 void take_from_table(struct worker *worker, struct pair *pair, const char *outcome)
 {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from sockproxy.errors import SockproxyError
@@ -110,9 +111,14 @@ def _fits(value: Any, shape: Any) -> bool:
 
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
-        return shortened(clean(value), LONGEST)
+        return _clean_text(value)
     if isinstance(value, dict):
-        return {_clean(key): _clean(each) for key, each in value.items()}
+        return {_clean_text(key): _clean(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_clean(each) for each in value]
     return value
+
+
+@lru_cache  # the fields' names and most reasons are the same in every row
+def _clean_text(text: str) -> str:
+    return shortened(clean(text), LONGEST)

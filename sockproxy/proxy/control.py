@@ -10,12 +10,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sockproxy.proxy.asking import ANSWER_TIME
 from sockproxy.rundir import take_name
 from sockproxy.worker.descriptors import SHORTAGE, SHORTAGE_PAUSE
+from sockproxy.worker.stats import document
 
 if TYPE_CHECKING:
     from sockproxy.proxy.proxy import Proxy
@@ -31,9 +31,8 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
     """What `sockproxy status --json` shows of one proxy. Times in seconds, sizes in bytes."""
     worker, options = proxy.worker, proxy.options
     why_not, kernel = worker.why_not, worker.kernel  # in this order: one may come meanwhile
-    reading = worker.read()
-    totals = reading.ended
-    ways = [way for stats in reading.live for way in (stats.forward, stats.backward)]
+    sums = worker.sums()
+    ended, live = sums.ended, sums.live
     return {
         "name": options.name,
         "kind": "proxy",
@@ -48,25 +47,25 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
         "why_no_cgroup": proxy.why_no_cgroup,
         "budget": options.budget,
         "max_connections": proxy.max_connections,
-        "connections": len(reading.live),
-        "connections_ended": totals.pairs,
-        "connections_reset": totals.reset,
+        "connections": live.pairs,
+        "connections_ended": ended.pairs,
+        "connections_reset": ended.reset,
         "connections_refused": proxy.clients.refused,
-        "redirected": totals.redirected + sum(way.redirected for way in ways),
-        "pumped": totals.pumped + sum(way.pumped for way in ways),
-        "short_circuited": totals.short_circuited + sum(way.short_circuited for way in ways),
+        "redirected": ended.redirected + live.redirected,
+        "pumped": ended.pumped + live.pumped,
+        "short_circuited": ended.short_circuited + live.short_circuited,
         "short_circuits_in": [each.name for each in worker.circuits],
         "why_no_short_circuit": "" if worker.circuits else worker.why_no_circuits,
-        "dropped": totals.dropped + sum(way.dropped for way in ways),
-        "holds": totals.holds + sum(way.holds for way in ways),
+        "dropped": ended.dropped + live.dropped,
+        "holds": ended.holds + live.holds,
         "enrolments": kernel.enrolments() if kernel is not None else None,
     }
 
 
 def connections_report(proxy: Proxy) -> dict[str, Any]:
     """What `sockproxy connections --json` shows of one proxy: its live pairs."""
-    live = proxy.worker.read().live  # but for who ended meanwhile
-    pairs = [asdict(stats) for stats in live if stats.outcome is None]
+    live = proxy.worker.read().live
+    pairs = [document(stats) for stats in live]
     return {"name": proxy.options.name, "pid": os.getpid(), "connections": pairs}
 
 

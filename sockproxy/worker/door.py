@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from sockproxy.bpf.seam import ShortCircuit, SpliceKernel
-from sockproxy.worker.stats import PairStats, Reading
+from sockproxy.worker.stats import PairStats, Reading, Sums
 
 __all__ = [
     "MIB",
@@ -208,6 +208,9 @@ class Worker(Protocol):
     def read(self) -> Reading:
         """All counters, from any thread, while the loop goes on: what is read may be a moment
         old. Sums agree with the bytes that were moved, as soon as these rest."""
+
+    def sums(self) -> Sums:
+        """The sums alone, from any thread."""
 
     def close(self) -> None:
         """After the loop has ended: reset what still lives (the outcome is "closed"), tell its

@@ -12,7 +12,7 @@ from sockproxy.bpf.seam import ShortCircuit, SpliceKernel
 from sockproxy.native import check, ffi, load_native
 from sockproxy.worker.door import Changed, Ended, Event, Failed, Limits, Side, Tell
 from sockproxy.worker.loop import EventLoop
-from sockproxy.worker.stats import PairStats, Reading
+from sockproxy.worker.stats import PairStats, Reading, Sums
 from sockproxy.worker.told import STATES, pair_stats, text, totals
 
 __all__ = ["Engine"]
@@ -133,6 +133,12 @@ class Engine:
                 live = ffi.new("struct pair_stats[]", room)
                 count = self._lib.worker_read(self._native, ended, live, room)
             return Reading(totals(ended), tuple(map(pair_stats, live[0:count])))
+
+    def sums(self) -> Sums:
+        ended, live = ffi.new("struct totals *"), ffi.new("struct totals *")
+        with self.loop.kept_open():
+            self._lib.worker_sum(self._native, ended, live)
+        return Sums(totals(ended), totals(live))
 
     def before_fork(self) -> None:
         self.loop.before_fork()

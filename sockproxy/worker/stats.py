@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
-__all__ = ["DirectionStats", "PairStats", "Reading", "Totals"]
+__all__ = ["DirectionStats", "PairStats", "Reading", "Sums", "Totals", "document"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class PairStats:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What the connections that have ended did: connections, bytes, and holds."""
+    """What some connections did: connections, bytes, and holds."""
 
     pairs: int = 0
     reset: int = 0
@@ -82,3 +83,23 @@ class Reading:
 
     ended: Totals
     live: tuple[PairStats, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """All connections of a worker at a moment, each in one of the two."""
+
+    ended: Totals
+    live: Totals
+
+
+_OF_DIRECTION = tuple(field.name for field in fields(DirectionStats))
+_OF_PAIR = tuple(field.name for field in fields(PairStats))
+
+
+def document(stats: PairStats) -> dict[str, Any]:
+    """As dataclasses.asdict(), in a tenth of its time: there may be ten thousand of them."""
+    made = {name: getattr(stats, name) for name in _OF_PAIR}
+    for side in ("forward", "backward"):
+        made[side] = {name: getattr(made[side], name) for name in _OF_DIRECTION}
+    return made
