@@ -4,6 +4,7 @@
 #include "abi/splice.h"
 #include "conversation.h"
 #include "end.h"
+#include "failure.h"
 #include "pair.h"
 #include "pump.h"
 #include "redirect.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * One direction of a pair: who moves its bytes, and how that changes hands.
- * Included by farewell.c, pair.c, redirect.c, table.c, turns.c.
+ * Included by failure.c, farewell.c, joint.c, life.c, pair.c, redirect.c, table.c, turns.c.
  *
  *   PUMP --start--> REDIRECT --held, or FIN--> DRAIN --backlog sent--> PUMP --EOF--> FINISHED
  *

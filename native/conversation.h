@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Which bytes the kernel should move: those of a conversation, not those of a stream.
- * Included by channel.c, redirect.c.
+ * Included by channel.c, pair.c, redirect.c.
  *
  * A redirect saves user space a wake-up for each burst, but the kernel queues and sends every skb
  * by itself. splice(2) moves whatever has queued up in one go. So requests and responses are

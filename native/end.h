@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * One socket of a pair, and what it has of the kernel.
- * Included by mark.c, pair.c, redirect.c, channel.c.
+ * Included by channel.c, failure.c, mark.c, pair.c, redirect.c.
  */
 #ifndef SOCKPROXY_END_H
 #define SOCKPROXY_END_H

@@ -2,6 +2,7 @@
 #include "farewell.h"
 
 #include "channel.h"
+#include "failure.h"
 #include "pair.h"
 #include "sockets.h"
 #include "system.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What a failed end leaves behind: what had come from it is delivered before its reset is.
- * Included by pair.c.
+ * Included by failure.c, pair.c.
  *
  * TCP lets what has arrived be read, and then tells of the reset. So does a proxy only if it reads
  * that to its end, waits until the other end has acknowledged it, and resets it then: a RST takes

@@ -2,7 +2,7 @@
 /*
  * What the worker asks of the kernel's sockmaps and of a bypass, so that a test can put its own in
  * its place. sockmap.c and circuit.c are the real ones.
- * Included by connection.h, sockmap.c, circuit.c.
+ * Included by circuit.c, connection.h, sockmap.c.
  *
  * Calls answer 0 or more, or a negative errno; what they had begun is then undone. Slots number
  * the sockets of a worker, from 0.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Two sockets whose bytes go from one to the other, from pairing to close.
- * Included by channel.c, clients.c, farewell.c, joint.c, life.c, redirect.c, urgent.c.
+ * Included by channel.c, clients.c, door.c, failure.c, farewell.c, joint.c, life.c, redirect.c.
  *
  * A pair may end in the midst of any of these: whoever goes on looks at its outcome first.
  */
@@ -9,6 +9,14 @@
 #define SOCKPROXY_PAIR_H
 
 #include "connection.h"
+
+/* The channel out of an end. */
+static inline struct channel *out_of(struct end *end)
+{
+	struct pair *pair = end->pair;
+
+	return end == &pair->client ? &pair->forward : &pair->backward;
+}
 
 /* What is known of the two sockets of a pair that begins. */
 struct beginning {
@@ -57,19 +65,5 @@ const char *before_fin(struct worker *worker, struct end *source);
 
 /* A channel has passed its end on; with both, the pair is done. */
 void on_finished(struct worker *worker, struct pair *pair);
-
-/* Whether `end` has failed, by an error that stands in its socket. What had come from it before is
- * then on its way. */
-bool check_error(struct worker *worker, struct end *end);
-
-/* `end` has failed. What had come from it goes to the other end, and then a RST. */
-void fail(struct worker *worker, struct end *end, const char *why, int had_fin);
-
-/* `end` has failed, and the channel out of it has moved all that had come. had_fin: as of
- * fail_end(). */
-void note_failure(struct worker *worker, struct end *end, const char *why, int had_fin);
-
-/* What a pair comes to whose end has failed. */
-const char *outcome_of(struct worker *worker, const struct end *end);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Empty pipes, kept for the next pump: most pumps run for a moment.
- * Included by pump.c, life.c.
+ * Included by door.c, pump.c.
  */
 #ifndef SOCKPROXY_PIPES_H
 #define SOCKPROXY_PIPES_H

@@ -5,6 +5,7 @@
 #include "channel.h"
 #include "conversation.h"
 #include "end.h"
+#include "failure.h"
 #include "mark.h"
 #include "pair.h"
 #include "shared.h"

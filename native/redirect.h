@@ -2,7 +2,7 @@
 /*
  * The time in which the kernel has one channel: its states REDIRECT and DRAIN. The rules are in
  * channel.h, which has the other states.
- * Included by channel.c, pair.c, waits.c.
+ * Included by channel.c, failure.c, life.c, pair.c, urgent.c.
  *
  * Each call does nothing in a state that it is not for. The kernel's refusals, where they are not
  * foreseen, end the pair.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What Linux's TCP sockets tell and take.
- * Included by channel.c, connect.c, end.c, farewell.c, mark.c, pair.c, pump.c, redirect.c, waits.c.
+ * Included by channel.c, connect.c, end.c, failure.c, farewell.c, joint.c, life.c, mark.c, pair.c,
+ * pump.c, redirect.c, sockmap.c, waits.c.
  */
 #ifndef SOCKPROXY_SOCKETS_H
 #define SOCKPROXY_SOCKETS_H

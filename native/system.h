@@ -2,7 +2,7 @@
 /*
  * The system calls of the worker, in one table: tests put their own in its place, which fail, are
  * short or count. Each is as in its manual page.
- * Included by all but address.c and timers.c.
+ * Included by most.
  */
 #ifndef SOCKPROXY_SYSTEM_H
 #define SOCKPROXY_SYSTEM_H

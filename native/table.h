@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The table of connections: what each has done, in memory that every thread may read.
- * Included by clients.c, life.c, pair.c.
+ * Included by door.c, life.c, loop.c, pair.c.
  *
  * The loop's thread alone writes it, where it moves the bytes. Who reads (`status`, `connections`)
  * asks nobody: a pair is read as it stands, and the lock keeps only its last moment apart, when

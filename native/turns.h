@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Turns of the loop, for a channel that moves much: others need not wait for all of it.
- * Included by channel.c, loop.c, pair.c.
+ * Included by channel.c, loop.c.
  *
  * A turn has parts, between which what is small is served; whoever has had the last part of one
  * waits behind all others who have asked.

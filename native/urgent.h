@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Learning of urgent bytes that come for sockets which the kernel reads.
- * Included by life.c, redirect.c.
+ * Included by door.c, redirect.c.
  *
  * A strparser has the place of the function that would wake epoll, and tells nobody of an urgent
  * byte (sk_psock_strp_data_ready()). But tcp_check_urg() sends SIGURG to the socket's owner. That

@@ -2,7 +2,7 @@
 /*
  * What one channel waits for: a moment, or space at its target. One timer, as it waits for one
  * thing at a time.
- * Included by channel.c, redirect.c.
+ * Included by channel.c, pair.c, redirect.c.
  */
 #ifndef SOCKPROXY_WAITS_H
 #define SOCKPROXY_WAITS_H
