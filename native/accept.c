@@ -26,15 +26,15 @@ static void pause_accepting(struct worker *worker)
 
 static void accept_again(struct worker *worker, void *owner);
 
-/* For want of something. Where a moment cannot be waited for either, it is tried again at once. */
+/* For want of something. */
 static void wait_for_more(struct worker *worker, int number)
 {
 	struct news *news = tell(worker, NEWS_SHORT);
 
 	if (news)
 		news->error = number;
-	if (!set_timer(worker, &worker->shortage, now() + SHORTAGE_PAUSE, accept_again, NULL))
-		pause_accepting(worker);
+	pause_accepting(worker);
+	set_reserved_timer(worker, &worker->shortage, now() + SHORTAGE_PAUSE, accept_again, NULL);
 }
 
 void begin_accepting(struct worker *worker)
@@ -107,11 +107,14 @@ static void accept_some(struct worker *worker, void *owner, uint32_t events)
 	}
 }
 
-EXPORT void worker_accept_as(struct worker *worker, uint32_t most, int64_t timeout, int original)
+EXPORT int worker_accept_as(struct worker *worker, uint32_t most, int64_t timeout, int original)
 {
+	int failed = reserve_timers(worker, 1); /* for a shortage */
+
 	worker->most_clients = most;
 	worker->timeout = timeout;
 	worker->original = original;
+	return failed;
 }
 
 EXPORT int worker_listen(struct worker *worker, int fd)

@@ -121,9 +121,11 @@ static void finish(struct worker *worker, struct channel *channel)
 		return;
 	set_phase(channel, STATE_FINISHED, worker->at_end);
 	cancel_timer(worker, &channel->waits.timer);
-	/* Where the other channel has finished, close(2) sends it: nothing is left to be read. */
+	/* Where the other channel has finished, close(2) sends it: nothing is left to be read. Not
+	 * where others may have the socket as well, as of one that was given to us. */
 	if (!target->failed && (source->had_fin || !source->failed) &&
-	    (pair->farewell.last || state_of(channel->opposite) != STATE_FINISHED))
+	    !(pair->is_client && !pair->farewell.last &&
+	      state_of(channel->opposite) == STATE_FINISHED))
 		send_fin(target);
 	on_finished(worker, pair);
 }

@@ -26,7 +26,7 @@ static int ask(struct circuit *circuit, uint32_t action, uint64_t client, uint64
 	attr.test.data_in = attr.test.data_out = (uintptr_t)packet;
 	attr.test.data_size_in = attr.test.data_size_out = sizeof(packet);
 	attr.test.repeat = 1;
-	if (syscall(SYS_bpf, BPF_PROG_TEST_RUN, &attr, sizeof(attr)) < 0)
+	if (RETRY(syscall(SYS_bpf, BPF_PROG_TEST_RUN, &attr, sizeof(attr))) < 0)
 		return -errno;
 	if (!attr.test.retval)
 		return -EPROTO; /* it is of another version */

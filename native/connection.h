@@ -120,8 +120,7 @@ struct joint {
 	bool hopeless;
 	const char *_Atomic why_not;
 	struct past last;
-	/* drop(): the channel that waits until nothing goes past it any more, and looks left */
-	struct channel *dropping;
+	bool drops[2]; /* forward, backward: once nothing goes past any more; and looks so far */
 	struct timer timer;
 	int looks;
 };

@@ -25,7 +25,7 @@ EXPORT struct worker *worker_new(void)
 	memset(worker, 0, sizeof(*worker));
 	worker->pipes.sink = worker->urgent.fd = -1;
 	worker->epoll = sys.epoll_create1(EPOLL_CLOEXEC);
-	if (worker->epoll < 0 || open_sink(worker)) {
+	if (worker->epoll < 0 || open_sink(worker) || have_room_for_news(worker, SPARE_NEWS)) {
 		worker_free(worker);
 		return NULL;
 	}
@@ -56,6 +56,7 @@ EXPORT void worker_abandon(struct worker *worker)
 {
 	struct pipes *pipes = &worker->pipes;
 	struct pair *pair;
+	uint32_t each;
 
 	sys.close(worker->epoll);
 	sys.close(pipes->sink);
@@ -65,6 +66,8 @@ EXPORT void worker_abandon(struct worker *worker)
 		sys.close(pipes->spare[pipes->spare_count - 1][0]);
 		sys.close(pipes->spare[pipes->spare_count - 1][1]);
 	}
+	for (each = 0; each < worker->circuits_count; each++)
+		abandon_circuit(worker->circuits[each]);
 	for (pair = worker->table.first; pair; pair = pair->next)
 		abandon_pair(pair);
 }
@@ -77,7 +80,7 @@ EXPORT void worker_free(struct worker *worker)
 	bury(worker);
 	close_urgent(worker);
 	close_pipes(worker);
-	worker_set_circuits(worker, NULL, 0, "");
+	put_circuits(worker);
 	if (worker->epoll >= 0)
 		sys.close(worker->epoll);
 	free_words(worker);

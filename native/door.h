@@ -119,7 +119,7 @@ uint32_t worker_run(struct worker *worker, int64_t wait, struct news *into, uint
 
 /* most: clients at once. timeout: of each attempt to connect.
  * original: upstreams are where clients meant to go before a REDIRECT, and not targets. */
-void worker_accept_as(struct worker *worker, uint32_t most, int64_t timeout, int original);
+int worker_accept_as(struct worker *worker, uint32_t most, int64_t timeout, int original);
 
 /* Accept from this listening, non-blocking socket. It stays its owner's, who closes it after
  * worker_listen_no_more(). */

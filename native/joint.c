@@ -55,6 +55,23 @@ void put_circuit(struct circuit *circuit)
 		circuit->free(circuit);
 }
 
+void put_circuits(struct worker *worker)
+{
+	uint32_t each;
+
+	for (each = 0; each < worker->circuits_count; each++)
+		put_circuit(worker->circuits[each]);
+	worker->circuits_count = 0;
+}
+
+void abandon_circuit(struct circuit *circuit)
+{
+	if (!circuit || circuit->fd < 0)
+		return;
+	sys.close(circuit->fd);
+	circuit->fd = -1;
+}
+
 static struct circuit *get_circuit(struct circuit *circuit)
 {
 	if (circuit)
@@ -208,7 +225,7 @@ struct past read_joint(struct worker *worker, struct pair *pair)
 	struct past past, last;
 	struct circuit *circuit = circuit_of(worker, pair, &last);
 	struct joint *joint = &pair->joint;
-	bool stopped;
+	bool stopped, still, over;
 
 	if (!circuit)
 		return last;
@@ -218,16 +235,20 @@ struct past read_joint(struct worker *worker, struct pair *pair)
 		return last;
 	}
 	pthread_mutex_lock(&worker->joints);
+	still = joint->circuit == circuit; /* another reader may have let go of it meanwhile */
 	/* A slower reader must not put an older count over a newer one. */
-	if (past.forward_bytes + past.backward_bytes >=
-	    joint->last.forward_bytes + joint->last.backward_bytes)
+	if (still && past.forward_bytes + past.backward_bytes >=
+			     joint->last.forward_bytes + joint->last.backward_bytes)
 		joint->last = past;
 	last = joint->last;
-	if (!joint->never)
+	if (still && !joint->never)
 		atomic_store(&joint->why_not, worker->why_not_past[last.why]);
+	over = still && stopped && past.why != REFUSAL_NONE;
+	if (over)
+		joint->circuit = NULL;
 	pthread_mutex_unlock(&worker->joints);
-	if (stopped && past.why != REFUSAL_NONE)
-		set_circuit(worker, pair, NULL, NULL); /* and with it, after all of its, its maps */
+	if (over)
+		put_circuit(circuit); /* with the last connection its maps go */
 	put_circuit(circuit);
 	return last;
 }
@@ -244,9 +265,12 @@ static void look(struct worker *worker, void *owner)
 
 	if (circuit)
 		put_circuit(circuit);
-	if (!busy)
-		drop_channel(worker, joint->dropping);
-	else if (++joint->looks < PATIENCE)
+	if (!busy) {
+		if (joint->drops[0])
+			drop_channel(worker, &pair->forward);
+		if (joint->drops[1])
+			drop_channel(worker, &pair->backward);
+	} else if (++joint->looks < PATIENCE)
 		set_reserved_timer(worker, &joint->timer, now() + WAIT, look, pair);
 	else
 		abort_pair(worker, pair,
@@ -265,7 +289,7 @@ void end_joint(struct worker *worker, struct channel *channel)
 		return;
 	}
 	tell_why(worker, pair, "its bytes have to be seen from now on");
-	joint->dropping = channel;
+	joint->drops[channel == &pair->backward] = true;
 	joint->looks = 0;
 	look(worker, pair);
 }

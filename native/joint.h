@@ -40,6 +40,12 @@ void end_joint(struct worker *worker, struct channel *channel);
 /* The pair has ended. */
 void close_joint(struct worker *worker, struct pair *pair);
 
+/* In a forked child: close its descriptor. NULL, and twice, are allowed. */
+void abandon_circuit(struct circuit *circuit);
+
+/* The worker needs its circuits no more. */
+void put_circuits(struct worker *worker);
+
 /* Who made the circuit, or a joint, needs it no more. */
 void put_circuit(struct circuit *circuit);
 

@@ -113,8 +113,7 @@ EXPORT int worker_set_circuits(struct worker *worker, struct circuit *const *cir
 		all[each] = circuits[each];
 		__atomic_add_fetch(&all[each]->users, 1, __ATOMIC_RELAXED);
 	}
-	for (each = 0; each < worker->circuits_count; each++)
-		put_circuit(worker->circuits[each]);
+	put_circuits(worker);
 	free(worker->circuits);
 	worker->circuits = all;
 	worker->circuits_count = count;

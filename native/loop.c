@@ -148,6 +148,9 @@ EXPORT uint32_t worker_run(struct worker *worker, int64_t wait, struct news *int
 	struct epoll_event events[EVENTS];
 	int room, count;
 
+	/* Of a descriptor that is told of once more before that was read it would be told twice. */
+	if (worker->news.count)
+		return take_news(worker, into, most);
 	do {
 		bury(worker);
 		for (room = EVENTS; room && have_room_for_news(worker, room); room /= 2)

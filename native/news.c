@@ -42,7 +42,7 @@ struct news *tell(struct worker *worker, enum news_kind kind)
 
 int reserve_news(struct worker *worker)
 {
-	int failed = have_room_for_news(worker, 1);
+	int failed = have_room_for_news(worker, 1 + SPARE_NEWS);
 
 	if (!failed)
 		worker->news.reserved++;

@@ -9,6 +9,10 @@
 
 #include "worker.h"
 
+/* So many fit beside those that are reserved, when all have been taken: what has come can be told,
+ * and a connection that ends makes room, however short memory is. */
+#define SPARE_NEWS 8
+
 /* Have room for so many more. 0, or -ENOMEM. */
 int have_room_for_news(struct worker *worker, size_t more);
 

@@ -161,13 +161,14 @@ struct pair *begin_pair(struct worker *worker, const struct beginning *from, int
 
 bool enrol_pair(struct worker *worker, struct pair *pair)
 {
-	const char *why;
+	const char *why, *other;
 
 	if (!pair->kernel || pair->slots)
 		return pair->kernel;
 	why = enrol_end(worker, &pair->client);
+	other = enrol_end(worker, &pair->upstream); /* if only to give back what sock_ops gave it */
 	if (!why)
-		why = enrol_end(worker, &pair->upstream);
+		why = other;
 	if (!why) {
 		pair->slots = true;
 		worker->by_slot[pair->client.slot] = worker->by_slot[pair->upstream.slot] = pair;
@@ -283,6 +284,7 @@ void abandon_pair(struct pair *pair)
 		sys.close(pipes[each][0]);
 		sys.close(pipes[each][1]);
 	}
+	abandon_circuit(pair->joint.circuit);
 	sys.close(pair->client.fd); /* not for the parent, so no FIN and no RST */
 	sys.close(pair->upstream.fd);
 }

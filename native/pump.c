@@ -47,6 +47,7 @@ bool has_more(const struct pump *pump)
 static int copy(struct pump *pump, size_t count, bool urgent)
 {
 	ssize_t copied;
+	int failed;
 
 	free_ahead(pump);
 	pump->ahead = count > sizeof(pump->small) ? sys.realloc(NULL, count) : pump->small;
@@ -55,8 +56,11 @@ static int copy(struct pump *pump, size_t count, bool urgent)
 		count = sizeof(pump->small);
 	}
 	copied = RETRY(sys.read(pump->source, pump->ahead, count));
-	if (copied < 0)
-		return -errno;
+	failed = copied < 0 ? -errno : 0;
+	if (copied <= 0)
+		free_ahead(pump);
+	if (failed)
+		return failed;
 	pump->held = pump->ahead_end = (size_t)copied;
 	if (urgent) {
 		pump->is_urgent = copied > 0;

@@ -99,7 +99,8 @@ const char *start_redirect(struct worker *worker, struct channel *channel)
 		return words(worker, "urgent bytes: %s", words_of_errno(worker, -failed));
 	channel->fresh = false;
 	STORE(shared->target, (uint32_t)channel->target->slot);
-	STORE(shared->budget, (uint32_t)worker->budget);
+	STORE(shared->budget,
+	      (uint32_t)(worker->budget < UINT32_MAX ? worker->budget : UINT32_MAX));
 	STORE(shared->anchored, 0);
 	STORE(shared->held, 0);
 	go_on(channel);

@@ -39,7 +39,8 @@ bool has_space(int fd)
 {
 	struct pollfd asked = {.fd = fd, .events = POLLOUT};
 
-	return sys.poll(&asked, 1, 0) > 0;
+	return sys.poll(&asked, 1, 0) !=
+	       0; /* where it does not tell: look again, wait for nobody */
 }
 
 static int ask(int fd, unsigned long what)

@@ -35,7 +35,7 @@ struct sockmap {
 
 static int bpf(enum bpf_cmd command, union bpf_attr *attr)
 {
-	return (int)syscall(SYS_bpf, command, attr, sizeof(*attr)) < 0 ? -errno : 0;
+	return RETRY((int)syscall(SYS_bpf, command, attr, sizeof(*attr))) < 0 ? -errno : 0;
 }
 
 static int on_element(enum bpf_cmd command, int map, const void *key, const void *value,

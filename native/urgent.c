@@ -49,8 +49,10 @@ static void on_signal(struct worker *worker, void *owner, uint32_t events)
 
 	(void)events;
 	if (sys.read(urgent->fd, &info, sizeof(info)) < 0)
-		return;	  /* it was the whole process's, and another thread had it */
-	if (is_handled()) /* by the main thread, whose number is the process's */
+		return; /* it was the whole process's, and another thread had it */
+	/* By the main thread, whose number is the process's; if that runs the worker, it would come
+	 * back here. */
+	if (urgent->owner != getpid() && is_handled())
 		syscall(SYS_tgkill, getpid(), getpid(), SIGURG);
 	if (!urgent->timer.place)
 		set_reserved_timer(worker, &urgent->timer, urgent->not_before, look, NULL);

@@ -36,13 +36,16 @@ class BypassShortCircuit:
             middle = open_pinned(str(folder.at(MIDDLE)))
             closing.callback(os.close, middle)
             join = open_pinned(str(folder.at(JOIN)))
-            closing.callback(os.close, join)
+            ours = ExitStack()
+            ours.callback(os.close, join)
+            closing.enter_context(ours)
             link = load_library().bpf_link_create(middle, cgroup, BPF_CGROUP_SOCK_OPS, ffi.NULL)
             check(link, f"have {name} hear of a proxy's sockets")
             self._link.callback(os.close, link)
             lib = native.load_native()
             try:
-                self.native: Any = native.new(lib.circuit_new(os.dup(join)))
+                self.native: Any = native.new(lib.circuit_new(join))
+                ours.pop_all()  # it is the circuit's now
             except OSError as error:
                 self._link.close()
                 raise failure(f"join connections in {name}", error.errno or 0) from None

@@ -136,8 +136,9 @@ class Acceleration:
 
     def _on_made(self, made: SpliceKernel | SockproxyError) -> None:
         if not isinstance(made, SockproxyError):
+            made = self._use(made)
+        if not isinstance(made, SockproxyError):
             self._came(made)
-            self._worker.use(made)
             if self._began:
                 log.info("accelerated from now on; connections from before stay in user space")
         elif is_passing(made.errno):
@@ -149,6 +150,15 @@ class Acceleration:
             self._have_none(str(made))
             return
         self._tried()
+
+    def _use(self, kernel: SpliceKernel) -> SpliceKernel | SockproxyError:
+        """Give it to the worker; or why that cannot be."""
+        try:
+            self._worker.use(kernel)
+        except OSError as error:
+            kernel.close()
+            return SockproxyError("use the programs", errno=error.errno)
+        return kernel
 
     def _have_none(self, why: str) -> None:
         self.may_come = False

@@ -43,9 +43,11 @@ class ShortCircuits:
                 self._give_up(name)
             for name in sorted(attached):
                 trouble = self._check(name) or trouble
+            self._worker.set_circuits(tuple(self._open.values()), trouble or NONE)
         except (SockproxyError, OSError) as error:  # as for want of descriptors
             trouble = str(error)
-        self._worker.set_circuits(tuple(self._open.values()), trouble or NONE)
+            with contextlib.suppress(OSError):
+                self._worker.set_circuits(tuple(self._open.values()), trouble)
         if trouble and trouble != self._trouble:
             log.info(f"no short-circuit: {trouble}")
         self._trouble = trouble

@@ -69,6 +69,8 @@ class Splicer:
     ) -> None:
         if pairs < 1 or budget < 4096:
             raise UsageError("a splicer needs at least 1 pair and a budget of 4096 bytes")
+        if short_circuit is not None and (relay or not parser):
+            raise UsageError("short_circuit goes with neither relay nor the verdict-only path")
         self._worker: Worker = Engine(Limits(budget=budget, eager=eager), self._on_event, (Ended,))
         tried = threading.Event()
         self._acceleration = Acceleration(
@@ -76,13 +78,12 @@ class Splicer:
         )
         self._circuits = None
         if short_circuit is not None:
-            if relay or not parser:
-                raise UsageError("short_circuit goes with neither relay nor the verdict-only path")
             self._circuits = ShortCircuits(self._worker, Cgroup(Path(short_circuit)))
         self._running: dict[int, Splice] = {}  # by the worker's numbers
         self._splices: weakref.WeakSet[Splice] = weakref.WeakSet()
         self._thread = threading.Thread(target=self._worker.loop.run, name="splicer", daemon=True)
         self._closed = False
+        self._released = False  # and nothing is left of it
         self._gate = threading.Lock()  # of one who closes while another splices
         _splicers.add(self)
         try:
@@ -157,13 +158,14 @@ class Splicer:
             self._thread.join()
         self._acceleration.close()
         self._worker.close()
+        self._released = True
         if self._circuits is not None:
             self._circuits.close()
 
     def _abandon(self) -> None:
         """In a forked child: the parent's connections are not held, nor told anything."""
-        if not self._closed:
-            self._closed = True
+        if not self._released:
+            self._closed = self._released = True
             self._gate = threading.Lock()  # a thread that is not there may hold the other
             self._worker.abandon()
             if self._circuits is not None:
@@ -187,10 +189,12 @@ _splicers: weakref.WeakSet[Splicer] = weakref.WeakSet()
 
 
 _forking: list[Splicer] = []
+_forks = threading.Lock()  # one at a time
 
 
 def _before_fork() -> None:
-    _forking[:] = [splicer for splicer in _splicers if not splicer._closed]
+    _forks.acquire()
+    _forking[:] = [splicer for splicer in _splicers if not splicer._released]
     for splicer in _forking:
         splicer._worker.before_fork()
 
@@ -199,9 +203,12 @@ def _after_fork_in_parent() -> None:
     for splicer in _forking:
         splicer._worker.after_fork()
     _forking.clear()
+    _forks.release()
 
 
 def _after_fork_in_child() -> None:
+    global _forks
+    _forks = threading.Lock()
     _forking.clear()
     for splicer in list(_splicers):
         splicer._abandon()

@@ -86,7 +86,7 @@ class Acceptor:
         loop.receive(lib.NEWS_SILENT, lambda news: told.silent(_address(news.upstream.far)))
         loop.receive(lib.NEWS_SHORT, lambda news: told.short(news.error))
         loop.receive(lib.NEWS_TRIED, self._on_tried)
-        self._lib.worker_accept_as(self._worker, most, int(timeout * 1e9), original)
+        check(self._lib.worker_accept_as(self._worker, most, int(timeout * 1e9), original))
         for loopback, each in ((False, options), (True, here)):
             for level, name, value in each:
                 size = len(value)
@@ -98,7 +98,8 @@ class Acceptor:
 
     def listen_no_more(self) -> None:
         """The listening sockets may be closed then. Twice is allowed."""
-        self._lib.worker_listen_no_more(self._worker)
+        if self._loop.native:
+            self._lib.worker_listen_no_more(self._worker)
 
     @property
     def clients(self) -> int:
@@ -131,14 +132,15 @@ class Acceptor:
         self._trials[number] = done
 
         def forget() -> None:
-            if self._trials.pop(number, None) is not None:
+            if self._trials.pop(number, None) is not None and self._loop.native:
                 self._lib.worker_forget_trial(self._worker, number)
 
         return forget
 
     def close(self) -> None:
-        """Reset those that have no upstream yet; end all trials."""
-        self._lib.worker_close_clients(self._worker)
+        """Reset those that have no upstream yet; end all trials. Twice is allowed."""
+        if self._loop.native:
+            self._lib.worker_close_clients(self._worker)
 
     def _on_tried(self, news: Any) -> None:
         if done := self._trials.pop(news.number, None):

@@ -43,7 +43,11 @@ class Engine:
         lib = self._lib
         idle = -1 if limits.idle_timeout is None else int(limits.idle_timeout * 1e9)
         pipes = -1 if limits.most_pipes is None else limits.most_pipes
-        check(lib.worker_limit(self._native, limits.budget, limits.eager, idle, pipes))
+        try:
+            check(lib.worker_limit(self._native, limits.budget, limits.eager, idle, pipes))
+        except OSError:
+            self.loop.close()
+            raise
         self.want(wanted)
         kinds: dict[int, Callable[[Any], Event]] = {
             lib.NEWS_CHANGED: _changed,
@@ -127,7 +131,7 @@ class Engine:
     def read(self) -> Reading:
         ended = ffi.new("struct totals *")
         with self.loop.kept_open():
-            count = room = self.live
+            count = room = 0
             while count >= room:
                 room = count + MARGIN
                 live = ffi.new("struct pair_stats[]", room)

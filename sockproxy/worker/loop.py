@@ -9,11 +9,12 @@ import heapq
 import itertools
 import os
 import select
+import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sockproxy.errors import SockproxyError
@@ -74,7 +75,8 @@ class EventLoop:
             self._lib.worker_unwatch(self.native, fd)
 
     def _woken(self) -> None:
-        os.eventfd_read(self._wake)
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
 
     def later(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call once after `seconds`."""
@@ -101,6 +103,33 @@ class EventLoop:
 
     def run(self) -> None:
         """Serve until stop()."""
+        with self._awake_by_signals():
+            self._serve()
+
+    @contextmanager
+    def _awake_by_signals(self) -> Iterator[None]:
+        """In the main thread, which alone runs Python's handlers: come back for one. A signal that
+        comes while the worker is not in epoll_wait(2) would not wake it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        out, into = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        before = signal.set_wakeup_fd(into, warn_on_full_buffer=False)
+        try:
+            self.watch(out, select.EPOLLIN, lambda _events: self._drain(out))
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            self.unwatch(out)
+            os.close(out)
+            os.close(into)
+
+    @staticmethod
+    def _drain(fd: int) -> None:
+        with suppress(BlockingIOError):
+            os.read(fd, 4096)
+
+    def _serve(self) -> None:
         while not self._stopping:
             wait = self._patience()
             self._tell_news(self._lib.worker_run(self.native, wait, self._news, MOST_NEWS))

@@ -38,7 +38,7 @@ class FakeCircuit:
         )
         self._free = native.ffi.callback("void(*)(struct circuit *)", self._on_free)
         self.native = native.ffi.new(
-            "struct circuit *", {"ask": self._ask, "free": self._free, "users": 1}
+            "struct circuit *", {"ask": self._ask, "free": self._free, "users": 1, "fd": -1}
         )
 
     def stop(self):

@@ -293,6 +293,22 @@ def test_bytes_are_dropped_only_when_nothing_goes_past_any_more(busy):
         assert run.server.recv(10) == b""
 
 
+def test_both_directions_are_dropped_while_something_still_goes_past():
+    circuit = FakeCircuit(busy=20)
+    with Running(FakeKernel(), circuits=(circuit,)) as run:
+        talk(run)
+        for side in ("forward", "backward"):
+            run.call(lambda side=side: run.engine.drop(1, side))
+        eventually(lambda: circuit.asked.count(Join.END) > 20)
+        time.sleep(0.05)
+        run.client.sendall(b"dropped")
+        run.server.sendall(b"dropped")
+        run.client.shutdown(socket.SHUT_WR)
+        assert run.server.recv(10) == b""
+        run.server.close()
+        assert run.client.recv(10) == b""
+
+
 def test_who_cannot_be_unjoined_is_reset():
     circuit = FakeCircuit(busy=1 << 30)
     with Running(FakeKernel(), circuits=(circuit,)) as run:
