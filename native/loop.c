@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "loop.h"
 
+#include "memory.h"
 #include "news.h"
 #include "system.h"
 #include "table.h"
@@ -12,7 +13,6 @@
 #include <string.h>
 
 #define EVENTS 256 /* told by epoll at once */
-#define FIRST_WATCHES 64
 
 static struct watch *watch_of(struct worker *worker, int fd)
 {
@@ -22,19 +22,14 @@ static struct watch *watch_of(struct worker *worker, int fd)
 /* Have a place for the descriptor. */
 static int make_room(struct worker *worker, int fd)
 {
-	size_t room = worker->watches_room ? worker->watches_room : FIRST_WATCHES;
-	struct watch *all;
+	size_t before = worker->watches_room;
+	struct watch *all =
+		with_room(worker->watches, &worker->watches_room, (size_t)fd + 1, sizeof(*all));
 
-	while (room <= (size_t)fd)
-		room *= 2;
-	if (room == worker->watches_room)
-		return 0;
-	all = sys.realloc(worker->watches, room * sizeof(*all));
 	if (!all)
 		return -ENOMEM;
-	memset(all + worker->watches_room, 0, (room - worker->watches_room) * sizeof(*all));
+	memset(all + before, 0, (worker->watches_room - before) * sizeof(*all));
 	worker->watches = all;
-	worker->watches_room = room;
 	return 0;
 }
 

@@ -1,28 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "news.h"
 
-#include "system.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define FIRST_ROOM 64
-
 int have_room_for_news(struct worker *worker, size_t more)
 {
 	struct news_list *list = &worker->news;
-	size_t room = list->room ? list->room : FIRST_ROOM;
-	struct news *all;
+	size_t wanted = list->count + list->reserved + more;
+	struct news *all = with_room(list->all, &list->room, wanted, sizeof(*all));
 
-	while (room < list->count + list->reserved + more)
-		room *= 2;
-	if (room == list->room)
-		return 0;
-	all = sys.realloc(list->all, room * sizeof(*all));
 	if (!all)
 		return -ENOMEM;
 	list->all = all;
-	list->room = room;
 	return 0;
 }
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "timers.h"
 
+#include "memory.h"
 #include "system.h"
 
 #include <errno.h>
-
-#define FIRST_ROOM 64
 
 static void put(struct timers *timers, size_t place, struct timer *timer)
 {
@@ -47,18 +46,11 @@ static void move_down(struct timers *timers, struct timer *timer)
 static int make_room(struct worker *worker, size_t wanted)
 {
 	struct timers *timers = &worker->timers;
-	size_t room = timers->room ? timers->room : FIRST_ROOM;
-	struct timer **heap;
+	struct timer **heap = with_room(timers->heap, &timers->room, wanted, sizeof(*heap));
 
-	while (room < wanted)
-		room *= 2;
-	if (room == timers->room)
-		return 0;
-	heap = sys.realloc(timers->heap, room * sizeof(*heap));
 	if (!heap)
 		return -ENOMEM;
 	timers->heap = heap;
-	timers->room = room;
 	return 0;
 }
 
