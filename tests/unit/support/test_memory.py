@@ -52,6 +52,7 @@ def strangers(count):
             each.wait()
 
 
+@pytest.mark.alone  # what compilers and sanitizers take beside it is more than strangers do
 @pytest.mark.root  # no limit to what pipes hold
 @pytest.mark.parametrize("others", [0, 2])
 @pytest.mark.parametrize("held", [16, 80, 300])
