@@ -10,12 +10,14 @@ import contextlib
 import io
 import os
 import platform
+import re
 import runpy
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ NATIVE_BUILDER = Path("sockproxy/native/_build.py")
 NATIVE_BINDING = Path("sockproxy/native/_binding.py")
 NATIVE_FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-fPIC", "-shared")
 NATIVE_CHECKS = ("-fvisibility=hidden", "-fstack-protector-strong", "-Wall", "-Wextra", "-Werror")
+GUARD = re.compile(r"#(ifndef \w+|define \w+|endif)")
 TARGET = ("-target", "bpf", "-mcpu=v3", "-Wall", "-Werror")
 
 
@@ -99,11 +102,22 @@ def check_layouts(root: Path, builder: dict[str, Any], aside: Path) -> None:
         checks.unlink(missing_ok=True)
 
 
+def declarations(header: Path, includes: Collection[str]) -> str:
+    """What `header` declares, for cffi, which sees nothing of the preprocessor: a guard may stand
+    there, and these #includes. Raises ValueError for what clang alone would obey."""
+    lines = header.read_text(encoding="ascii").splitlines()
+    for number, line in enumerate(lines, 1):
+        if line.startswith("#") and not GUARD.fullmatch(line) and line not in includes:
+            raise ValueError(f"{header}:{number}: cffi does not know {line!r}: no macros here")
+    return "\n".join("" if line.startswith("#") else line for line in lines)
+
+
 def load_builder(root: Path, builder: Path, headers: Path) -> dict[str, Any]:
-    """What `builder` defines. It is run as a file, because the package cannot be imported before
-    it has its binding. Raises BuildError for headers that cffi cannot read."""
+    """What `builder` defines, which is given declarations(). It is run as a file, because the
+    package cannot be imported before it has its binding. Raises BuildError for headers that cffi
+    cannot read."""
     try:
-        return runpy.run_path(str(root / builder))
+        return runpy.run_path(str(root / builder), {"declarations": declarations})
     except (ValueError, CDefError) as error:
         raise BuildError(f"cannot read {headers}/: {error}") from None
 

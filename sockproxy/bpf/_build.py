@@ -8,15 +8,17 @@ structs that Python code is given, in a form that type checkers see.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from cffi import FFI
 
+declarations: Callable[[Path, Collection[str]], str] = globals()["declarations"]
+"""Of hatch_build.py, which runs this file."""
+
 ABI = Path(__file__).resolve().parents[2] / "bpf" / "abi"
 HEADERS = ("splice.h", "bypass.h")
-# What C itself needs of the preprocessor; cffi sees none of it.
-FRAME = re.compile(r"#(ifndef \w+|define \w+|include \"abi/types\.h\"|endif)")
+INCLUDES = ('#include "abi/types.h"',)
 FLAGS = {"end_trait"}  # enums of which several values may be set at once
 TYPED = {"direction": "SharedDirection"}  # structs that are handed out, by their names in Python
 
@@ -107,20 +109,15 @@ int bpf_obj_get(const char *pathname);
 """
 
 
-def declarations(header: Path) -> str:
-    """What `header` declares, for cffi. Raises ValueError for what clang alone would obey."""
-    lines = header.read_text(encoding="ascii").splitlines()
-    for number, line in enumerate(lines, 1):
-        if line.startswith("#") and not FRAME.fullmatch(line):
-            raise ValueError(f"{header}:{number}: cffi does not know {line!r}: no macros here")
-    return "\n".join("" if line.startswith("#") else line for line in lines)
+def _declared(folder: Path, header: str) -> str:
+    return declarations(folder / header, INCLUDES)
 
 
 def read_layouts(folder: Path) -> FFI:
     """cffi's view of the headers in `folder` alone, without libbpf."""
     ffi = FFI()
     for name in HEADERS:
-        ffi.cdef(declarations(folder / name))
+        ffi.cdef(_declared(folder, name))
     return ffi
 
 
@@ -144,7 +141,7 @@ def python_of(folder: Path) -> str:
     ffi = read_layouts(folder)
     parts = [PYTHON_HEAD]
     for header in HEADERS:
-        for name in re.findall(r"^enum (\w+) \{", declarations(folder / header), re.MULTILINE):
+        for name in re.findall(r"^enum (\w+) \{", _declared(folder, header), re.MULTILINE):
             parts.append("\n".join(_enum(ffi, name, header)))
     for name, called in TYPED.items():
         parts.append("\n".join(_protocol(ffi, name, called)))
@@ -186,4 +183,4 @@ ffibuilder = FFI()
 ffibuilder.set_source("sockproxy.bpf._binding", None)
 ffibuilder.cdef(LIBBPF)
 for each in HEADERS:
-    ffibuilder.cdef(declarations(ABI / each))
+    ffibuilder.cdef(_declared(ABI, each))
