@@ -24,7 +24,11 @@ static void pause_accepting(struct worker *worker)
 		unwatch(worker, worker->listeners[each].fd);
 }
 
-static void accept_again(struct worker *worker, void *owner);
+static void accept_again(struct worker *worker, void *owner)
+{
+	(void)owner;
+	begin_accepting(worker);
+}
 
 /* For want of something. */
 static void wait_for_more(struct worker *worker, int number)
@@ -53,12 +57,6 @@ void begin_accepting(struct worker *worker)
 			return;
 		}
 	}
-}
-
-static void accept_again(struct worker *worker, void *owner)
-{
-	(void)owner;
-	begin_accepting(worker);
 }
 
 /* 0, or the errno of accept4(2). */

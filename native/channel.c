@@ -71,8 +71,7 @@ uint64_t moved(const struct channel *channel)
 void close_channel(struct worker *worker, struct channel *channel)
 {
 	set_phase(channel, STATE_FINISHED, worker->at_end);
-	channel->enrolled = false; /* the slot may be another's next */
-	channel->shared = NULL;
+	channel->shared = NULL; /* the slot may be another's next */
 	stop_waits(worker, &channel->waits);
 	cancel_timer(worker, &channel->dropping);
 	forget_turn(worker, channel);
@@ -112,7 +111,7 @@ static void finish(struct worker *worker, struct channel *channel)
 	}
 	if (pair->outcome || state_of(channel) != STATE_PUMP)
 		return; /* both ends have failed */
-	if (!target->failed && channel->enrolled && is_sending(worker, channel)) {
+	if (!target->failed && channel->shared && is_sending(worker, channel)) {
 		/* What the kernel had taken before the channel was dropped is still being sent. */
 		wait_behind_backlog(worker, channel, on_move);
 		return;
@@ -195,7 +194,7 @@ static bool is_quiet(struct worker *worker, struct channel *channel)
 
 	if (state_of(opposite) == STATE_DRAIN)
 		return false;
-	return !opposite->enrolled || pause_redirect(worker, opposite);
+	return !opposite->shared || pause_redirect(worker, opposite);
 }
 
 static void start(struct worker *worker, struct channel *channel)
@@ -234,7 +233,7 @@ static void restart(struct worker *worker, struct channel *channel)
 		start(worker, channel);
 	else
 		try_later(worker, channel);
-	if (channel->opposite->enrolled)
+	if (channel->opposite->shared)
 		resume_redirect(channel->opposite);
 }
 
@@ -248,7 +247,7 @@ static void hand_over(struct worker *worker, struct channel *channel)
 		wait_for(worker, channel, rest, on_move);
 		return;
 	}
-	if (!channel->enrolled) {
+	if (!channel->shared) {
 		if (!enrol_pair(worker, channel->pair))
 			return;
 		enrol_channel(worker, channel);

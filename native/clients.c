@@ -4,6 +4,7 @@
 #include "accept.h"
 #include "address.h"
 #include "connect.h"
+#include "memory.h"
 #include "news.h"
 #include "own.h"
 #include "pair.h"
@@ -18,10 +19,9 @@ static void try_next(struct worker *worker, struct client *client, int number);
 
 struct client *new_client(struct worker *worker)
 {
-	struct client *client = sys.realloc(NULL, sizeof(*client));
+	struct client *client = blank(sizeof(*client));
 
 	if (client && !reserve_news(worker)) {
-		memset(client, 0, sizeof(*client));
 		client->attempt.fd = -1;
 		client->tried = client->tried_inside;
 		client->tried_room = TRIED_INSIDE;
@@ -47,8 +47,9 @@ static void unlink_client(struct client *client)
 		client->next->link = client->link;
 }
 
-static void one_less(struct worker *worker)
+void client_has_gone(struct worker *worker, uint32_t own)
 {
+	drop_own(&worker->own, own);
 	worker->clients--;
 	begin_accepting(worker);
 }
@@ -67,7 +68,7 @@ static void refuse(struct worker *worker, struct client *client, enum rejection 
 	sys.close(client->fd);
 	free_client(client);
 	worker->refused++;
-	one_less(worker);
+	client_has_gone(worker, 0);
 }
 
 /* It is a connection from now on, unless there is no memory for one. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Clients, from their accept until they have an upstream.
- * Included by accept.c.
+ * Included by accept.c, table.c.
  *
  * One that cannot be served is told as TCP would tell it: by a RST, which SO_LINGER of the
  * listening socket makes of close(2).
@@ -17,6 +17,10 @@ struct client *new_client(struct worker *worker);
 
 /* Of one that did not come. The entry is the caller's. */
 void free_client(struct client *client);
+
+/* One that was served has gone: there is room for another. own: the number of its upstream's among
+ * the own connections; 0: it had none. */
+void client_has_gone(struct worker *worker, uint32_t own);
 
 /* It has come, with a descriptor and its addresses: connect it, and tell what became of it. */
 void serve_client(struct worker *worker, struct client *client);

@@ -3,6 +3,7 @@
 
 #include "address.h"
 #include "loop.h"
+#include "memory.h"
 #include "news.h"
 #include "own.h"
 #include "sockets.h"
@@ -41,19 +42,12 @@ int take_socket(struct attempt *attempt)
 	return fd;
 }
 
-/* The attempt has failed: at once, or, in a shortage, when that has lasted for too long. */
-static void end(struct worker *worker, struct attempt *attempt, int number);
-
 static void begin_again(struct worker *worker, void *owner)
 {
 	begin(worker, owner);
 }
 
-static void run_out(struct worker *worker, void *owner)
-{
-	end(worker, owner, FAILURE_TIME_OUT);
-}
-
+/* The attempt has failed: at once, or, in a shortage, when that has lasted for too long. */
 static void end(struct worker *worker, struct attempt *attempt, int number)
 {
 	cancel_attempt(worker, attempt);
@@ -61,6 +55,11 @@ static void end(struct worker *worker, struct attempt *attempt, int number)
 	    !set_timer(worker, &attempt->timer, now() + SHORTAGE_PAUSE, begin_again, attempt))
 		return;
 	attempt->done(worker, attempt, number);
+}
+
+static void run_out(struct worker *worker, void *owner)
+{
+	end(worker, owner, FAILURE_TIME_OUT);
 }
 
 static int set_options(struct worker *worker, const struct attempt *attempt)
@@ -202,7 +201,7 @@ static void on_tried(struct worker *worker, struct attempt *attempt, int number)
 
 EXPORT int worker_try(struct worker *worker, const struct address *address, uint64_t number)
 {
-	struct trial *trial = sys.realloc(NULL, sizeof(*trial));
+	struct trial *trial = blank(sizeof(*trial));
 
 	if (!trial)
 		return -ENOMEM;
@@ -210,7 +209,6 @@ EXPORT int worker_try(struct worker *worker, const struct address *address, uint
 		free(trial);
 		return -ENOMEM;
 	}
-	memset(trial, 0, sizeof(*trial));
 	trial->number = number;
 	trial->next = worker->trials;
 	trial->link = &worker->trials;

@@ -98,9 +98,9 @@ struct channel {
 	bool refused; /* the kernel is not to be asked again */
 	bool dropped;
 	bool bulk; /* the last run moved much */
-	/* Of one whose sockets are enrolled: redirect.h. */
-	bool enrolled, fresh; /* fresh: the source's psock has had no strparser yet */
+	/* Of one whose sockets are enrolled: redirect.h. NULL: they are not. */
 	struct direction *_Atomic shared;
+	bool fresh; /* the source's psock has had no strparser yet */
 };
 
 /* The last bytes from an end that has failed: see farewell.h. */
@@ -117,7 +117,6 @@ struct joint {
 	struct circuit *circuit; /* NULL: it was not made, or is no more */
 	uint64_t cookies[2];
 	atomic_bool never;
-	bool hopeless;
 	const char *_Atomic why_not;
 	struct past last;
 	bool drops[2]; /* forward, backward: once nothing goes past any more; and looks so far */
@@ -135,7 +134,6 @@ struct pair {
 	struct farewell farewell;
 	struct joint joint;
 	bool kernel;  /* one is asked; false: it is relayed */
-	bool slots;   /* both ends have one */
 	uint32_t own; /* of a client's: its number among the own connections */
 	bool is_client;
 	int64_t born;

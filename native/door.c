@@ -2,6 +2,7 @@
 #include "worker.h"
 
 #include "joint.h"
+#include "memory.h"
 #include "news.h"
 #include "pair.h"
 #include "pipes.h"
@@ -16,13 +17,12 @@
 
 EXPORT struct worker *worker_new(void)
 {
-	struct worker *worker = sys.realloc(NULL, sizeof(*worker));
+	struct worker *worker = blank(sizeof(*worker));
 
 	if (!worker) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	memset(worker, 0, sizeof(*worker));
 	worker->pipes.sink = worker->urgent.fd = -1;
 	worker->epoll = sys.epoll_create1(EPOLL_CLOEXEC);
 	if (worker->epoll < 0 || open_sink(worker) || have_room_for_news(worker, SPARE_NEWS)) {
@@ -35,6 +35,7 @@ EXPORT struct worker *worker_new(void)
 	pthread_mutex_init(&worker->joints, NULL);
 	worker->at_first = words(worker, "no conversation so far");
 	worker->at_end = words(worker, "end of stream");
+	worker->finished = words(worker, "finished");
 	worker->why_not = words(worker, "relay asked for");
 	worker->why_no_circuits = words(worker, "not asked for");
 	prepare_whys(worker);

@@ -38,7 +38,7 @@ void fail(struct worker *worker, struct end *end, const char *why, int had_fin)
 	if (end->failed)
 		return;
 	note_failure(worker, end, why, had_fin);
-	if (!pair->outcome && out->enrolled)
+	if (!pair->outcome && out->shared)
 		on_end_of_source(worker, out);
 	if (!pair->outcome)
 		move(worker, out);

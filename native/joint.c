@@ -29,9 +29,10 @@ static const char *const WHY_NOT[] = {
 #define WHYS (sizeof(WHY_NOT) / sizeof(*WHY_NOT))
 #define NOTHING ((struct past){.why = REFUSAL_CLOSED})
 
-static void tell_why(struct worker *worker, struct pair *pair, const char *why)
+/* why: the worker's words. */
+static void tell_why(struct pair *pair, const char *why)
 {
-	atomic_store(&pair->joint.why_not, words(worker, "%s", why));
+	atomic_store(&pair->joint.why_not, why);
 }
 
 const char *why_not_past(struct pair *pair)
@@ -136,17 +137,11 @@ void prepare_joint(struct worker *worker, struct pair *pair, const char *why)
 {
 	struct joint *joint = &pair->joint;
 
-	joint->hopeless = why;
 	joint->last = NOTHING;
-	if (!why)
-		why = worker->circuits_count ? "no conversation so far" : worker->why_no_circuits;
-	tell_why(worker, pair, why);
-}
-
-void begin_joint(struct worker *worker, struct pair *pair, const char *why_relayed)
-{
-	if (why_relayed || pair->joint.hopeless)
-		give_joint_up(worker, pair, why_relayed ? why_relayed : why_not_past(pair));
+	if (why)
+		tell_why(pair, words(worker, "%s", why));
+	else
+		tell_why(pair, worker->circuits_count ? worker->at_first : worker->why_no_circuits);
 }
 
 static int know_cookies(struct pair *pair)
@@ -185,12 +180,11 @@ void make_joint(struct worker *worker, struct pair *pair)
 		if (!failed)
 			failed = ask(circuit, JOIN_MAKE, pair, &past);
 		if (failed) {
-			tell_why(worker, pair,
-				 words(worker, "short-circuit: %s",
-				       words_of_errno(worker, -failed)));
+			tell_why(pair, words(worker, "short-circuit: %s",
+					     words_of_errno(worker, -failed)));
 			continue;
 		}
-		tell_why(worker, pair, WHY_NOT[past.why]);
+		tell_why(pair, worker->why_not_past[past.why]);
 		if (past.why == REFUSAL_NONE || past.why == REFUSAL_WAITS) {
 			joint->never = false;
 			set_circuit(worker, pair, circuit, &past);
@@ -214,7 +208,7 @@ void give_joint_up(struct worker *worker, struct pair *pair, const char *why)
 	if (joint->never || (has_circuit(worker, pair) && past.why != REFUSAL_WAITS))
 		return;
 	joint->never = true;
-	tell_why(worker, pair, why);
+	tell_why(pair, why);
 	for (each = 0; each < worker->circuits_count; each++)
 		if (!know_cookies(pair))
 			ask(worker->circuits[each], JOIN_END, pair, &past);
@@ -288,7 +282,7 @@ void end_joint(struct worker *worker, struct channel *channel)
 		drop_channel(worker, channel);
 		return;
 	}
-	tell_why(worker, pair, "its bytes have to be seen from now on");
+	tell_why(pair, words(worker, "its bytes have to be seen from now on"));
 	joint->drops[channel == &pair->backward] = true;
 	joint->looks = 0;
 	look(worker, pair);

@@ -17,14 +17,11 @@ void prepare_whys(struct worker *worker);
  * the other; or NULL. */
 void prepare_joint(struct worker *worker, struct pair *pair, const char *why);
 
-/* The connection begins. why_relayed: why the kernel will never move its bytes; or NULL. */
-void begin_joint(struct worker *worker, struct pair *pair, const char *why_relayed);
-
 /* It is a conversation: have the rest of it go past us, if it may. */
 void make_joint(struct worker *worker, struct pair *pair);
 
-/* It is none, and will be none: unless it goes past us already the ends need not wait for that, as
- * it costs them something. */
+/* It is none, and will be none, for these words: unless it goes past us already the ends need not
+ * wait for that, as it costs them something. */
 void give_joint_up(struct worker *worker, struct pair *pair, const char *why);
 
 /* What went past so far: at the end too, when the kernel knows it no more. */

@@ -5,6 +5,7 @@
 #include "channel.h"
 #include "joint.h"
 #include "loop.h"
+#include "memory.h"
 #include "news.h"
 #include "pair.h"
 #include "redirect.h"
@@ -65,27 +66,24 @@ EXPORT int worker_limit(struct worker *worker, uint64_t budget, int eager, int64
 static void on_holds(struct worker *worker, void *owner, uint32_t events)
 {
 	struct kernel *kernel = owner;
-	struct pair *pair;
+	struct channel *channel;
 	int slot;
 
 	(void)events;
 	while ((slot = kernel->take_hold(kernel)) >= 0) {
-		pair = slot < kernel->capacity ? worker->by_slot[slot] : NULL;
-		if (pair)
-			on_hold(worker,
-				pair->client.slot == slot ? &pair->forward : &pair->backward);
+		channel = channel_of_slot(worker, slot);
+		if (channel)
+			on_hold(worker, channel);
 	}
 }
 
 EXPORT int worker_use(struct worker *worker, struct kernel *kernel)
 {
-	size_t size = (size_t)kernel->capacity * sizeof(*worker->by_slot);
 	int failed;
 
-	worker->by_slot = sys.realloc(NULL, size);
+	worker->by_slot = blank((size_t)kernel->capacity * sizeof(*worker->by_slot));
 	if (!worker->by_slot)
 		return -ENOMEM;
-	memset(worker->by_slot, 0, size);
 	failed = watch(worker, kernel->holds_fd, EPOLLIN, on_holds, kernel);
 	if (failed) {
 		free(worker->by_slot);
@@ -177,7 +175,7 @@ EXPORT void worker_drop(struct worker *worker, uint64_t number, int backward)
 	struct pair *pair = find_pair(worker, number);
 
 	if (pair)
-		drop_from_pair(worker, backward ? &pair->backward : &pair->forward);
+		end_joint(worker, backward ? &pair->backward : &pair->forward);
 }
 
 EXPORT void worker_abort(struct worker *worker, uint64_t number, const char *why)

@@ -3,7 +3,16 @@
 
 #include "system.h"
 
+#include <string.h>
+
 #define FIRST_ROOM 64
+
+void *blank(size_t size)
+{
+	void *made = sys.realloc(NULL, size);
+
+	return made ? memset(made, 0, size) : NULL;
+}
 
 void *with_room(void *all, size_t *room, size_t wanted, size_t size)
 {

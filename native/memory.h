@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Arrays that grow.
- * Included by loop.c, news.c, timers.c.
+ * Memory that is blank, and arrays that grow.
+ * Included by clients.c, connect.c, door.c, life.c, loop.c, news.c, own.c, pair.c, sockmap.c,
+ * table.c, timers.c.
  */
 #ifndef SOCKPROXY_MEMORY_H
 #define SOCKPROXY_MEMORY_H
 
 #include <stddef.h>
+
+/* So many bytes of zero; NULL without memory. free() frees them. */
+void *blank(size_t size);
 
 /* The array with room for as many elements as are `wanted`, of `size` bytes each, and what is in it
  * kept; `room` is how many it has room for. NULL without memory: the array is as it was. */

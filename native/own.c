@@ -2,6 +2,7 @@
 #include "own.h"
 
 #include "address.h"
+#include "memory.h"
 #include "system.h"
 
 #include <stdlib.h>
@@ -39,14 +40,13 @@ static void hash_in(struct own_list *list, uint32_t number)
 static bool grow(struct own_list *list)
 {
 	uint32_t room = list->room ? 2 * list->room : FIRST_ROOM, number;
-	uint32_t *hashed = sys.realloc(NULL, room * sizeof(*hashed));
+	uint32_t *hashed = blank(room * sizeof(*hashed));
 	struct own *all = hashed ? sys.realloc(list->all, room * sizeof(*all)) : NULL;
 
 	if (!all) {
 		free(hashed);
 		return false;
 	}
-	memset(hashed, 0, room * sizeof(*hashed));
 	free(list->hashed);
 	list->hashed = hashed;
 	list->all = all;

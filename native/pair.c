@@ -9,6 +9,7 @@
 #include "farewell.h"
 #include "joint.h"
 #include "loop.h"
+#include "memory.h"
 #include "news.h"
 #include "own.h"
 #include "pump.h"
@@ -40,7 +41,7 @@ static void on_end_events(struct worker *worker, void *owner, uint32_t events)
 		return;
 	out->pump.urgent_waits = events & EPOLLPRI;
 	out->pump.sees_end = events & EPOLLRDHUP && !(events & EPOLLPRI);
-	if (out->enrolled && state_of(out) == STATE_REDIRECT) {
+	if (out->shared && state_of(out) == STATE_REDIRECT) {
 		on_hold(worker, out);
 		if (events & ENDED && !pair->outcome)
 			on_end_of_source(worker, out);
@@ -81,11 +82,8 @@ static int open_pair(struct worker *worker, struct pair *pair, const struct begi
 				      from->ahead_size[1]);
 	if (!failed)
 		failed = watch(worker, pair->client.fd, EVENTS, on_end_events, &pair->client);
-	if (failed)
-		return failed;
-	failed = watch(worker, pair->upstream.fd, EVENTS, on_end_events, &pair->upstream);
-	if (failed)
-		unwatch(worker, pair->client.fd);
+	if (!failed)
+		failed = watch(worker, pair->upstream.fd, EVENTS, on_end_events, &pair->upstream);
 	return failed;
 }
 
@@ -98,11 +96,10 @@ static void free_pair(struct worker *worker, struct pair *pair)
 
 static struct pair *new_pair(const struct beginning *from)
 {
-	struct pair *pair = sys.realloc(NULL, sizeof(*pair));
+	struct pair *pair = blank(sizeof(*pair));
 
 	if (!pair)
 		return NULL;
-	memset(pair, 0, sizeof(*pair));
 	pair->client = (struct end){.pair = pair, .fd = from->client, .slot = -1};
 	pair->upstream = (struct end){.pair = pair, .fd = from->upstream, .slot = -1};
 	pair->forward.pump.pipe[0] = pair->backward.pump.pipe[0] = -1;
@@ -113,14 +110,17 @@ static struct pair *new_pair(const struct beginning *from)
 	return pair;
 }
 
-static void start_pair(struct worker *worker, struct pair *pair)
+/* may_join: its conversation may be short-circuited, if there is a kernel to find one. */
+static void start_pair(struct worker *worker, struct pair *pair, bool may_join)
 {
 	pair->kernel = worker->kernel;
 	if (!pair->kernel) { /* one that refuses tells why in enrol_pair() */
 		refuse_channel(&pair->forward, worker->why_not);
 		refuse_channel(&pair->backward, worker->why_not);
+		give_joint_up(worker, pair, worker->why_not);
+	} else if (!may_join) {
+		give_joint_up(worker, pair, why_not_past(pair));
 	}
-	begin_joint(worker, pair, pair->kernel ? NULL : worker->why_not);
 	begin_channel(worker, &pair->forward);
 	if (!pair->outcome)
 		begin_channel(worker, &pair->backward);
@@ -153,24 +153,36 @@ struct pair *begin_pair(struct worker *worker, const struct beginning *from, int
 		free_pair(worker, pair);
 		return NULL;
 	}
-	start_pair(worker, pair);
+	start_pair(worker, pair, !from->why_not_past);
 	return pair;
 }
 
 /* -- what its channels ask and tell -- */
 
+/* Both ends have one, or none has. */
+static bool has_slots(const struct pair *pair)
+{
+	return pair->client.slot >= 0;
+}
+
+struct channel *channel_of_slot(struct worker *worker, int slot)
+{
+	struct pair *pair = slot < worker->kernel->capacity ? worker->by_slot[slot] : NULL;
+
+	return !pair ? NULL : out_of(pair->client.slot == slot ? &pair->client : &pair->upstream);
+}
+
 bool enrol_pair(struct worker *worker, struct pair *pair)
 {
 	const char *why, *other;
 
-	if (!pair->kernel || pair->slots)
+	if (!pair->kernel || has_slots(pair))
 		return pair->kernel;
 	why = enrol_end(worker, &pair->client);
 	other = enrol_end(worker, &pair->upstream); /* if only to give back what sock_ops gave it */
 	if (!why)
 		why = other;
 	if (!why) {
-		pair->slots = true;
 		worker->by_slot[pair->client.slot] = worker->by_slot[pair->upstream.slot] = pair;
 		return true;
 	}
@@ -218,15 +230,10 @@ void on_finished(struct worker *worker, struct pair *pair)
 		look_at_farewell(worker, pair);
 	else if (state_of(&pair->forward) == STATE_FINISHED &&
 		 state_of(&pair->backward) == STATE_FINISHED)
-		end_pair(worker, pair, words(worker, "finished"), false);
+		end_pair(worker, pair, worker->finished, false);
 }
 
 /* -- the end -- */
-
-void drop_from_pair(struct worker *worker, struct channel *channel)
-{
-	end_joint(worker, channel);
-}
 
 void abort_pair(struct worker *worker, struct pair *pair, const char *why)
 {
@@ -250,7 +257,7 @@ static void let_go(struct worker *worker, struct pair *pair)
 	close_channel(worker, &pair->forward);
 	close_channel(worker, &pair->backward);
 	reserve_timers(worker, -TIMERS);
-	if (pair->slots)
+	if (has_slots(pair))
 		worker->by_slot[pair->client.slot] = worker->by_slot[pair->upstream.slot] = NULL;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Two sockets whose bytes go from one to the other, from pairing to close.
- * Included by channel.c, clients.c, door.c, failure.c, farewell.c, joint.c, life.c, redirect.c.
+ * Included by channel.c, clients.c, door.c, failure.c, farewell.c, joint.c, life.c, redirect.c,
+ * urgent.c.
  *
  * A pair may end in the midst of any of these: whoever goes on looks at its outcome first.
  */
@@ -42,13 +43,13 @@ void break_pair(struct worker *worker, struct pair *pair, const char *doing, int
 /* Close both sockets, and tell. Nothing happens to a pair that has ended. */
 void end_pair(struct worker *worker, struct pair *pair, const char *outcome, bool reset);
 
-/* From now on throw away the bytes of a channel, when nothing goes past us any more. */
-void drop_from_pair(struct worker *worker, struct channel *channel);
-
 /* In a forked child: close its descriptors, as the parent goes on with it. */
 void abandon_pair(struct pair *pair);
 
 /* -- what its channels ask and tell -- */
+
+/* That of the bytes which come from the socket in the slot; NULL. */
+struct channel *channel_of_slot(struct worker *worker, int slot);
 
 /* Whether both sockets have slots in the kernel; if not, none of them ever will. */
 bool enrol_pair(struct worker *worker, struct pair *pair);

@@ -30,7 +30,7 @@ void enrol_channel(struct worker *worker, struct channel *channel)
 	struct kernel *kernel = worker->kernel;
 
 	channel->shared = kernel->direction(kernel, channel->source->slot);
-	channel->enrolled = channel->fresh = true;
+	channel->fresh = true;
 }
 
 /* -- the parser -- */
@@ -80,7 +80,7 @@ bool is_sending(struct worker *worker, struct channel *channel)
 
 void drop_in_kernel(struct channel *channel)
 {
-	if (state_of(channel) == STATE_REDIRECT && channel->enrolled) {
+	if (state_of(channel) == STATE_REDIRECT && channel->shared) {
 		channel->dropped = true;
 		STORE(channel->shared->action, ACTION_DROP);
 	}

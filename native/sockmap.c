@@ -6,6 +6,7 @@
 #include "kernel.h"
 
 #include "abi/splice.h"
+#include "memory.h"
 #include "sockets.h"
 #include "system.h"
 #include "worker.h"
@@ -258,14 +259,13 @@ EXPORT void sockmap_free(struct kernel *kernel)
 
 EXPORT struct kernel *sockmap_new(const struct sockmap_parts *parts)
 {
-	struct sockmap *map = sys.realloc(NULL, sizeof(*map));
+	struct sockmap *map = blank(sizeof(*map));
 	int slot;
 
 	if (!map) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	memset(map, 0, sizeof(*map));
 	map->kernel = (struct kernel){
 		.enrol = enrol,
 		.renew = renew,

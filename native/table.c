@@ -2,11 +2,11 @@
 #include "table.h"
 
 #include "abi/splice.h"
-#include "accept.h"
 #include "channel.h"
+#include "clients.h"
 #include "joint.h"
+#include "memory.h"
 #include "news.h"
-#include "own.h"
 #include "shared.h"
 #include "system.h"
 
@@ -30,10 +30,9 @@ static int make_room(struct table *table)
 
 	if (table->count < table->room)
 		return 0;
-	hashed = sys.realloc(NULL, room * sizeof(*hashed));
+	hashed = blank(room * sizeof(*hashed));
 	if (!hashed)
 		return -ENOMEM;
-	memset(hashed, 0, room * sizeof(*hashed));
 	free(table->hashed);
 	table->hashed = hashed;
 	table->room = room;
@@ -200,7 +199,7 @@ void take_from_table(struct worker *worker, struct pair *pair, const char *outco
 	add_up(&table->ended, &pair->last.forward);
 	add_up(&table->ended, &pair->last.backward);
 	table->ended.pairs++;
-	table->ended.reset += !!strcmp(outcome, "finished");
+	table->ended.reset += outcome != worker->finished;
 	*pair->link = pair->next;
 	if (pair->next)
 		pair->next->link = pair->link;
@@ -225,11 +224,8 @@ void tell_ended(struct worker *worker, struct pair *pair)
 		pair->next = worker->dead;
 		worker->dead = pair;
 	}
-	if (pair->is_client) {
-		drop_own(&worker->own, pair->own);
-		worker->clients--;
-		begin_accepting(worker);
-	}
+	if (pair->is_client)
+		client_has_gone(worker, pair->own);
 }
 
 static void free_list(struct pair **list)

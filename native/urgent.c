@@ -2,6 +2,7 @@
 #include "urgent.h"
 
 #include "loop.h"
+#include "pair.h"
 #include "redirect.h"
 #include "system.h"
 #include "timers.h"
@@ -18,15 +19,14 @@
 static void look(struct worker *worker, void *owner)
 {
 	int64_t began = now(), ended;
-	struct pair *pair;
+	struct channel *channel;
 	int slot;
 
 	(void)owner;
 	for (slot = 0; worker->kernel && slot < worker->kernel->capacity; slot++) {
-		pair = worker->by_slot[slot];
-		if (pair)
-			look_for_urgent(worker, pair->client.slot == slot ? &pair->forward
-									  : &pair->backward);
+		channel = channel_of_slot(worker, slot);
+		if (channel)
+			look_for_urgent(worker, channel);
 	}
 	ended = now();
 	worker->urgent.not_before = ended + SHARE * (ended - began);

@@ -4,9 +4,9 @@
  *
  * Who owns what:
  * - The worker owns its epoll, its tables, and whatever hangs on them.
- * - A client is owned by the list of those that connect, from its accept until it is told of:
- *   by NEWS_CONNECTED, which hands its two descriptors over, or NEWS_REFUSED, after which they are
- *   closed. Whoever takes a client out of the list frees it.
+ * - A client is owned by the list of those that connect, from its accept until it is a pair's,
+ * which has its two descriptors then, or is refused. Whoever takes a client out of the list frees
+ * it.
  * - An attempt is part of a client or a trial; its descriptor is the attempt's while `fd` is not
  *   negative, and in the own connections (own.h) for as long, or longer by the number `own`.
  * - Each client and each trial has an entry of the news reserved from its beginning on, so that its
@@ -203,7 +203,7 @@ struct worker {
 	struct channel *first_turn, *last_turn;
 	struct pair *untold, *dead;
 	struct word *words;
-	const char *at_first, *at_end;
+	const char *at_first, *at_end, *finished;
 	const char *why_not_past[8]; /* by enum join_refusal */
 };
 
