@@ -9,7 +9,6 @@ import ctypes
 import errno
 import os
 import signal
-from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "mount",
     "pidfd_getfd",
     "setns",
-    "signalfd",
     "unmount",
     "unshare",
 ]
@@ -33,7 +31,6 @@ MNT_DETACH = 2
 MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
 PR_SET_PDEATHSIG = 1
 MEMBARRIER_CMD_GLOBAL = 1
-SIGNAL_SET = 128  # bytes of glibc's sigset_t
 PIDFD_GETFD = 438  # the same number on every machine
 MEMBARRIER = {"x86_64": 324, "aarch64": 283}
 
@@ -67,14 +64,6 @@ def end_with_parent(number: int = signal.SIGKILL) -> None:
     """prctl(PR_SET_PDEATHSIG): the kernel sends this process the signal `number` when the thread
     that forked it ends. One that has ended before the call is not noticed: look at getppid()."""
     _check(_libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0))
-
-
-def signalfd(signals: Iterable[int]) -> int:
-    """A descriptor, which does not block, that reads as struct signalfd_siginfo for each of these
-    signals that arrives while it is blocked; the caller closes it."""
-    bits = sum(1 << (number - 1) for number in signals)
-    wanted = bits.to_bytes(SIGNAL_SET, "little")
-    return _check(_libc.signalfd(-1, wanted, os.O_CLOEXEC | os.O_NONBLOCK))
 
 
 def pidfd_getfd(pidfd: int, number: int) -> int:

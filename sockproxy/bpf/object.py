@@ -97,10 +97,6 @@ class Program:
             raise failure(f"attach {self.name}{over}", ffi.errno)
         return Link(pointer)
 
-    def runner(self, data: bytes) -> Runner:
-        """A way to run the program by hand on the packet `data`."""
-        return Runner(self.name, self.fd, data)
-
 
 class Runner:
     """BPF_PROG_TEST_RUN of one program on one packet.

@@ -22,7 +22,6 @@ from sockproxy.errors import SockproxyError, is_passing
 __all__ = ["SockmapKernel"]
 
 HOLD_RECORD = 16  # bytes in the ring buffer: the event and its header
-PACKET = bytes(64)  # the shortest frame that BPF_PROG_TEST_RUN takes is 14 bytes
 
 
 class SockmapKernel:
@@ -76,7 +75,6 @@ class SockmapKernel:
         self._directions = bpf.map("directions").view("struct direction", self.capacity)
         self._inspections = bpf.map("inspections").view("struct inspection", 1)
         self._enrolments = bpf.map("enrolments").view("struct enrolment", 1)
-        self._inspect = bpf.program("inspect_slot").runner(PACKET)
         for program in moving.programs:
             assert moving.attach is not None
             moving.attach(bpf, program)
@@ -85,9 +83,8 @@ class SockmapKernel:
             setattr(parts, name, bpf.map(name).fd)
         parts.inspect, parts.capacity = bpf.program("inspect_slot").fd, self.capacity
         parts.holds_size = self._ring
-        for name, mapped in (("directions", self._directions), ("inspections", self._inspections)):
-            place = int(ffi.cast("uintptr_t", mapped))
-            setattr(parts, name, native.ffi.cast("void *", place))
+        parts.directions = _ours(self._directions)
+        parts.inspections = _ours(self._inspections)
         try:
             self.native = native.new(self._lib.sockmap_new(parts))
         except OSError as error:
@@ -124,9 +121,9 @@ class SockmapKernel:
 
     def retries(self) -> bool:
         """Whether the kernel tries again to send what a full socket did not take."""
-        self._inspections[0].slot = 0
-        self._inspect()
-        return bool(self._inspections[0].retries)
+        seen = ffi.new("struct inspection *")
+        self._check(self.native.inspect(self.native, 0, _ours(seen)), "inspect a socket")
+        return bool(seen.retries)
 
     # -- of all of them --------------------------------------------------------------------
 
@@ -147,3 +144,8 @@ class SockmapKernel:
         # The mappings go with the last reference to them, and their descriptors too.
         self._directions = self._inspections = self._enrolments = None
         self._object.close()
+
+
+def _ours(place: Any) -> Any:
+    """A pointer of this package's cffi, as the native library's has it."""
+    return native.ffi.cast("void *", int(ffi.cast("uintptr_t", place)))

@@ -61,10 +61,13 @@ class Engine:
         self._tell(read(news))
 
     def want(self, wanted: Collection[type[Event]]) -> None:
-        interest = 0
-        for kind, bit in ((Changed, 1), (Failed, 2), (Ended, 4)):  # enum interest
-            interest |= bit if kind in wanted else 0
-        self._lib.worker_tell(self._native, interest)
+        lib = self._lib
+        bits: dict[type[Event], int] = {
+            Changed: lib.INTEREST_CHANGED,
+            Failed: lib.INTEREST_FAILED,
+            Ended: lib.INTEREST_ENDED,
+        }
+        lib.worker_tell(self._native, sum(bits[each] for each in set(wanted)))
 
     @property
     def why_not(self) -> str:

@@ -84,10 +84,6 @@ class EventLoop:
         heapq.heappush(self._timers, (timer.due, next(self._order), timer))
         return timer
 
-    def soon(self, call: Callable[[], None]) -> None:
-        """Call after the events that are at hand."""
-        self._ready.append(call)
-
     def call(self, call: Callable[[], None]) -> None:
         """From any thread, or a signal handler: make the loop's thread call. Nothing happens when
         the loop has been closed."""

@@ -78,7 +78,7 @@ class Totals:
 class Reading:
     """All connections of a worker at a moment. Each is in one of the two: sums count none twice.
 
-    live: in the order in which they began. One that ended while it was read has an outcome.
+    live: in the order in which they began.
     """
 
     ended: Totals

@@ -30,6 +30,7 @@ from tests.support.scale import patience
 
 LIMIT = patience(10.0)  # seconds that one case may take
 SOON = patience(0.05)  # by then what was sent on this host has arrived
+SIOCATMARK = 0x8905
 SIOCOUTQ = termios.TIOCOUTQ
 SAME = object()
 

@@ -9,6 +9,7 @@ import termios
 import time
 
 from tests.support.calls import (
+    SIOCATMARK,
     SIOCOUTQ,
     case,
     ioctl_int,
@@ -21,7 +22,6 @@ from tests.support.scale import patience
 from tests.support.sockets import push_until_blocked, receive
 
 FIONREAD = termios.FIONREAD
-SIOCATMARK = 0x8905
 SO_TIMESTAMPNS, SO_TIMESTAMPING = 35, 37
 TX_SOFTWARE, SOFTWARE, OPT_ID, OPT_TSONLY = 1 << 1, 1 << 4, 1 << 7, 1 << 11
 TCP_ULP = 31

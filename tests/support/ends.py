@@ -12,13 +12,14 @@ import struct
 import threading
 import time
 
-from sockproxy.net.tcp import TCP_CLOSE, at_urgent_mark, fence, unacknowledged
+from tests.support.calls import SIOCATMARK, SIOCOUTQ, ioctl_int
 from tests.support.pattern import Checker, Pattern
 from tests.support.scale import patience
 from tests.support.sockets import receive, reset
 
 STALL = 10.0  # seconds without progress that count as one
 UPLOAD = 100_000  # bytes that the server leaves unread
+TCP_CLOSE = 7  # net/tcp_states.h
 ENDED = (ConnectionResetError, BrokenPipeError)
 
 
@@ -32,11 +33,16 @@ def converse(client, server, turns):
         assert receive(client, 300) == other
 
 
+def tcp_state(sock):
+    """By the first byte of struct tcp_info."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+
 def wait_until_acknowledged(sock):
     """Until the peer's TCP has all that was sent."""
     deadline = time.monotonic() + patience(60)
-    while unacknowledged(sock):
-        assert time.monotonic() < deadline, f"{unacknowledged(sock)} bytes not acknowledged"
+    while ioctl_int(sock, SIOCOUTQ):
+        assert time.monotonic() < deadline, f"{ioctl_int(sock, SIOCOUTQ)} bytes not acknowledged"
         time.sleep(0.0002)
 
 
@@ -56,7 +62,7 @@ def check_stream(sock, size, *, nap=0.0):
             part = sock.recv(1 << 16)
         except ENDED:
             break
-        if not part and fence(sock) == TCP_CLOSE:
+        if not part and tcp_state(sock) == TCP_CLOSE:
             break  # a RST, of which a send was told
         if not part:
             raise EndOfStream(checker.offset, size)
@@ -189,7 +195,7 @@ def urgent_byte(one, other, *, before=3, after=1000, turns=0, inline=False, end=
 def wait_for_mark(sock):
     """Until the next byte is the urgent one."""
     deadline = time.monotonic() + patience(STALL)
-    while not at_urgent_mark(sock.fileno()):
+    while not ioctl_int(sock, SIOCATMARK):
         assert time.monotonic() < deadline, "no urgent byte"
         time.sleep(0.0005)
 

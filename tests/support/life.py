@@ -7,7 +7,7 @@ import random
 import select
 import socket
 
-from sockproxy.net.tcp import unacknowledged
+from tests.support.calls import SIOCOUTQ, ioctl_int
 from tests.support.pattern import Checker, Pattern
 from tests.support.scale import patience
 from tests.support.sockets import reset
@@ -114,7 +114,7 @@ class Life:
                 self.sock.shutdown(socket.SHUT_WR)
         elif (self.end == "client resets") == (self.role == CLIENT):
             yield from self._write(1000)
-            while unacknowledged(self.sock):
+            while ioctl_int(self.sock, SIOCOUTQ):
                 yield 0.001
             reset(self.sock)
         else:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -32,19 +30,6 @@ def test_what_is_refused_is_an_oserror(call, number):
     with pytest.raises(OSError, match=r"\[Errno \d+\] \w+") as caught:
         call()
     assert caught.value.errno in number
-
-
-def test_a_signal_is_read_from_its_descriptor():
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGURG])
-    fd = syscalls.signalfd([signal.SIGURG])
-    try:
-        with pytest.raises(BlockingIOError):
-            os.read(fd, 128)
-        signal.raise_signal(signal.SIGURG)
-        assert int.from_bytes(os.read(fd, 128)[:4], sys.byteorder) == signal.SIGURG
-    finally:
-        os.close(fd)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGURG])
 
 
 def test_a_barrier_of_an_unknown_machine_is_not_there(monkeypatch):

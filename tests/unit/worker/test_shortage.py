@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
-import os
 import resource
 import socket
 import threading
@@ -196,32 +195,17 @@ def test_a_client_that_waits_is_let_go_at_the_end(sockets):
             client.recv(1)
 
 
-class Refusing:
-    """Stands for a function of Python's that fails while it is told to."""
-
-    def __init__(self, real, number):
-        self.real, self.number = real, number
-        self.failures = 0
-        self.fails = lambda: True
-
-    def __call__(self, *arguments, **options):
-        if self.fails():
-            self.failures += 1
-            raise OSError(self.number, os.strerror(self.number))
-        return self.real(*arguments, **options)
-
-
 @KINDS
 def test_an_asker_waits(monkeypatch, number):
     with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
         control = Control(running.proxy)
-        scarce = Refusing(socket.socket.accept, number)
-        scarce.fails = lambda: scarce.failures < 5
+        scarce = Scarce(number)
+        scarce.fails = lambda _sock: scarce.failures < 5
         real = socket.socket.accept
         monkeypatch.setattr(
             socket.socket,
             "accept",
-            lambda sock: scarce(sock) if sock is control._listener else real(sock),
+            lambda sock: scarce(real, sock) if sock is control._listener else real(sock),
         )
         running.proxy.worker.loop.call(control.open)
         try:
