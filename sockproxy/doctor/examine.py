@@ -14,6 +14,7 @@ from sockproxy.doctor.probe import Finding, Kind, Probe
 from sockproxy.doctor.probes import PROBES
 from sockproxy.doctor.trial import Trial, tidy
 from sockproxy.errors import PermissionDenied, SockproxyError
+from sockproxy.native import load_native
 from sockproxy.net.namespace import Namespace
 
 __all__ = ["PASSES", "PATIENCE", "TOO_LATE", "examine"]
@@ -37,7 +38,11 @@ def examine(
     Yields a finding for each try; of one probe the last one holds. A probe of mechanisms that are
     all off already is not tried: behind a gate it could crash the kernel, and elsewhere it would
     fail for the same reason, or hang.
+
+    Raises Unsupported where the native worker does not load: nothing would be found out of the
+    kernel then.
     """
+    load_native()
     examination = _Examination(time.monotonic() + max(ENOUGH, 2 * ALL * seconds))
     patience = seconds
     try:

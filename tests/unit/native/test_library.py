@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sockproxy import native
+from sockproxy.doctor.examine import examine
 from sockproxy.errors import Unsupported
 
 
@@ -28,6 +29,12 @@ def test_one_of_another_machine(library):
 def test_none(library):
     with pytest.raises(Unsupported, match="cannot open shared object file"):
         native.load_native()
+
+
+def test_doctor_says_so_and_proves_nothing(library):
+    """What it would find broken is not the kernel, and would be kept until the next boot."""
+    with pytest.raises(Unsupported, match="load the native worker"):
+        next(examine())
 
 
 def test_a_call_that_fails_is_an_error_of_the_system():
