@@ -3,33 +3,25 @@
 #include "kernel.h"
 
 #include "abi/bypass.h"
+#include "bpf.h"
 #include "joint.h"
 #include "system.h"
 
 #include <errno.h>
-#include <linux/bpf.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 static int ask(struct circuit *circuit, uint32_t action, uint64_t client, uint64_t upstream,
 	       struct past *answer)
 {
 	struct join asked = {.client = client, .upstream = upstream, .action = action};
 	unsigned char packet[LOOKED_UP_AT + sizeof(asked)] = {0};
-	union bpf_attr attr;
+	int result;
 
 	memcpy(packet + LOOKED_UP_AT, &asked, sizeof(asked));
-	memset(&attr, 0, sizeof(attr));
-	attr.test.prog_fd = (uint32_t)circuit->fd;
-	attr.test.data_in = attr.test.data_out = (uintptr_t)packet;
-	attr.test.data_size_in = attr.test.data_size_out = sizeof(packet);
-	attr.test.repeat = 1;
-	if (RETRY(syscall(SYS_bpf, BPF_PROG_TEST_RUN, &attr, sizeof(attr))) < 0)
-		return -errno;
-	if (!attr.test.retval)
-		return -EPROTO; /* it is of another version */
+	result = run_program(circuit->fd, packet, sizeof(packet));
+	if (result <= 0)
+		return result ? result : -EPROTO; /* it is of another version */
 	memcpy(&asked, packet + LOOKED_UP_AT, sizeof(asked));
 	*answer = (struct past){
 		.why = asked.why,

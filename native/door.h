@@ -225,12 +225,14 @@ uint32_t worker_take_news(struct worker *worker, struct news *into, uint32_t mos
 struct sockmap_parts {
 	int targets, sources, slots, free_slots, holds, inspect;
 	int capacity;
-	uint64_t holds_size;
-	void *directions, *inspections;
+	void *directions;
 };
 
-/* NULL, and errno. */
-struct kernel *sockmap_new(const struct sockmap_parts *parts);
+/* Make all slots free, of maps that are new. 0, or a negative errno. */
+int sockmap_fill(const struct sockmap_parts *parts);
+
+/* What one worker has of them, by its number from 0, which no other has. NULL, and errno. */
+struct kernel *sockmap_new(const struct sockmap_parts *parts, uint32_t worker);
 void sockmap_free(struct kernel *kernel);
 
 /* What went past a connection. why: enum join_refusal. */

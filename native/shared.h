@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Fields of struct direction, in memory that BPF programs write at the same time.
- * Included by channel.c, mark.c, redirect.c, table.c.
+ * Included by channel.c, mark.c, redirect.c, sockmap.c, table.c.
  */
 #ifndef SOCKPROXY_SHARED_H
 #define SOCKPROXY_SHARED_H

@@ -34,9 +34,9 @@ enum hold_reason {
 /*
  * One direction of a pair, at the slot of the socket that the bytes come from.
  *
- * User space writes action, target, budget and owner. The parser and the verdict write the rest,
- * under the lock of the source socket, so that they never run twice at once for a direction. Two
- * fields have two writers: the programs set `held` and `anchored`, and user space clears them
+ * User space writes action, target, budget, worker and owner. The parser and the verdict write the
+ * rest, under the lock of the source socket, so that they never run twice at once for a direction.
+ * Two fields have two writers: the programs set `held` and `anchored`, and user space clears them
  * while the programs take nothing: before it starts a direction, or once a direction that was
  * stopped has sent its backlog. User space clears the whole when it frees the slot.
  */
@@ -50,8 +50,8 @@ struct direction {
 	uint32_t queued;   /* bytes redirected since then, modulo 2^32 */
 	uint32_t backlog;  /* the most memory that the backlog was seen to take, bytes */
 	uint32_t overhead; /* memory of one skb in the backlog beyond its bytes: the largest */
-	uint32_t reserved;
-	uint64_t owner; /* cookie of the socket whose slot user space frees, not sock_ops */
+	uint32_t worker;   /* who is told of its holds: the number of a ring buffer */
+	uint64_t owner;	   /* cookie of the socket whose slot user space frees, not sock_ops */
 	uint64_t redirected_bytes;
 	uint64_t redirected_skbs;
 	uint64_t passed_bytes;
@@ -68,7 +68,7 @@ struct hold_event {
 	uint32_t reason; /* enum hold_reason */
 };
 
-/* What the inspect program sees of the socket in a slot. */
+/* What the inspect program sees of the socket in a slot: it is the packet that it runs on. */
 struct inspection {
 	uint32_t slot;	    /* written by user space, all others by the program */
 	uint32_t found;	    /* 0: no socket is in this slot, and the others are stale */
@@ -84,6 +84,9 @@ struct inspection {
 	uint32_t urgent;	 /* an urgent byte is announced, and not read */
 	uint32_t had_fin;	 /* the peer's FIN has come */
 };
+
+/* How many workers may share the maps. */
+enum { MOST_WORKERS = 256 };
 
 /* What sock_ops did, counted for all sockets of the cgroup. */
 struct enrolment {

@@ -57,11 +57,16 @@ static __always_inline struct direction *find_direction(struct __sk_buff *skb, _
  */
 static __always_inline int hold(struct direction *dir, __u32 slot, __u32 reason)
 {
+	__u32 worker = dir->worker;
 	struct hold_event *event;
+	void *ring;
 
 	dir->held = reason;
 	dir->holds++;
-	event = bpf_ringbuf_reserve(&holds, sizeof(*event), 0);
+	ring = bpf_map_lookup_elem(&holds, &worker);
+	if (!ring)
+		return -EAGAIN;
+	event = bpf_ringbuf_reserve(ring, sizeof(*event), 0);
 	if (event) {
 		event->slot = slot;
 		event->reason = reason;

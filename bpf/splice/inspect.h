@@ -4,6 +4,7 @@
  * Included by splice/splice.bpf.c.
  *
  * It runs by BPF_PROG_TEST_RUN: a tc program may look up a sockmap, and a system call can run it.
+ * The question and the answer are the packet, so that any thread may ask.
  */
 #ifndef SOCKPROXY_INSPECT_H
 #define SOCKPROXY_INSPECT_H
@@ -46,18 +47,12 @@ static __always_inline void inspect_psock(struct inspection *seen, struct tcp_so
 	seen->parser_working = BPF_CORE_READ(strp, work.data.counter) & WORK_STRUCT_PENDING;
 }
 
-/* Describe the socket whose slot user space has written into `inspections`. */
-static __always_inline void inspect(void)
+static __always_inline void inspect_slot_of(struct inspection *seen)
 {
-	struct inspection *seen;
-	__u32 zero = 0, slot;
 	struct tcp_sock *tp;
 	struct bpf_sock *sk;
+	__u32 slot;
 
-	seen = bpf_map_lookup_elem(&inspections, &zero);
-	if (!seen)
-		return;
-	seen->found = 0;
 	/* Since 29173d07f798 (6.4, 6.1.32) sk_psock_backlog() comes back after EAGAIN: its work
 	 * is a delayed one. Before, nobody calls it again unless the socket's parser runs. */
 	seen->retries = bpf_core_field_exists(((struct sk_psock *)0)->work.timer);
@@ -78,6 +73,17 @@ static __always_inline void inspect(void)
 		inspect_psock(seen, tp);
 	}
 	bpf_sk_release(sk);
+}
+
+/* Describe the socket whose slot user space has written into the packet. */
+static __always_inline void inspect(struct __sk_buff *skb)
+{
+	struct inspection seen = {};
+
+	if (bpf_skb_load_bytes(skb, 0, &seen.slot, sizeof(seen.slot)))
+		return;
+	inspect_slot_of(&seen);
+	bpf_skb_store_bytes(skb, 0, &seen, sizeof(seen), 0);
 }
 
 #endif

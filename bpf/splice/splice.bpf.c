@@ -50,7 +50,7 @@ int splice_verdict_only(struct __sk_buff *skb)
 SEC("tc")
 int inspect_slot(struct __sk_buff *skb)
 {
-	inspect();
+	inspect(skb);
 	return 0;
 }
 

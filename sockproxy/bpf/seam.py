@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-__all__ = ["ShortCircuit", "SpliceKernel"]
+__all__ = ["KernelShare", "ShortCircuit", "SpliceKernel"]
 
 
 class ShortCircuit(Protocol):
@@ -20,14 +20,26 @@ class ShortCircuit(Protocol):
     native: Any
 
 
-class SpliceKernel(Protocol):
-    """The sockmaps of one splicer.
+class KernelShare(Protocol):
+    """What one worker has of the sockmaps. native: its struct kernel, until close()."""
 
-    capacity: sockets that can be enrolled at once. native: its struct kernel, until close().
+    native: Any
+
+    def close(self) -> None:
+        """Release everything. Closing twice is allowed."""
+
+
+class SpliceKernel(KernelShare, Protocol):
+    """The sockmaps of one splicer, and what its worker has of them, or the first of its workers.
+
+    capacity: sockets that can be enrolled at once.
     """
 
     capacity: int
-    native: Any
+
+    def share(self) -> KernelShare:
+        """For one more worker, of at most 256 in all. It is closed before this is. Raises
+        KernelError and its kin."""
 
     def enrolments(self) -> dict[str, int]:
         """What sock_ops counted, by the names of struct enrolment."""
@@ -35,6 +47,3 @@ class SpliceKernel(Protocol):
     def watch_cgroup(self, fd: int) -> None:
         """Attach sock_ops to the cgroup whose directory is open at `fd`. Raises KernelError and its
         kin."""
-
-    def close(self) -> None:
-        """Release everything. Closing twice is allowed."""

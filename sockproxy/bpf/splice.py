@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from itertools import count
 from typing import Any
 
 from sockproxy import native
@@ -19,9 +20,7 @@ from sockproxy.bpf.splice_roles import (
 )
 from sockproxy.errors import SockproxyError, is_passing
 
-__all__ = ["SockmapKernel"]
-
-HOLD_RECORD = 16  # bytes in the ring buffer: the event and its header
+__all__ = ["Share", "SockmapKernel"]
 
 
 class SockmapKernel:
@@ -35,10 +34,11 @@ class SockmapKernel:
         self.capacity = capacity
         self._links: list[Link] = []
         self._directions: Any = None
-        self._inspections: Any = None
         self._enrolments: Any = None
+        self._parts: Any = None
         self._lib = native.load_native()
         self.native: Any = None
+        self._workers = count()
         moving = MOVING if parser else MOVING_BLINDLY
         self._object, self._no_enrolment = self._load(moving)
         try:
@@ -63,32 +63,36 @@ class SockmapKernel:
     def _size(self, bpf: BpfObject) -> None:
         for name in ("targets", "sources", "directions", "slots", "free_slots"):
             bpf.set_max_entries(name, self.capacity)
-        # A direction is held at most once per start, so that the ring never overflows.
-        self._ring = 4096
-        while self._ring < self.capacity * HOLD_RECORD:
-            self._ring *= 2
-        bpf.set_max_entries("holds", self._ring)
         prepare(bpf)
 
     def _open(self, moving: Role) -> None:
         bpf = self._object
         self._directions = bpf.map("directions").view("struct direction", self.capacity)
-        self._inspections = bpf.map("inspections").view("struct inspection", 1)
         self._enrolments = bpf.map("enrolments").view("struct enrolment", 1)
         for program in moving.programs:
             assert moving.attach is not None
             moving.attach(bpf, program)
-        parts = native.ffi.new("struct sockmap_parts *")
+        self._parts = parts = native.ffi.new("struct sockmap_parts *")
         for name in ("targets", "sources", "slots", "free_slots", "holds"):
             setattr(parts, name, bpf.map(name).fd)
         parts.inspect, parts.capacity = bpf.program("inspect_slot").fd, self.capacity
-        parts.holds_size = self._ring
         parts.directions = _ours(self._directions)
-        parts.inspections = _ours(self._inspections)
+        self._check(self._lib.sockmap_fill(parts), "fill the sockmaps")
+        self.native = self._new_native()
+
+    def _new_native(self) -> Any:
+        """A struct kernel of one worker more."""
         try:
-            self.native = native.new(self._lib.sockmap_new(parts))
+            return native.new(self._lib.sockmap_new(self._parts, next(self._workers)))
         except OSError as error:
-            raise failure("fill the sockmaps", error.errno or 0) from None
+            raise failure("make a ring buffer", error.errno or 0) from None
+
+    def share(self) -> Share:
+        """The same sockmaps for another worker, of at most 256 in all; to be closed before this.
+
+        Raises KernelError and its kin.
+        """
+        return Share(self, self._new_native())
 
     # -- for doctor, which proves what the worker relies on ------------------------------
 
@@ -142,8 +146,23 @@ class SockmapKernel:
             self._lib.sockmap_free(self.native)
             self.native = None
         # The mappings go with the last reference to them, and their descriptors too.
-        self._directions = self._inspections = self._enrolments = None
+        self._directions = self._enrolments = self._parts = None
         self._object.close()
+
+
+class Share:
+    """SpliceKernel of one more worker: SockmapKernel.share()."""
+
+    def __init__(self, whole: SockmapKernel, made: Any) -> None:
+        self.capacity, self.native = whole.capacity, made
+        self.enrolments = whole.enrolments
+        self._lib = native.load_native()
+
+    def close(self) -> None:
+        """Twice is allowed."""
+        if self.native is not None:
+            self._lib.sockmap_free(self.native)
+            self.native = None
 
 
 def _ours(place: Any) -> Any:

@@ -181,7 +181,7 @@ def test_a_header_that_cffi_cannot_read_fails_the_build(checkout, new, told):
     ("old", "new", "told"),
     [
         ("ACTION_PASS = 2", "PASSED = 2", "PASSED does not begin with ACTION_"),
-        ("\tuint32_t reserved;", "\tuint32_t reserved[1];", "direction: reserved is no integer"),
+        ("\tuint32_t overhead;", "\tuint32_t overhead[1];", "direction: overhead is no integer"),
     ],
 )
 def test_what_has_no_form_in_python_fails_the_build(checkout, old, new, told):
