@@ -2,6 +2,7 @@
 #include "accept.h"
 
 #include "address.h"
+#include "arrivals.h"
 #include "clients.h"
 #include "connect.h"
 #include "loop.h"
@@ -10,6 +11,7 @@
 #include "timers.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define ACCEPTS 64 /* before other events have their turn */
 
@@ -46,12 +48,13 @@ void begin_accepting(struct worker *worker)
 	size_t each;
 	int failed;
 
-	if (worker->accepting || worker->shortage.place || worker->clients >= worker->most_clients)
+	if (worker->accepting || worker->shortage.place || !worker->listeners_count ||
+	    !has_place(worker))
 		return;
 	worker->accepting = true;
 	for (each = 0; each < worker->listeners_count; each++) {
-		failed = watch(worker, worker->listeners[each].fd, EPOLLIN, accept_some,
-			       (void *)each);
+		failed = watch(worker, worker->listeners[each].fd, EPOLLIN | EPOLLEXCLUSIVE,
+			       accept_some, (void *)each);
 		if (failed) {
 			wait_for_more(worker, -failed);
 			return;
@@ -82,7 +85,7 @@ static int accept_one(struct worker *worker, size_t number)
 	client->ends.near = listener->near;
 	if (listener->any)
 		read_near(client->fd, &client->ends.near);
-	serve_client(worker, client);
+	arrive(worker, client);
 	return 0;
 }
 
@@ -92,11 +95,13 @@ static void accept_some(struct worker *worker, void *owner, uint32_t events)
 
 	(void)events;
 	for (left = ACCEPTS; left && worker->accepting; left--) {
-		if (worker->clients >= worker->most_clients) {
+		if (!take_place(worker)) {
 			pause_accepting(worker);
 			return;
 		}
 		failed = accept_one(worker, (size_t)owner);
+		if (failed)
+			give_place_back(worker);
 		if (failed == EAGAIN)
 			return;
 		if (is_shortage(failed)) /* the client waits on: it is not taken before */
@@ -107,12 +112,10 @@ static void accept_some(struct worker *worker, void *owner, uint32_t events)
 
 EXPORT int worker_accept_as(struct worker *worker, uint32_t most, int64_t timeout, int original)
 {
-	int failed = reserve_timers(worker, 1); /* for a shortage */
-
-	worker->most_clients = most;
-	worker->timeout = timeout;
-	worker->original = original;
-	return failed;
+	worker->all->most_clients = most;
+	worker->all->timeout = timeout;
+	worker->all->original = original;
+	return 0;
 }
 
 EXPORT int worker_listen(struct worker *worker, int fd)
@@ -123,6 +126,10 @@ EXPORT int worker_listen(struct worker *worker, int fd)
 
 	if (!all)
 		return -ENOMEM;
+	if (!worker->listeners && reserve_timers(worker, 1)) { /* for a shortage */
+		free(all);
+		return -ENOMEM;
+	}
 	worker->listeners = all;
 	all[count] = (struct listener){.fd = fd};
 	failed = read_near(fd, &all[count].near);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The listening sockets, and when they are listened to.
- * Included by clients.c.
+ * Included by arrivals.c, clients.c.
  *
  * There are as many clients as there may be: others wait in the sockets' backlog, and so they do
  * for a moment when descriptors or memory are scarce.

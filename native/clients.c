@@ -3,6 +3,7 @@
 
 #include "accept.h"
 #include "address.h"
+#include "arrivals.h"
 #include "connect.h"
 #include "memory.h"
 #include "news.h"
@@ -10,6 +11,7 @@
 #include "pair.h"
 #include "system.h"
 #include "targets.h"
+#include "workers.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -49,9 +51,9 @@ static void unlink_client(struct client *client)
 
 void client_has_gone(struct worker *worker, uint32_t own)
 {
-	drop_own(&worker->own, own);
-	worker->clients--;
-	begin_accepting(worker);
+	drop_own(worker->all, own);
+	atomic_fetch_sub(&worker->load, 1);
+	give_place_back(worker);
 }
 
 /* number: an errno, or FAILURE_TIME_OUT. */
@@ -67,7 +69,7 @@ static void refuse(struct worker *worker, struct client *client, enum rejection 
 	unlink_client(client);
 	sys.close(client->fd);
 	free_client(client);
-	worker->refused++;
+	atomic_fetch_add(&worker->all->refused, 1);
 	client_has_gone(worker, 0);
 }
 
@@ -85,7 +87,7 @@ static void hand_over(struct worker *worker, struct client *client)
 
 	from.upstream = take_socket(&client->attempt);
 	if (!begin_pair(worker, &from, &failed)) {
-		drop_own(&worker->own, from.own);
+		drop_own(worker->all, from.own);
 		sys.close(from.upstream);
 		refuse(worker, client, REJECTED_FAILED, -failed);
 		return;
@@ -121,7 +123,6 @@ static int note_tried(struct client *client, const struct address *address)
 static void leave_silent(struct worker *worker)
 {
 	struct client *client, *next;
-	struct target *target;
 
 	if (worker->leaving) {
 		worker->leave_again = true;
@@ -132,16 +133,25 @@ static void leave_silent(struct worker *worker)
 		worker->leave_again = false;
 		for (client = worker->connecting; client; client = next) {
 			next = client->next;
-			if (client->attempt.fd < 0 || !is_silent(worker, &client->attempt.target))
-				continue;
-			target = find_target(worker, client, true);
-			if (!target)
+			if (client->attempt.fd < 0 ||
+			    !is_silent(worker->all, &client->attempt.target) ||
+			    !has_another(worker->all, client))
 				continue;
 			cancel_attempt(worker, &client->attempt);
 			try_next(worker, client, 0);
 		}
 	} while (worker->leave_again);
 	worker->leaving = false;
+}
+
+void look_for_silent(struct worker *worker)
+{
+	uint32_t silences = atomic_load(&worker->all->silences);
+
+	if (worker->seen_silences == silences)
+		return;
+	worker->seen_silences = silences;
+	leave_silent(worker);
 }
 
 static void on_outcome(struct worker *worker, struct attempt *attempt, int number)
@@ -154,30 +164,29 @@ static void on_outcome(struct worker *worker, struct attempt *attempt, int numbe
 		hand_over(worker, client);
 		return;
 	}
-	silent = !worker->original && has_fallen_silent(worker, &attempt->target, number);
+	silent = !worker->all->original && has_fallen_silent(worker, &attempt->target, number);
 	if (is_shortage(number)) /* there will be none for another one either */
 		refuse(worker, client, REJECTED_FAILED, number);
 	else
 		try_next(worker, client, number);
-	if (silent)
-		leave_silent(worker);
+	if (silent) {
+		wake_others(worker);
+		look_for_silent(worker);
+	}
 }
 
 /* number: what the attempt before has failed with; 0: there was none that counts. */
 static void try_next(struct worker *worker, struct client *client, int number)
 {
-	struct target *target = worker->original ? NULL : find_target(worker, client, false);
+	struct workers *all = worker->all;
 	struct address address;
 
-	if (worker->original && !client->tried_count) {
+	if (all->original && !client->tried_count) {
 		if (!read_original(client->fd, &client->ends.near, &address)) {
 			refuse(worker, client, REJECTED_NOT_MEANT, 0);
 			return;
 		}
-	} else if (target) {
-		address = target->address;
-		pass_turn(worker, target);
-	} else {
+	} else if (all->original || !take_turn(all, client, &address)) {
 		refuse(worker, client, REJECTED_FAILED, number);
 		return;
 	}
@@ -189,13 +198,12 @@ static void try_next(struct worker *worker, struct client *client, int number)
 
 void serve_client(struct worker *worker, struct client *client)
 {
-	worker->clients++;
 	client->next = worker->connecting;
 	client->link = &worker->connecting;
 	if (client->next)
 		client->next->link = &client->next;
 	worker->connecting = client;
-	if (comes_back(&worker->own, client->fd, &client->ends))
+	if (comes_back(worker->all, client->fd, &client->ends))
 		refuse(worker, client, REJECTED_OWN, 0); /* it would come again, for ever */
 	else
 		try_next(worker, client, 0);
@@ -203,12 +211,12 @@ void serve_client(struct worker *worker, struct client *client)
 
 EXPORT uint32_t worker_clients(const struct worker *worker)
 {
-	return worker->clients;
+	return atomic_load(&worker->all->clients);
 }
 
 EXPORT uint64_t worker_refused(const struct worker *worker)
 {
-	return worker->refused;
+	return atomic_load(&worker->all->refused);
 }
 
 EXPORT void worker_close_clients(struct worker *worker)
@@ -221,7 +229,9 @@ EXPORT void worker_close_clients(struct worker *worker)
 		unlink_client(client);
 		sys.close(client->fd);
 		free_client(client);
-		worker->clients--;
+		atomic_fetch_sub(&worker->load, 1);
+		atomic_fetch_sub(&worker->all->clients, 1);
 	}
+	close_handed(worker);
 	end_trials(worker);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Clients, from their accept until they have an upstream.
- * Included by accept.c, table.c.
+ * Included by accept.c, arrivals.c, table.c.
  *
  * One that cannot be served is told as TCP would tell it: by a RST, which SO_LINGER of the
  * listening socket makes of close(2).
@@ -22,7 +22,11 @@ void free_client(struct client *client);
  * the own connections; 0: it had none. */
 void client_has_gone(struct worker *worker, uint32_t own);
 
-/* It has come, with a descriptor and its addresses: connect it, and tell what became of it. */
+/* It has come, with a descriptor and its addresses, and is one of `load`: connect it, and tell what
+ * became of it. */
 void serve_client(struct worker *worker, struct client *client);
+
+/* Clients that wait where nobody answers, as this worker or another has found, go elsewhere. */
+void look_for_silent(struct worker *worker);
 
 #endif

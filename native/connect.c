@@ -27,7 +27,7 @@ void cancel_attempt(struct worker *worker, struct attempt *attempt)
 	if (attempt->fd < 0)
 		return;
 	unwatch(worker, attempt->fd);
-	drop_own(&worker->own, attempt->own);
+	drop_own(worker->all, attempt->own);
 	sys.close(attempt->fd); /* SO_LINGER makes it a RST */
 	attempt->fd = -1;
 	attempt->own = 0;
@@ -68,8 +68,8 @@ static int set_options(struct worker *worker, const struct attempt *attempt)
 	const struct option *option;
 	size_t each;
 
-	for (each = 0; each < worker->options_count; each++) {
-		option = &worker->options[each];
+	for (each = 0; each < worker->all->options_count; each++) {
+		option = &worker->all->options[each];
 		if (option->loopback && !here)
 			continue;
 		if (sys.setsockopt(attempt->fd, option->level, option->name, option->value,
@@ -85,7 +85,6 @@ static int set_options(struct worker *worker, const struct attempt *attempt)
  * had sent before is still to be read, and tcp_reset() says ECONNREFUSED where it never was. */
 static int read_outcome(struct worker *worker, struct attempt *attempt, int state)
 {
-	struct own *own = &worker->own.all[attempt->own - 1];
 	socklen_t size = sizeof(int);
 	int number = 0;
 
@@ -94,7 +93,7 @@ static int read_outcome(struct worker *worker, struct attempt *attempt, int stat
 		number = errno;
 	if (number == ECONNRESET || number == EPIPE)
 		number = 0;
-	if (!number && is_same_address(&own->near, &own->far))
+	if (!number && goes_to_itself(worker->all, attempt->own))
 		number = ECONNREFUSED;
 	return number;
 }
@@ -120,7 +119,7 @@ static int note_own(struct worker *worker, struct attempt *attempt)
 
 	if (failed)
 		return -failed;
-	attempt->own = add_own(&worker->own, &attempt->near, &attempt->target);
+	attempt->own = add_own(worker->all, &attempt->near, &attempt->target);
 	return attempt->own ? 0 : ENOMEM;
 }
 
@@ -154,7 +153,7 @@ static void begin(struct worker *worker, struct attempt *attempt)
 	}
 	number = connect_attempt(worker, attempt);
 	if (number == EINPROGRESS) {
-		number = -set_timer(worker, &attempt->timer, now() + worker->timeout, run_out,
+		number = -set_timer(worker, &attempt->timer, now() + worker->all->timeout, run_out,
 				    attempt);
 		if (!number)
 			number = -watch(worker, attempt->fd, EPOLLOUT, on_answer, attempt);
@@ -174,7 +173,7 @@ void begin_attempt(struct worker *worker, struct attempt *attempt, const struct 
 	attempt->done = done;
 	attempt->fd = -1;
 	attempt->own = 0;
-	attempt->until = now() + worker->timeout;
+	attempt->until = now() + worker->all->timeout;
 	begin(worker, attempt);
 }
 

@@ -10,27 +10,30 @@
 #include "table.h"
 #include "urgent.h"
 #include "words.h"
+#include "workers.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-EXPORT struct worker *worker_new(void)
+EXPORT struct worker *worker_new(struct worker *mate)
 {
 	struct worker *worker = blank(sizeof(*worker));
 
-	if (!worker) {
+	if (!worker || join_workers(worker, mate)) {
+		free(worker);
 		errno = ENOMEM;
 		return NULL;
 	}
-	worker->pipes.sink = worker->urgent.fd = -1;
+	worker->pipes.sink = worker->urgent.fd = worker->bell.fd = -1;
+	worker->table.end = &worker->table.first;
 	worker->epoll = sys.epoll_create1(EPOLL_CLOEXEC);
-	if (worker->epoll < 0 || open_sink(worker) || have_room_for_news(worker, SPARE_NEWS)) {
+	if (worker->epoll < 0 || open_bells(worker) || open_sink(worker) ||
+	    have_room_for_news(worker, SPARE_NEWS)) {
 		worker_free(worker);
 		return NULL;
 	}
-	worker->idle_timeout = worker->pipes.most = -1;
-	worker->table.end = &worker->table.first;
+	worker->idle_timeout = -1;
 	pthread_mutex_init(&worker->table.lock, NULL);
 	pthread_mutex_init(&worker->joints, NULL);
 	worker->at_first = words(worker, "no conversation so far");
@@ -63,6 +66,8 @@ EXPORT void worker_abandon(struct worker *worker)
 	sys.close(pipes->sink);
 	if (worker->urgent.fd >= 0)
 		sys.close(worker->urgent.fd);
+	if (worker->bell.fd >= 0)
+		sys.close(worker->bell.fd);
 	for (; pipes->spare_count > 0; pipes->spare_count--) {
 		sys.close(pipes->spare[pipes->spare_count - 1][0]);
 		sys.close(pipes->spare[pipes->spare_count - 1][1]);
@@ -92,25 +97,23 @@ EXPORT void worker_free(struct worker *worker)
 	free(worker->timers.heap);
 	free(worker->news.all);
 	free(worker->listeners);
-	free(worker->options);
-	free(worker->targets);
-	free(worker->own.all);
-	free(worker->own.hashed);
+	leave_workers(worker);
 	free(worker);
 }
 
 EXPORT int worker_set_option(struct worker *worker, int level, int name, const void *value,
 			     uint32_t size, int loopback)
 {
+	struct workers *all = worker->all;
 	struct option *options;
 
 	if (size > sizeof(options->value))
 		return -EINVAL;
-	options = sys.realloc(worker->options, (worker->options_count + 1) * sizeof(*options));
+	options = sys.realloc(all->options, (all->options_count + 1) * sizeof(*options));
 	if (!options)
 		return -ENOMEM;
-	worker->options = options;
-	options += worker->options_count++;
+	all->options = options;
+	options += all->options_count++;
 	memset(options, 0, sizeof(*options));
 	options->level = level;
 	options->name = name;

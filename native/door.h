@@ -3,7 +3,8 @@
  * The door of the native worker: what sockproxy/ calls, and what it is told.
  *
  * Descriptors, addresses and limits go in; news come out, as plain data. Nothing is called back.
- * All functions belong to the thread that runs the worker, or come before it runs or after.
+ * All functions belong to the thread that runs the worker, or come before it runs or after. Those
+ * that say so are of all workers that share with it.
  * Times are in nanoseconds. Functions that can fail answer 0, or a negative errno.
  *
  * cffi reads this file: no macros but the guard.
@@ -90,10 +91,12 @@ struct news {
 
 /* -- the loop -- */
 
-/* NULL, and errno, when there is none to be had. */
-struct worker *worker_new(void);
+/* mate: one of the workers whose limits, options, targets and clients it shares, of which none runs
+ * yet; NULL: it is the first. NULL, and errno, when there is none to be had. */
+struct worker *worker_new(struct worker *mate);
 
-/* Close what is the worker's own: what is watched is its owner's, and clients are reset. */
+/* Close what is the worker's own: what is watched is its owner's, and clients are reset. When none
+ * of the workers runs any more. */
 void worker_free(struct worker *worker);
 
 /* By a thread that is about to fork, and then in the parent: keep the table of connections as it is
@@ -117,18 +120,19 @@ uint32_t worker_run(struct worker *worker, int64_t wait, struct news *into, uint
 
 /* -- clients -- */
 
-/* most: clients at once. timeout: of each attempt to connect.
+/* Of all workers, before they run. most: clients at once. timeout: of each attempt to connect.
  * original: upstreams are where clients meant to go before a REDIRECT, and not targets. */
 int worker_accept_as(struct worker *worker, uint32_t most, int64_t timeout, int original);
 
-/* Accept from this listening, non-blocking socket. It stays its owner's, who closes it after
- * worker_listen_no_more(). */
+/* Accept from this listening, non-blocking socket, for all workers: the one that is woken accepts,
+ * and the one with the fewest clients has them. It stays its owner's, who closes it after
+ * worker_listen_no_more() of each. */
 int worker_listen(struct worker *worker, int fd);
 
 /* Accept nobody any more. Twice is allowed. */
 void worker_listen_no_more(struct worker *worker);
 
-/* Those that live, and those refused so far. */
+/* Those that live, and those refused so far, of all workers. From any thread. */
 uint32_t worker_clients(const struct worker *worker);
 uint64_t worker_refused(const struct worker *worker);
 
@@ -137,14 +141,16 @@ void worker_close_clients(struct worker *worker);
 
 /* -- upstreams -- */
 
-/* An option of the sockets to upstreams; loopback: only to such, and it may fail. */
+/* An option of the sockets to upstreams, of all workers, before they run; loopback: only to such,
+ * and it may fail. */
 int worker_set_option(struct worker *worker, int level, int name, const void *value, uint32_t size,
 		      int loopback);
 
-/* All of them, taken in turn. Those that were silent and stay are silent still. */
+/* Those of all workers, taken in turn. Those that were silent and stay are silent still. From any
+ * thread. */
 int worker_set_targets(struct worker *worker, const struct address *addresses, uint32_t count);
 
-/* It answers again. */
+/* It answers again, for all workers. From any thread. */
 void worker_has_answered(struct worker *worker, const struct address *address);
 
 /* Connect there once, and tell how that ended. */
@@ -161,8 +167,8 @@ struct kernel;
 struct circuit;
 
 /* budget: bytes per direction that may lie between the two sockets, plus TCP's own buffers.
- * eager: redirect whatever comes. idle_timeout: negative for none. most_pipes: negative for as many
- * as the system gives. Once, before there are connections. */
+ * eager: redirect whatever comes. idle_timeout: negative for none. most_pipes: of all workers;
+ * negative for as many as the system gives. Once, before there are connections. */
 int worker_limit(struct worker *worker, uint64_t budget, int eager, int64_t idle_timeout,
 		 int most_pipes);
 

@@ -54,7 +54,7 @@ EXPORT int worker_limit(struct worker *worker, uint64_t budget, int eager, int64
 	worker->budget = budget;
 	worker->eager = eager;
 	worker->idle_timeout = idle_timeout;
-	worker->pipes.most = most_pipes;
+	worker->all->most_pipes = most_pipes;
 	if (idle_timeout < 0)
 		return 0;
 	if (reserve_timers(worker, 1))

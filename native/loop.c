@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "loop.h"
 
+#include "arrivals.h"
 #include "memory.h"
 #include "news.h"
 #include "system.h"
 #include "table.h"
 #include "timers.h"
 #include "turns.h"
+#include "workers.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -137,11 +139,12 @@ static int patience(struct worker *worker, int64_t until)
 	return left < INT_MAX ? (int)left : INT_MAX;
 }
 
-EXPORT uint32_t worker_run(struct worker *worker, int64_t wait, struct news *into, uint32_t most)
+EXPORT uint32_t worker_run(struct worker *worker, int64_t most_wait, struct news *into,
+			   uint32_t most)
 {
-	int64_t until = wait < 0 ? -1 : wait ? now() + wait : 0;
+	int64_t until = most_wait < 0 ? -1 : most_wait ? now() + most_wait : 0;
 	struct epoll_event events[EVENTS];
-	int room, count;
+	int room, count, wait;
 
 	/* Of a descriptor that is told of once more before that was read it would be told twice. */
 	if (worker->news.count)
@@ -152,10 +155,15 @@ EXPORT uint32_t worker_run(struct worker *worker, int64_t wait, struct news *int
 			;
 		if (!room)
 			break; /* no memory: what has come makes room when it is read */
-		count = sys.epoll_wait(worker->epoll, events, room, patience(worker, until));
+		wait = patience(worker, until);
+		if (wait && !falls_asleep(worker))
+			wait = 0;
+		count = sys.epoll_wait(worker->epoll, events, room, wait);
+		wakes_up(worker);
 		if (count < 0)
 			break; /* a signal: whoever called may have something to do */
 		dispatch(worker, events, count);
+		look_around(worker);
 		run_timers(worker);
 		run_turns(worker);
 	} while (!worker->news.count && (until < 0 || (until && now() < until)));

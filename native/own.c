@@ -57,7 +57,7 @@ static bool grow(struct own_list *list)
 	return true;
 }
 
-uint32_t add_own(struct own_list *list, const struct address *near, const struct address *far)
+static uint32_t add(struct own_list *list, const struct address *near, const struct address *far)
 {
 	struct own *own;
 	uint32_t number;
@@ -77,14 +77,11 @@ uint32_t add_own(struct own_list *list, const struct address *near, const struct
 	return number;
 }
 
-void drop_own(struct own_list *list, uint32_t number)
+static void drop(struct own_list *list, uint32_t number)
 {
-	struct own *own;
+	struct own *own = own_by(list, number);
 	uint32_t *link;
 
-	if (!number)
-		return;
-	own = own_by(list, number);
 	link = &list->hashed[hash_of(list, &own->near)];
 	while (*link != number)
 		link = &own_by(list, *link)->next;
@@ -108,7 +105,8 @@ static bool is_own(const struct own_list *list, const struct address *near,
 	return false;
 }
 
-bool comes_back(const struct own_list *list, int client, const struct two_addresses *ends)
+static bool is_one_that_comes_back(const struct own_list *list, int client,
+				   const struct two_addresses *ends)
 {
 	struct address from = plain_address(&ends->far), to = plain_address(&ends->near);
 
@@ -117,4 +115,47 @@ bool comes_back(const struct own_list *list, int client, const struct two_addres
 	if (is_own(list, &from, &to))
 		return true;
 	return read_original(client, &ends->near, &to) && is_own(list, &from, &to);
+}
+
+/* -- under the lock -- */
+
+uint32_t add_own(struct workers *all, const struct address *near, const struct address *far)
+{
+	uint32_t number;
+
+	pthread_mutex_lock(&all->lock);
+	number = add(&all->own, near, far);
+	pthread_mutex_unlock(&all->lock);
+	return number;
+}
+
+void drop_own(struct workers *all, uint32_t number)
+{
+	if (!number)
+		return;
+	pthread_mutex_lock(&all->lock);
+	drop(&all->own, number);
+	pthread_mutex_unlock(&all->lock);
+}
+
+bool goes_to_itself(struct workers *all, uint32_t number)
+{
+	const struct own *own;
+	bool does;
+
+	pthread_mutex_lock(&all->lock);
+	own = own_by(&all->own, number);
+	does = is_same_address(&own->near, &own->far);
+	pthread_mutex_unlock(&all->lock);
+	return does;
+}
+
+bool comes_back(struct workers *all, int client, const struct two_addresses *ends)
+{
+	bool does;
+
+	pthread_mutex_lock(&all->lock);
+	does = is_one_that_comes_back(&all->own, client, ends);
+	pthread_mutex_unlock(&all->lock);
+	return does;
 }

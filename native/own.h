@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The worker's own connections to upstreams, to know one that comes back as a client. All of one
- * network namespace.
+ * The workers' own connections to upstreams, to know one that comes back as a client, to whichever
+ * of them. All of one network namespace.
  * Included by clients.c, connect.c, pair.c.
  *
  * Two of one place to another are known at once, when one has the port of another that is closed,
@@ -13,13 +13,16 @@
 #include "worker.h"
 
 /* A connection from `near` to `far` was begun: its number, or 0 without memory. */
-uint32_t add_own(struct own_list *list, const struct address *near, const struct address *far);
+uint32_t add_own(struct workers *all, const struct address *near, const struct address *far);
 
 /* It is closed, or will be at once. 0 is allowed. */
-void drop_own(struct own_list *list, uint32_t number);
+void drop_own(struct workers *all, uint32_t number);
+
+/* Whether it was connected to its own address. */
+bool goes_to_itself(struct workers *all, uint32_t number);
 
 /* Whether the client is one of these: it comes from the port of one of them, and goes to where that
  * went, or is redirected from there. */
-bool comes_back(const struct own_list *list, int client, const struct two_addresses *ends);
+bool comes_back(struct workers *all, int client, const struct two_addresses *ends);
 
 #endif

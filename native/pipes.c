@@ -7,6 +7,24 @@
 
 #define PIPE_BYTES (256 * 1024) /* slots for 64 pages; one can hold a fragment of up to 32 KiB */
 
+/* Count it: whether there may be one more. */
+static bool may_have_one_more(struct workers *all)
+{
+	int count = atomic_fetch_add(&all->pipes, 1);
+
+	if (all->most_pipes < 0 || count < all->most_pipes)
+		return true;
+	atomic_fetch_sub(&all->pipes, 1);
+	return false;
+}
+
+/* Another worker may want for the one that is kept here. */
+static bool is_scarce(const struct workers *all)
+{
+	return all->count > 1 && all->most_pipes >= 0 &&
+	       atomic_load(&all->pipes) >= all->most_pipes;
+}
+
 bool take_pipe(struct worker *worker, int pipe[2])
 {
 	struct pipes *pipes = &worker->pipes;
@@ -17,11 +35,14 @@ bool take_pipe(struct worker *worker, int pipe[2])
 		pipe[1] = pipes->spare[pipes->spare_count][1];
 		return true;
 	}
-	if (pipes->count == pipes->most || sys.pipe2(pipe, O_CLOEXEC | O_NONBLOCK)) {
+	pipe[0] = pipe[1] = -1;
+	if (!may_have_one_more(worker->all))
+		return false;
+	if (sys.pipe2(pipe, O_CLOEXEC | O_NONBLOCK)) {
 		pipe[0] = pipe[1] = -1;
+		atomic_fetch_sub(&worker->all->pipes, 1);
 		return false;
 	}
-	pipes->count++;
 	/* Over pipe-user-pages-soft it keeps the size that it has, which will do. */
 	sys.fcntl(pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
 	return true;
@@ -29,7 +50,7 @@ bool take_pipe(struct worker *worker, int pipe[2])
 
 static void close_pipe(struct worker *worker, const int pipe[2])
 {
-	worker->pipes.count--;
+	atomic_fetch_sub(&worker->all->pipes, 1);
 	sys.close(pipe[0]);
 	sys.close(pipe[1]);
 }
@@ -40,7 +61,7 @@ void give_pipe_back(struct worker *worker, int pipe[2], bool empty)
 
 	if (pipe[0] < 0)
 		return;
-	if (empty && pipes->spare_count < SPARE_PIPES) {
+	if (empty && pipes->spare_count < SPARE_PIPES && !is_scarce(worker->all)) {
 		pipes->spare[pipes->spare_count][0] = pipe[0];
 		pipes->spare[pipes->spare_count][1] = pipe[1];
 		pipes->spare_count++;

@@ -15,6 +15,7 @@ struct system sys = {
 	.epoll_create1 = epoll_create1,
 	.epoll_ctl = epoll_ctl,
 	.epoll_wait = epoll_wait,
+	.eventfd = eventfd,
 	.fcntl = fcntl,
 	.getpeername = getpeername,
 	.getsockname = getsockname,

@@ -50,7 +50,7 @@ int add_to_table(struct worker *worker, struct pair *pair)
 
 	if (failed)
 		return failed;
-	pair->number = ++table->last_number;
+	pair->number = atomic_fetch_add(&worker->all->last_number, 1) + 1;
 	pair->born = now();
 	pair->hashed = *head_of(table, pair->number);
 	*head_of(table, pair->number) = pair;

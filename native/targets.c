@@ -17,13 +17,15 @@ static bool is_silence(int number)
 	       number == ENETUNREACH || number == EHOSTDOWN || number == ENETDOWN;
 }
 
-static struct target *target_at(struct worker *worker, const struct address *address)
+/* -- under the lock -- */
+
+static struct target *target_at(struct workers *all, const struct address *address)
 {
 	uint32_t each;
 
-	for (each = 0; each < worker->targets_count; each++)
-		if (is_same_address(&worker->targets[each].address, address))
-			return &worker->targets[each];
+	for (each = 0; each < all->targets_count; each++)
+		if (is_same_address(&all->targets[each].address, address))
+			return &all->targets[each];
 	return NULL;
 }
 
@@ -37,13 +39,14 @@ static bool has_tried(const struct client *client, const struct address *address
 	return false;
 }
 
-struct target *find_target(struct worker *worker, const struct client *client, bool answering)
+/* answering: of those alone that are not silent. */
+static struct target *find_target(struct workers *all, const struct client *client, bool answering)
 {
-	uint32_t count = worker->targets_count, step;
+	uint32_t count = all->targets_count, step;
 	struct target *target, *silent = NULL;
 
 	for (step = 0; step < count; step++) {
-		target = &worker->targets[(worker->turn + step) % count];
+		target = &all->targets[(all->turn + step) % count];
 		if (has_tried(client, &target->address))
 			continue;
 		if (!target->silent)
@@ -54,57 +57,121 @@ struct target *find_target(struct worker *worker, const struct client *client, b
 	return silent;
 }
 
-void pass_turn(struct worker *worker, const struct target *target)
+/* Whether it was none that was silent before. */
+static bool note_silent(struct workers *all, const struct address *address)
 {
-	worker->turn = ((uint32_t)(target - worker->targets) + 1) % worker->targets_count;
-}
+	struct target *target = target_at(all, address);
 
-bool has_fallen_silent(struct worker *worker, const struct address *address, int number)
-{
-	struct target *target = target_at(worker, address);
-	struct news *news;
-
-	if (!target || target->silent || !is_silence(number))
+	if (!target || target->silent)
 		return false;
-	news = tell(worker, NEWS_SILENT);
-	if (!news)
-		return false;
-	news->upstream.far = *address;
 	target->silent = true;
+	atomic_fetch_add(&all->silences, 1);
 	return true;
 }
 
-bool is_silent(struct worker *worker, const struct address *address)
+static void note_answer(struct workers *all, const struct address *address)
 {
-	struct target *target = target_at(worker, address);
-
-	return target && target->silent;
-}
-
-EXPORT void worker_has_answered(struct worker *worker, const struct address *address)
-{
-	struct target *target = target_at(worker, address);
+	struct target *target = target_at(all, address);
 
 	if (target)
 		target->silent = false;
 }
 
+static void replace(struct workers *all, struct target *targets, uint32_t count)
+{
+	const struct target *before;
+	uint32_t each;
+
+	for (each = 0; each < count; each++) {
+		before = target_at(all, &targets[each].address);
+		targets[each].silent = before && before->silent;
+	}
+	free(all->targets);
+	all->targets = targets;
+	all->targets_count = count;
+	all->turn = count ? all->turn % count : 0;
+}
+
+/* -- taking it -- */
+
+bool take_turn(struct workers *all, const struct client *client, struct address *target)
+{
+	struct target *found;
+
+	pthread_mutex_lock(&all->lock);
+	found = find_target(all, client, false);
+	if (found) {
+		*target = found->address;
+		all->turn = ((uint32_t)(found - all->targets) + 1) % all->targets_count;
+	}
+	pthread_mutex_unlock(&all->lock);
+	return found;
+}
+
+bool has_another(struct workers *all, const struct client *client)
+{
+	bool has;
+
+	pthread_mutex_lock(&all->lock);
+	has = find_target(all, client, true);
+	pthread_mutex_unlock(&all->lock);
+	return has;
+}
+
+bool is_silent(struct workers *all, const struct address *address)
+{
+	struct target *target;
+	bool is;
+
+	pthread_mutex_lock(&all->lock);
+	target = target_at(all, address);
+	is = target && target->silent;
+	pthread_mutex_unlock(&all->lock);
+	return is;
+}
+
+bool has_fallen_silent(struct worker *worker, const struct address *address, int number)
+{
+	struct workers *all = worker->all;
+	struct news *news;
+	bool has;
+
+	if (!is_silence(number) || reserve_news(worker))
+		return false;
+	pthread_mutex_lock(&all->lock);
+	has = note_silent(all, address);
+	pthread_mutex_unlock(&all->lock);
+	if (!has) {
+		give_up_reserved(worker);
+		return false;
+	}
+	news = tell_reserved(worker, NEWS_SILENT);
+	news->upstream.far = *address;
+	return true;
+}
+
+EXPORT void worker_has_answered(struct worker *worker, const struct address *address)
+{
+	struct workers *all = worker->all;
+
+	pthread_mutex_lock(&all->lock);
+	note_answer(all, address);
+	pthread_mutex_unlock(&all->lock);
+}
+
 EXPORT int worker_set_targets(struct worker *worker, const struct address *addresses,
 			      uint32_t count)
 {
-	struct target *targets = sys.realloc(NULL, (count + !count) * sizeof(*targets)), *before;
+	struct target *targets = sys.realloc(NULL, (count + !count) * sizeof(*targets));
+	struct workers *all = worker->all;
 	uint32_t each;
 
 	if (!targets)
 		return -ENOMEM;
-	for (each = 0; each < count; each++) {
-		before = target_at(worker, &addresses[each]);
+	for (each = 0; each < count; each++)
 		targets[each].address = addresses[each];
-		targets[each].silent = before && before->silent;
-	}
-	free(worker->targets);
-	worker->targets = targets;
-	worker->targets_count = count;
-	worker->turn = count ? worker->turn % count : 0;
+	pthread_mutex_lock(&all->lock);
+	replace(all, targets, count);
+	pthread_mutex_unlock(&all->lock);
 	return 0;
 }

@@ -12,18 +12,18 @@
 
 #include "worker.h"
 
-/* Whose turn it is, of those that this client has not tried; NULL when there is none.
- * answering: of those alone that are not silent. */
-struct target *find_target(struct worker *worker, const struct client *client, bool answering);
+/* Whose turn it is, of those that this client has not tried; its turn is over then. False when
+ * there is none. */
+bool take_turn(struct workers *all, const struct client *client, struct address *target);
 
-/* Its turn is over. */
-void pass_turn(struct worker *worker, const struct target *target);
+/* Whether there is one that is not silent, and that this client has not tried. */
+bool has_another(struct workers *all, const struct client *client);
 
 /* An attempt there has failed by this errno, or FAILURE_TIME_OUT. Whether it is passed over from
  * now on, which is told. */
 bool has_fallen_silent(struct worker *worker, const struct address *address, int number);
 
 /* Whether it is one that is passed over. */
-bool is_silent(struct worker *worker, const struct address *address);
+bool is_silent(struct workers *all, const struct address *address);
 
 #endif

@@ -9,6 +9,8 @@
  * it.
  * - An attempt is part of a client or a trial; its descriptor is the attempt's while `fd` is not
  *   negative, and in the own connections (own.h) for as long, or longer by the number `own`.
+ * - The workers of one proxy share a struct workers, which goes with the last of them. Its lock is
+ * for a moment, in which nothing else is locked.
  * - Each client and each trial has an entry of the news reserved from its beginning on, so that its
  *   end can always be told.
  */
@@ -18,6 +20,7 @@
 #include "door.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -99,6 +102,7 @@ struct own {
 	bool used;
 };
 
+/* Under the lock of the workers. */
 struct own_list {
 	struct own *all; /* from 1 */
 	uint32_t *hashed;
@@ -138,8 +142,7 @@ struct listener {
 struct pipes {
 	int spare[SPARE_PIPES][2];
 	int spare_count;
-	int count, most; /* of all; most: negative for as many as the system gives */
-	int sink;	 /* swallows whatever is written to it */
+	int sink; /* swallows whatever is written to it */
 };
 
 /* Those that live, and the sums of those that have ended. */
@@ -148,7 +151,6 @@ struct table {
 	struct pair *first, **end; /* in the order in which they began */
 	struct pair **hashed;
 	uint32_t room, count;
-	uint64_t last_number;
 	struct totals ended;
 };
 
@@ -160,7 +162,42 @@ struct urgent {
 	struct timer timer;
 };
 
+/* -- what the workers of one proxy have in common: workers.h -- */
+
+struct workers {
+	pthread_mutex_t
+		lock; /* of the targets, of the own connections, and of what each is handed */
+	struct worker *first; /* the list of them: no change while one of them runs */
+	uint32_t count;
+	atomic_uint clients, paused; /* paused: workers that wait for there to be fewer clients */
+	uint32_t most_clients;
+	_Atomic uint64_t refused, last_number;
+	atomic_int pipes;
+	int most_pipes;	      /* negative: as many as the system gives */
+	atomic_uint silences; /* so many times a target has fallen silent */
+
+	struct option *options;
+	size_t options_count;
+	int64_t timeout;
+	bool original;
+	struct target *targets;
+	uint32_t targets_count, turn;
+	struct own_list own;
+};
+
+/* How a worker is told that there is something for it to look at. */
+struct bell {
+	int fd; /* an eventfd; -1: it is alone */
+	atomic_bool rung, asleep;
+};
+
 struct worker {
+	struct workers *all;
+	struct worker *mate; /* the next one */
+	struct bell bell;
+	struct client *handed; /* by others: under their lock */
+	atomic_uint load;      /* clients that are its own, or handed */
+
 	int epoll;
 	struct watch *watches;
 	size_t watches_room;
@@ -169,21 +206,12 @@ struct worker {
 
 	struct listener *listeners;
 	size_t listeners_count;
-	bool accepting;
-	uint32_t clients, most_clients;
-	uint64_t refused;
+	bool accepting, paused;
 	struct timer shortage;
 	struct client *connecting;
 	bool leaving, leave_again; /* those who wait where nobody answers: leave_silent() */
-
-	struct option *options;
-	size_t options_count;
-	struct target *targets;
-	uint32_t targets_count, turn;
-	int64_t timeout;
-	bool original;
+	uint32_t seen_silences;
 	struct trial *trials;
-	struct own_list own;
 
 	struct kernel *kernel; /* NULL: connections are relayed */
 	const char *why_not;

@@ -23,6 +23,7 @@ __all__ = ["proxy"]
 LOG = logging.getLogger("sockproxy")
 
 ORIGINAL = "original-dst"
+MOST_WORKERS = 256  # bpf/abi/splice.h
 EPILOG = """\b
 Examples:
   sockproxy proxy --listen 127.0.0.1:8080 --upstream 127.0.0.1:9000
@@ -48,6 +49,12 @@ def _upstreams(texts: tuple[str, ...]) -> tuple[Host, ...]:
     if len(texts) > 1:
         raise UsageError(f"--upstream {ORIGINAL} stands alone", hint="leave the others out")
     return ()
+
+
+def _usual_workers() -> int:
+    """The ends of most connections are on this host, and take the other half of its CPUs:
+    docs/decisions/0018-workers.md."""
+    return min((len(os.sched_getaffinity(0)) + 1) // 2, MOST_WORKERS)
 
 
 @click.command(epilog=EPILOG)
@@ -80,6 +87,12 @@ def _upstreams(texts: tuple[str, ...]) -> tuple[Host, ...]:
     default=4096,
     show_default=True,
     help="Clients beyond it wait to be accepted.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MOST_WORKERS),
+    metavar="N",
+    help="Threads that serve clients.  [default: half as many as CPUs that may be used]",
 )
 @click.option(
     "--connect-timeout",
@@ -136,6 +149,7 @@ def proxy(
     name: str | None,
     budget: int,
     max_connections: int,
+    workers: int | None,
     connect_timeout: float,
     idle_timeout: float | None,
     grace: float,
@@ -189,6 +203,7 @@ def proxy(
         grace=grace,
         mark=mark,
         short_circuit=short_circuit,
+        workers=_usual_workers() if workers is None else workers,
     )
     lines = _Lines(logging.DEBUG if verbose else logging.INFO)
     LOG.addHandler(lines)

@@ -106,6 +106,9 @@ def _show(
         for why in (each["why_not"], each["why_no_cgroup"]):
             if why:
                 click.echo(f"{each['name']}: {why}")
+        if len(each["workers"]) > 1:
+            counts = ", ".join(str(one["connections"]) for one in each["workers"])
+            click.echo(f"{each['name']}: {len(each['workers'])} workers have {counts} connections")
         if is_bypassed and (why := each["why_no_short_circuit"]):
             click.echo(f"{each['name']}: no short-circuit: {clean(why)}")
     for each in silent:

@@ -75,6 +75,7 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         "short_circuits_in": [_is_text],
         "why_no_short_circuit": _is_text,
         "holds": _is_count,
+        "workers": [{"connections": _is_count, "connections_ended": _is_count}],
     },
     "connections": {"name": _is_text, "pid": _is_count, "connections": [_PAIR]},
 }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sockproxy.proxy.asking import ANSWER_TIME
 from sockproxy.rundir import take_name
 from sockproxy.worker.descriptors import SHORTAGE, SHORTAGE_PAUSE
-from sockproxy.worker.stats import document
+from sockproxy.worker.stats import document, sum_of
 
 if TYPE_CHECKING:
     from sockproxy.proxy.proxy import Proxy
@@ -31,8 +31,8 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
     """What `sockproxy status --json` shows of one proxy. Times in seconds, sizes in bytes."""
     worker, options = proxy.worker, proxy.options
     why_not, kernel = worker.why_not, worker.kernel  # in this order: one may come meanwhile
-    sums = worker.sums()
-    ended, live = sums.ended, sums.live
+    each = worker.sums_of_each()
+    ended, live = sum_of(one.ended for one in each), sum_of(one.live for one in each)
     return {
         "name": options.name,
         "kind": "proxy",
@@ -58,6 +58,9 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
         "why_no_short_circuit": "" if worker.circuits else worker.why_no_circuits,
         "dropped": ended.dropped + live.dropped,
         "holds": ended.holds + live.holds,
+        "workers": [
+            {"connections": one.live.pairs, "connections_ended": one.ended.pairs} for one in each
+        ],
         "enrolments": kernel.enrolments() if kernel is not None else None,
     }
 

@@ -14,12 +14,12 @@ from sockproxy.proxy.enrolment import Enrolment
 from sockproxy.proxy.listeners import BACKLOG, Listeners
 from sockproxy.proxy.outgoing import options_of_clients, options_of_upstreams, way_out_of_a_loop
 from sockproxy.proxy.upstreams import Upstreams
+from sockproxy.proxy.workers import Workers
 from sockproxy.splicer.acceleration import Acceleration
 from sockproxy.splicer.short_circuits import ShortCircuits
 from sockproxy.worker.accept import Acceptor
 from sockproxy.worker.descriptors import allowance, most_of_a_process
-from sockproxy.worker.door import MIB, Ended, Limits, Worker
-from sockproxy.worker.engine import Engine
+from sockproxy.worker.door import MIB, Ended, Limits
 
 __all__ = ["Proxy", "ProxyOptions"]
 
@@ -35,6 +35,7 @@ class ProxyOptions:
     force: accelerate even where doctor found that it is not exact.
     short_circuit: let conversations go past us where both far ends are enrolled in a bypass.
     keepalive: seconds of silence before a probe; None to leave the system's default.
+    workers: threads that serve clients.
     grace: how long running pairs may take to finish after the first stop().
     """
 
@@ -54,6 +55,7 @@ class ProxyOptions:
     grace: float = 10.0
     mark: int | None = None
     short_circuit: bool = True
+    workers: int = 1
 
 
 class Proxy:
@@ -70,7 +72,7 @@ class Proxy:
         self.options = options
         self.started = time.time()
         self.listening: list[Address] = []
-        self.worker: Worker
+        self.worker: Workers
         self.clients: Clients
         self.max_connections = options.max_connections
         """As asked for, or what the limit of file descriptors allows."""
@@ -103,10 +105,12 @@ class Proxy:
                 silent=self._upstreams.fell_silent,
                 one_less=self._one_less,
             )
-            self.worker = engine = Engine(limits, self.clients.on_event, self.clients.wanted)
+            self.worker = Workers(
+                options.workers, limits, self.clients.on_event, self.clients.wanted
+            )
             self._opened = True
             self._acceptor = Acceptor(
-                engine.loop,
+                self.worker.loop,
                 self.clients,
                 most=self.max_connections,
                 timeout=options.connect_timeout,
@@ -115,7 +119,9 @@ class Proxy:
                 here=spared_pacing(),
             )
             self.clients.open(self._acceptor)
-            self._upstreams.open(engine.loop, self._acceptor)
+            for loop in self.worker.other_loops:
+                self._acceptor.share(loop)
+            self._upstreams.open(self.worker.loop, self._acceptor)
             self._listeners = Listeners(
                 options_of_clients(nodelay=options.nodelay, keepalive=options.keepalive)
             )
@@ -127,6 +133,7 @@ class Proxy:
             if self._acceleration is not None:
                 self._acceleration.begin()
             self._listeners.accept(self._acceptor)
+            self.worker.start()
         except BaseException:
             self.close()
             raise
@@ -174,7 +181,7 @@ class Proxy:
     def _allow(self) -> int:
         """How many pipes there may be; sockets may be fewer than was asked for, too."""
         asked = self.options.max_connections
-        allowed = allowance(asked)
+        allowed = allowance(asked, self.options.workers)
         self.max_connections = allowed.connections
         if allowed.connections < asked:
             first = " fs.nr_open and" if allowed.need > most_of_a_process() else ""
@@ -186,6 +193,8 @@ class Proxy:
 
     def close(self) -> None:
         """End what still runs and release everything. Closing twice is allowed."""
+        if self._opened:
+            self.worker.halt()
         if self._listeners is not None:
             self._listeners.close()
         if self._acceptor is not None:
@@ -209,7 +218,7 @@ class Proxy:
             return
         self._upstreams.begin()
         try:
-            self.worker.loop.run()
+            self.worker.run()
         finally:
             self._upstreams.close()
 
@@ -222,10 +231,10 @@ class Proxy:
     def _end_gently(self) -> None:
         if self._listeners is not None:
             self._listeners.close()
+        self.worker.want((Ended,))  # the last one ends the loop
         if not self.clients.count:
             self._end_now()
             return
-        self.worker.want((Ended,))  # the last one ends the loop
         live, grace = self.worker.live, self.options.grace
         log.info(f"stopping: {live} connections have {grace:g} s to finish")
         self.worker.loop.later(grace, self._end_now)

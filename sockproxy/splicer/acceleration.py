@@ -14,7 +14,7 @@ from sockproxy.proof.ask import known_proof, why_not_proved
 from sockproxy.proof.mechanisms import SPLICE, VERDICT_ONLY
 from sockproxy.proof.proof import Proof
 from sockproxy.splicer.inquiry import Backoff, Inquiry
-from sockproxy.worker.door import Timer, Worker
+from sockproxy.worker.door import Accelerated, Timer
 
 __all__ = ["Acceleration"]
 
@@ -43,7 +43,7 @@ class Acceleration:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: Accelerated,
         pairs: int,
         *,
         parser: bool = True,

@@ -10,7 +10,7 @@ from sockproxy.cgroup import Cgroup
 from sockproxy.errors import SockproxyError
 from sockproxy.rundir.pins import open_pins
 from sockproxy.rundir.sight import names
-from sockproxy.worker.door import Timer, Worker
+from sockproxy.worker.door import Accelerated, Timer
 
 __all__ = ["ShortCircuits"]
 
@@ -28,7 +28,7 @@ class ShortCircuits:
     was attached when a connection was made counts for that.
     """
 
-    def __init__(self, worker: Worker, cgroup: Cgroup) -> None:
+    def __init__(self, worker: Accelerated, cgroup: Cgroup) -> None:
         self._worker, self._cgroup = worker, cgroup
         self._open: dict[str, BypassShortCircuit] = {}
         self._trouble = ""

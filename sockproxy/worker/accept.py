@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
@@ -58,7 +59,9 @@ class Told(Protocol):
 
 
 class Acceptor:
-    """All methods belong to the loop's thread, or come before it runs.
+    """Clients of one worker, or of several that share them.
+
+    All methods belong to the loop's thread, or come before it runs. What is told is told there.
 
     most: clients at once. timeout: seconds for each attempt to connect.
     original: upstreams are where clients meant to go before a REDIRECT, and no targets.
@@ -77,29 +80,58 @@ class Acceptor:
         here: Iterable[Option] = (),
     ) -> None:
         self._lib = load_native()
-        self._loop, self._worker = loop, loop.native
+        self._loop, self._worker, self._told = loop, loop.native, told
+        self._loops = [loop]
         self._trials: dict[int, Callable[[int], None]] = {}
         self._numbers = count(1)
         self._refused = 0
-        lib = self._lib
-        loop.receive(lib.NEWS_REFUSED, lambda news: told.rejected(_refused(news)))
-        loop.receive(lib.NEWS_SILENT, lambda news: told.silent(_address(news.upstream.far)))
-        loop.receive(lib.NEWS_SHORT, lambda news: told.short(news.error))
-        loop.receive(lib.NEWS_TRIED, self._on_tried)
+        self._hear(loop, lambda call: call())
+        loop.receive(self._lib.NEWS_TRIED, self._on_tried)
         check(self._lib.worker_accept_as(self._worker, most, int(timeout * 1e9), original))
         for loopback, each in ((False, options), (True, here)):
             for level, name, value in each:
                 size = len(value)
                 check(self._lib.worker_set_option(self._worker, level, name, value, size, loopback))
 
+    def _hear(self, loop: EventLoop, tell: Callable[[Callable[[], None]], None]) -> None:
+        """tell: calls on the thread of the first loop."""
+        lib, told = self._lib, self._told
+
+        def on_refused(news: Any) -> None:
+            refused = _refused(news)  # not later: the news are good for now
+            tell(lambda: told.rejected(refused))
+
+        def on_silent(news: Any) -> None:
+            address = _address(news.upstream.far)
+            tell(lambda: told.silent(address))
+
+        def on_short(news: Any) -> None:
+            number = news.error
+            tell(lambda: told.short(number))
+
+        loop.receive(lib.NEWS_REFUSED, on_refused)
+        loop.receive(lib.NEWS_SILENT, on_silent)
+        loop.receive(lib.NEWS_SHORT, on_short)
+
+    def share(self, loop: EventLoop) -> None:
+        """Another worker, of those that share clients with the first one, has them too. Before
+        there is one that listens."""
+        self._hear(loop, self._loop.call)
+        self._loops.append(loop)
+
     def listen(self, listener: socket.socket) -> None:
-        """Accept from this listening, non-blocking socket. Raises OSError."""
-        check(self._lib.worker_listen(self._worker, listener.fileno()))
+        """Accept from this listening, non-blocking socket, before the loops run. Raises OSError."""
+        for loop in self._loops:
+            check(self._lib.worker_listen(loop.native, listener.fileno()))
 
     def listen_no_more(self) -> None:
         """The listening sockets may be closed then. Twice is allowed."""
-        if self._loop.native:
-            self._lib.worker_listen_no_more(self._worker)
+        for loop in self._loops:
+            loop.do(partial(self._listen_no_more, loop))
+
+    def _listen_no_more(self, loop: EventLoop) -> None:
+        if loop.native:
+            self._lib.worker_listen_no_more(loop.native)
 
     @property
     def clients(self) -> int:
@@ -139,8 +171,12 @@ class Acceptor:
 
     def close(self) -> None:
         """Reset those that have no upstream yet; end all trials. Twice is allowed."""
-        if self._loop.native:
-            self._lib.worker_close_clients(self._worker)
+        for loop in self._loops:
+            loop.do(partial(self._close_clients, loop))
+
+    def _close_clients(self, loop: EventLoop) -> None:
+        if loop.native:
+            self._lib.worker_close_clients(loop.native)
 
     def _on_tried(self, news: Any) -> None:
         if done := self._trials.pop(news.number, None):

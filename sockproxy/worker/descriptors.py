@@ -14,6 +14,7 @@ SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 SHORTAGE_PAUSE = 0.05  # seconds until it is tried again: nobody tells when there is some
 PER_PAIR = 6  # two sockets and, while both directions are pumped, two pipes
 OWN = 64  # the programs and maps, doctor, resolver, those who ask, and what these open meanwhile
+PER_WORKER = 8  # of each but the first: epoll, a sink, two eventfds, a ring buffer, a signalfd
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +27,16 @@ class Allowance:
     need: int
 
 
-def allowance(connections: int) -> Allowance:
+def allowance(connections: int, workers: int = 1) -> Allowance:
     """Raise the limit to what so many connections need, or as far as we may; what it allows.
 
     Where that is not enough, a quarter of the descriptors is for pipes: a direction can do
     without (Pump), a connection cannot do without its sockets.
     """
-    need = PER_PAIR * connections + OWN
+    own = OWN + PER_WORKER * (workers - 1)
+    need = PER_PAIR * connections + own
     limit = _raise_limit(need)
-    free = limit - min(OWN, limit // 2)
+    free = limit - min(own, limit // 2)
     allowed = min(connections, max(1, free * 3 // 8))
     return Allowance(allowed, max(0, free - 2 * allowed) // 2, limit, need)
 

@@ -22,6 +22,7 @@ from sockproxy.worker.stats import PairStats, Reading, Sums
 
 __all__ = [
     "MIB",
+    "Accelerated",
     "Changed",
     "Ended",
     "Event",
@@ -137,8 +138,8 @@ class Loop(Protocol):
         """From any thread, or a signal handler: make run() return."""
 
 
-class Worker(Protocol):
-    """Connections from their pairing to their end."""
+class Accelerated(Protocol):
+    """What connections are accelerated with, of one worker or of several."""
 
     @property
     def loop(self) -> Loop:
@@ -151,9 +152,6 @@ class Worker(Protocol):
     why_not: str
     """Why there is no kernel; "" where there is one. For the owner to set: a connection that is
     added meanwhile shows it as the reason for being relayed."""
-
-    def want(self, wanted: Collection[type[Event]]) -> None:
-        """Tell events of these kinds alone, from now on."""
 
     @property
     def circuits(self) -> Sequence[ShortCircuit]:
@@ -170,6 +168,13 @@ class Worker(Protocol):
     def use(self, kernel: SpliceKernel) -> None:
         """Have a kernel for the connections that are added from now on; those before it stay
         as they are. Once. It is closed with the worker."""
+
+
+class Worker(Accelerated, Protocol):
+    """Connections from their pairing to their end."""
+
+    def want(self, wanted: Collection[type[Event]]) -> None:
+        """Tell events of these kinds alone, from now on."""
 
     def add(
         self,

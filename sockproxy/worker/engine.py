@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
-from sockproxy.bpf.seam import ShortCircuit, SpliceKernel
+from sockproxy.bpf.seam import KernelShare, ShortCircuit, SpliceKernel
 from sockproxy.native import check, ffi, load_native
 from sockproxy.worker.door import Changed, Ended, Event, Failed, Limits, Side, Tell
 from sockproxy.worker.loop import EventLoop
@@ -25,6 +25,7 @@ class Engine:
     """Stands behind sockproxy.worker.door.Worker, which says what its methods do.
 
     tell: receives the events of the kinds `wanted`.
+    mate: one that does not run yet, whose limits on clients and pipes it shares.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class Engine:
         limits: Limits,
         tell: Tell,
         wanted: Collection[type[Event]] = (Changed, Failed, Ended),
+        mate: Engine | None = None,
     ) -> None:
         self.kernel: SpliceKernel | None = None
+        self._share: KernelShare | None = None
         self._why_not = "relay asked for"
         self._circuits: Sequence[ShortCircuit] = ()
         self._why_no_circuits = "not asked for"
-        self.loop = EventLoop()
+        self.loop: EventLoop = EventLoop(mate.loop if mate else None)
         self._lib, self._native = load_native(), self.loop.native
         self._tell = tell
         lib = self._lib
@@ -79,8 +82,13 @@ class Engine:
         self._lib.worker_tell_why_not(self._native, why.encode())
 
     def use(self, kernel: SpliceKernel) -> None:
-        check(self._lib.worker_use(self._native, kernel.native))
-        self.kernel, self._why_not = kernel, ""
+        self.use_share(kernel)
+        self.kernel = kernel
+
+    def use_share(self, share: KernelShare) -> None:
+        """As use(), with what is closed before the kernel itself."""
+        check(self._lib.worker_use(self._native, share.native))
+        self._share, self._why_not = share, ""
 
     @property
     def circuits(self) -> Sequence[ShortCircuit]:
@@ -154,15 +162,15 @@ class Engine:
         self.loop.after_fork()
 
     def abandon(self) -> None:
-        if self.kernel is not None:
-            self.kernel.close()
+        if self._share is not None:
+            self._share.close()
         self.loop.abandon()
 
     def close(self) -> None:
         self._lib.worker_end_all(self._native)
         self.loop.tell_rest()
-        if self.kernel is not None:
-            self.kernel.close()
+        if self._share is not None:
+            self._share.close()
         self.loop.close()
 
 

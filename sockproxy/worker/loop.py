@@ -41,12 +41,34 @@ class Timer:
         self.call = None
 
 
-class EventLoop:
-    """Single-threaded: all but call() and stop() belong to the thread inside run()."""
+class _Called:
+    """A call that another thread makes."""
 
-    def __init__(self) -> None:
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call, self._done = call, threading.Event()
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._call()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.set()
+
+    def wait(self) -> None:
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+
+
+class EventLoop:
+    """Single-threaded: all but call(), do() and stop() belong to the thread inside run()."""
+
+    def __init__(self, mate: EventLoop | None = None) -> None:
+        """mate: one that does not run yet, of a worker whose limits and clients are shared."""
         self._lib = load_native()
-        self.native: Any = new(self._lib.worker_new())
+        self.native: Any = new(self._lib.worker_new(mate.native if mate else ffi.NULL))
         """The struct worker, for what else works with it; None once the loop is closed."""
         self._receivers: dict[int, Callable[[Any], None]] = {self._lib.NEWS_READY: self._on_ready}
         self._news = ffi.new("struct news[]", MOST_NEWS)
@@ -59,6 +81,7 @@ class EventLoop:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.watch(self._wake, select.EPOLLIN, lambda _events: self._woken())
         self._stopping = False
+        self._runner: threading.Thread | None = None  # under the lock
         self._open = threading.RLock()  # one that closes meanwhile gives its descriptors to others
 
     def watch(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
@@ -92,6 +115,19 @@ class EventLoop:
                 self._ready.append(call)
                 os.eventfd_write(self._wake, 1)
 
+    def do(self, call: Callable[[], None]) -> None:
+        """From any thread: have the loop's thread call, and wait until it has; call here where no
+        other thread runs the loop. What the call raises is raised here."""
+        called = _Called(call)
+        with self._open:
+            runs_elsewhere = self._runner not in (None, threading.current_thread())
+            if runs_elsewhere:
+                self.call(called.run)
+        if runs_elsewhere:
+            called.wait()
+        else:
+            call()
+
     def stop(self) -> None:
         """From any thread or signal handler: make run() return."""
         self._stopping = True
@@ -99,8 +135,14 @@ class EventLoop:
 
     def run(self) -> None:
         """Serve until stop()."""
-        with self._awake_by_signals():
-            self._serve()
+        self._runner = threading.current_thread()
+        try:
+            with self._awake_by_signals():
+                self._serve()
+        finally:
+            with self._open:
+                self._runner = None
+            self._run_ready()  # what do() has asked for before that
 
     @contextmanager
     def _awake_by_signals(self) -> Iterator[None]:

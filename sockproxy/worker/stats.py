@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
-__all__ = ["DirectionStats", "PairStats", "Reading", "Sums", "Totals", "document"]
+__all__ = ["DirectionStats", "PairStats", "Reading", "Sums", "Totals", "document", "sum_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,12 @@ class Sums:
     live: Totals
 
 
+def sum_of(totals: Iterable[Totals]) -> Totals:
+    """All of them together."""
+    return Totals(*map(sum, zip(*map(_values_of, totals), strict=True)))
+
+
+_values_of = attrgetter(*(field.name for field in fields(Totals)))
 _OF_DIRECTION = tuple(field.name for field in fields(DirectionStats))
 _OF_PAIR = tuple(field.name for field in fields(PairStats))
 

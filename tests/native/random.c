@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Clients and servers of random habits, and a worker between them whose system calls fail, are
+ * Clients and servers of random habits, and workers between them whose system calls fail, are
  * short and are interrupted at random: every byte that arrives is the right one, an end that is
  * told as a FIN comes behind all of them, and at last no descriptor is left.
  *
- *     random SEED SECONDS
+ *     random SEED SECONDS WORKERS
  */
 #include "check.h"
 #include "door.h"
@@ -23,7 +23,9 @@
 #include <unistd.h>
 
 enum {
-	MOST = 24,	  /* pairs of a client and its server at a time */
+	MOST = 24, /* pairs of a client and its server at a time */
+	FULL = 20, /* clients that are accepted at a time */
+	MOST_WORKERS = 4,
 	LONGEST = 300000, /* bytes at once */
 };
 
@@ -48,7 +50,9 @@ static int listener, entrance;
 static int unknown[MOST]; /* accepted, and nothing has come; 0 or less: none */
 static unsigned long begun, met, ends;
 static uint64_t heard;
-static unsigned failures; /* of 1000 calls; 0: none */
+static atomic_uint failures; /* of 1000 calls; 0: none */
+static struct worker *workers[MOST_WORKERS];
+static int workers_count = 1;
 static const struct system *real;
 static struct system kept;
 
@@ -344,20 +348,30 @@ static struct address address_of(int fd)
 	return address;
 }
 
-static struct worker *open_worker(void)
+static void open_first(struct worker *worker)
 {
-	struct worker *worker = worker_new();
 	struct linger reset = {.l_onoff = 1};
 	struct address target = address_of(listener);
 
-	CHECK(worker);
-	CHECK(!worker_limit(worker, 1 << 20, 0, 300 * MILLISECOND, 20));
-	worker_accept_as(worker, MOST, SECOND / 5, 0);
+	worker_accept_as(worker, FULL, SECOND / 5, 0);
 	CHECK(!worker_set_option(worker, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset), 0));
 	CHECK(!worker_set_targets(worker, &target, 1));
-	CHECK(!worker_listen(worker, entrance));
-	worker_tell(worker, INTEREST_CHANGED | INTEREST_FAILED | INTEREST_ENDED);
-	return worker;
+}
+
+static void open_workers(void)
+{
+	struct worker *worker;
+	int each;
+
+	for (each = 0; each < workers_count; each++) {
+		worker = workers[each] = worker_new(workers[0]);
+		CHECK(worker);
+		CHECK(!worker_limit(worker, 1 << 20, 0, 300 * MILLISECOND, 20));
+		worker_tell(worker, INTEREST_CHANGED | INTEREST_FAILED | INTEREST_ENDED);
+	}
+	open_first(workers[0]);
+	for (each = 0; each < workers_count; each++)
+		CHECK(!worker_listen(workers[each], entrance));
 }
 
 static void run(struct worker *worker)
@@ -373,12 +387,19 @@ static void run(struct worker *worker)
 	}
 }
 
-static atomic_bool over;
+static atomic_bool over, stopped;
+
+static void *run_another(void *worker)
+{
+	while (!atomic_load(&stopped))
+		run(worker);
+	return NULL;
+}
 
 /* Another thread, which reads the table all the while. */
 static void *read_table(void *worker)
 {
-	static struct pair_stats live[MOST];
+	struct pair_stats live[MOST];
 	uint64_t moved, before = 0;
 	struct totals ended;
 	uint32_t count, each;
@@ -428,38 +449,54 @@ int main(int count, char **arguments)
 {
 	unsigned seed = count > 1 ? (unsigned)strtoul(arguments[1], NULL, 0) : 1;
 	int64_t end = now() + (count > 2 ? strtoll(arguments[2], NULL, 0) : 1) * SECOND;
-	struct worker *worker;
+	pthread_t readers[MOST_WORKERS], threads[MOST_WORKERS];
+	struct totals ended, live_now;
 	int before, number;
 	unsigned long turn;
-	pthread_t reader;
 
+	workers_count = count > 3 ? atoi(arguments[3]) : 1;
+	CHECK(workers_count > 0 && workers_count <= MOST_WORKERS);
 	signal(SIGPIPE, SIG_IGN);
 	srandom(seed);
 	listener = listening_socket();
 	entrance = listening_socket();
 	before = count_descriptors();
 	fail_from_now_on();
-	worker = open_worker();
-	CHECK(!pthread_create(&reader, NULL, read_table, worker));
+	open_workers();
+	for (number = 0; number < workers_count; number++)
+		CHECK(!pthread_create(&readers[number], NULL, read_table, workers[number]));
+	for (number = 1; number < workers_count; number++)
+		CHECK(!pthread_create(&threads[number], NULL, run_another, workers[number]));
 	for (turn = 0; now() < end; turn++) {
 		failures = turn / 200 % 3 ? (unsigned)random() % 40 : 0;
 		if (random() % 2)
 			begin_couple();
 		accept_servers();
-		run(worker);
+		run(workers[0]);
+		CHECK(worker_clients(workers[0]) <= FULL + (unsigned)workers_count);
 		for (number = 0; number < MOST; number++)
 			live(number);
 	}
 	failures = 0;
-	for (end = now() + 5 * SECOND; now() < end && (turn < 100 || worker_clients(worker));) {
+	for (end = now() + 5 * SECOND; now() < end && (turn < 100 || worker_clients(workers[0]));) {
 		close_all();
-		run(worker);
+		run(workers[0]);
 	}
-	CHECK(!worker_clients(worker) && !worker_live(worker));
+	CHECK(!worker_clients(workers[0]));
 	atomic_store(&over, true);
-	pthread_join(reader, NULL);
-	worker_listen_no_more(worker);
-	worker_free(worker);
+	atomic_store(&stopped, true);
+	for (number = 0; number < workers_count; number++)
+		pthread_join(readers[number], NULL);
+	for (number = 1; number < workers_count; number++)
+		pthread_join(threads[number], NULL);
+	for (number = 0; number < workers_count; number++) {
+		CHECK(!worker_live(workers[number]));
+		worker_listen_no_more(workers[number]);
+		worker_sum(workers[number], &ended, &live_now);
+		CHECK(ended.pairs);
+	}
+	while (workers_count)
+		worker_free(workers[--workers_count]);
 	sys = kept;
 	close_all();
 	CHECK(count_descriptors() == before);

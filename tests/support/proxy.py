@@ -93,13 +93,16 @@ class ProxyProcess:
 
 @contextlib.contextmanager
 def running_proxy(upstream, *options, listen="127.0.0.1:0", exit_code=0, under=()):
-    """A proxy in front of `upstream`, a (host, port) or "original-dst".
+    """A proxy in front of `upstream`, a (host, port) or "original-dst"; of two workers, unless the
+    options say otherwise.
 
     under: a command line that runs the one which follows it, such as setpriv's.
     """
     name = f"test-{os.getpid()}-{time.monotonic_ns()}"
     target = upstream if isinstance(upstream, str) else f"{upstream[0]}:{upstream[1]}"
     argv = [sys.executable, "-m", "sockproxy", "proxy", "--listen", listen, "--upstream", target]
+    if "--workers" not in options:
+        options = ("--workers", 2, *options)
     with tempfile.NamedTemporaryFile("w") as log:
         process = subprocess.Popen(
             [*under, *argv, "--name", name, "-v", *map(str, options)], stderr=log, cwd=ROOT

@@ -1,4 +1,4 @@
-"""A relaying proxy on a thread of the test's own process."""
+"""A relaying proxy on threads of the test's own process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Running:
     def __init__(self, hosts, **options):
         self._log = Lines("sockproxy")
         self.lines = self._log.lines
-        options = {"listen": (LISTEN,), "relay": True, "max_connections": 64, **options}
+        usual = {"listen": (LISTEN,), "relay": True, "max_connections": 64, "workers": 2}
+        options = {**usual, **options}
         hosts = tuple(hosts)
         self.proxy = Proxy(ProxyOptions(upstreams=hosts, name="unit", **options))
         self.proxy.open()

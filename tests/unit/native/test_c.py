@@ -59,11 +59,11 @@ def test_what_it_checks(built, program):
     run(built(program, "addresses"))
 
 
-@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize(("seed", "workers"), [(1, 1), (2, 1), (3, 2), (4, 3)])
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
-def test_random_lives_and_failures(built, sanitizer, seed):
+def test_random_lives_and_failures(built, sanitizer, seed, workers):
     program = built(ROOT / "tests" / "native" / "random.c", sanitizer)
-    assert "ends" in run(program, seed, 6, seconds=6)
+    assert "ends" in run(program, seed, 6, workers, seconds=6)
 
 
 @pytest.mark.soak
@@ -72,4 +72,4 @@ def test_random_lives_and_failures(built, sanitizer, seed):
 def test_random_lives_and_failures_for_long(built, sanitizer):
     program = built(ROOT / "tests" / "native" / "random.c", sanitizer)
     for seed in range(100, 100 + max(1, SECONDS // 60)):
-        run(program, seed, min(60, SECONDS), seconds=60)
+        run(program, seed, min(60, SECONDS), 1 + seed % 3, seconds=60)

@@ -17,13 +17,13 @@ class Asked:
         self.proxy = Proxy(options)
         self.proxy.open()
         worker = self.proxy.worker
-        read = worker.sums
+        read = worker.sums_of_each
 
         def read_and_change():
             happens(worker)
             return read()
 
-        worker.sums = read_and_change
+        worker.sums_of_each = read_and_change
 
     def __enter__(self):
         return self.proxy
@@ -36,6 +36,6 @@ def test_a_kernel_and_why_there_is_none_fit_where_it_comes_while_one_asks():
     with Asked(lambda worker: worker.use(FakeKernel())) as proxy:
         report = status_report(proxy)
         assert (report["accelerated"], report["why_not"]) == (False, "relay asked for")
-        del proxy.worker.sums
+        del proxy.worker.sums_of_each
         report = status_report(proxy)
         assert (report["accelerated"], report["why_not"]) == (True, "")

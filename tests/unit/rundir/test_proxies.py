@@ -129,7 +129,7 @@ def answering(root):
 def an_answer(name):
     document = dict.fromkeys(SHAPES["status"], 1)
     texts = ("path", "why_not", "why_no_cgroup", "why_no_short_circuit")
-    lists = ("listen", "upstream", "short_circuits_in")
+    lists = ("listen", "upstream", "short_circuits_in", "workers")
     empty = {**dict.fromkeys(texts, ""), **{each: [] for each in lists}}
     return {**document, "name": name, **empty}
 
@@ -160,7 +160,7 @@ def test_what_a_proxy_reports_has_the_shape():
     proxy.open()
     try:
         ends = [tcp_pair() for _ in range(2)]
-        proxy.worker.add(ends[0][1], ends[1][1])
+        proxy.worker.first.add(ends[0][1], ends[1][1])
         for question, report in QUESTIONS.items():
             document = report(proxy)
             told = json.loads(json.dumps(document))
