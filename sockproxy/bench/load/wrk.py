@@ -13,6 +13,7 @@ from sockproxy.units import parse_duration, parse_size
 __all__ = ["Wrk"]
 
 FILE = "file"
+CLOSE = "GET-close"  # each request has a connection of its own
 CONFIGURATION = """
 worker_processes 1; pid nginx.pid; daemon off; error_log stderr;
 events {{ worker_connections 2048; }}
@@ -40,7 +41,10 @@ class Wrk(Tool):
         "wrk": ("wrk", "-v"),
         "nginx": ("nginx", "-v"),
     }
-    tests: ClassVar[Mapping[str, Test]] = {"GET": Test(1 << 10, "per_s")}
+    tests: ClassVar[Mapping[str, Test]] = {
+        "GET": Test(1 << 10, "per_s"),
+        CLOSE: Test(1 << 10, "per_s"),
+    }
     port = 8080
 
     def serve(self, load: Load, host: Host) -> None:
@@ -53,8 +57,10 @@ class Wrk(Tool):
         host.start(argv, ports=[self.port])
 
     def command(self, load: Load, target: Target, amount: int) -> list[str]:
+        header = ("-H", "Connection: close") if load.test == CLOSE else ()
         return [
             *("wrk", "-t", "1", "-c", str(load.connections), "-d", f"{amount}s", "--latency"),
+            *header,
             f"http://{target.address}:{self.port}/{FILE}",
         ]
 
