@@ -81,6 +81,7 @@ static int accept_one(struct worker *worker, size_t number)
 		free_client(client);
 		return failed;
 	}
+	client->came = now();
 	client->ends.far = from_sockaddr(&peer);
 	client->ends.near = listener->near;
 	if (listener->any)

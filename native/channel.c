@@ -123,8 +123,7 @@ static void finish(struct worker *worker, struct channel *channel)
 	/* Where the other channel has finished, close(2) sends it: nothing is left to be read. Not
 	 * where others may have the socket as well, as of one that was given to us. */
 	if (!target->failed && (source->had_fin || !source->failed) &&
-	    !(pair->is_client && !pair->farewell.last &&
-	      state_of(channel->opposite) == STATE_FINISHED))
+	    !(pair->came && !pair->farewell.last && state_of(channel->opposite) == STATE_FINISHED))
 		send_fin(target);
 	on_finished(worker, pair);
 }

@@ -81,7 +81,7 @@ static void hand_over(struct worker *worker, struct client *client)
 		.client_is = client->ends,
 		.upstream_is = {.near = client->attempt.near, .far = client->attempt.target},
 		.own = client->attempt.own,
-		.is_client = true,
+		.came = client->came,
 	};
 	int failed;
 

@@ -133,10 +133,9 @@ struct pair {
 	struct channel forward, backward;
 	struct farewell farewell;
 	struct joint joint;
-	bool kernel;  /* one is asked; false: it is relayed */
-	uint32_t own; /* of a client's: its number among the own connections */
-	bool is_client;
-	int64_t born;
+	bool kernel;	     /* one is asked; false: it is relayed */
+	uint32_t own;	     /* of a client's: its number among the own connections */
+	int64_t came, born;  /* came: its client was accepted; 0: it was added */
 	uint64_t seen_moved; /* of the idle time-out, with the next */
 	int64_t seen_at;
 	const char *outcome; /* NULL while it lives */

@@ -65,8 +65,8 @@ struct channel_stats {
 struct pair_stats {
 	uint64_t number;
 	struct two_addresses client, upstream;
-	int64_t age;
-	const char *outcome;	  /* NULL: it lives */
+	int64_t age, connecting; /* connecting: from its accept to its beginning; 0: it was added */
+	const char *outcome;	 /* NULL: it lives */
 	const char *why_not_past; /* "" where messages may go past us */
 	struct channel_stats forward, backward;
 };

@@ -106,7 +106,7 @@ static struct pair *new_pair(const struct beginning *from)
 	pair->client_is = from->client_is;
 	pair->upstream_is = from->upstream_is;
 	pair->own = from->own;
-	pair->is_client = from->is_client;
+	pair->came = from->came;
 	return pair;
 }
 

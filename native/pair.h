@@ -27,7 +27,7 @@ struct beginning {
 	size_t ahead_size[2];
 	const char *why_not_past; /* NULL: it may be short-circuited */
 	uint32_t own;
-	bool is_client;
+	int64_t came; /* the moment of a client's accept; 0: it is none of the proxy's clients */
 };
 
 /* Move bytes between them. NULL, and the negative errno, where they cannot be watched, or there is

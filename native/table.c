@@ -117,6 +117,7 @@ static struct pair_stats stats_of(struct worker *worker, struct pair *pair)
 		.client = pair->client_is,
 		.upstream = pair->upstream_is,
 		.age = now() - pair->born,
+		.connecting = pair->came ? pair->born - pair->came : 0,
 		.outcome = pair->outcome,
 		.why_not_past = why_not_past(pair),
 		.forward = stats_of_channel(&pair->forward),
@@ -224,7 +225,7 @@ void tell_ended(struct worker *worker, struct pair *pair)
 		pair->next = worker->dead;
 		worker->dead = pair;
 	}
-	if (pair->is_client)
+	if (pair->came)
 		client_has_gone(worker, pair->own);
 }
 

@@ -117,6 +117,7 @@ struct client {
 	struct client *next, **link; /* in the list of those that connect */
 	struct attempt attempt;
 	int fd;
+	int64_t came;
 	struct two_addresses ends;
 	struct address *tried; /* tried_inside, or memory of its own */
 	uint32_t tried_count, tried_room;

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
-import sys
-import time
 from types import FrameType
 
 import click
 
+from sockproxy.cli.logs import FORMATS, LEVELS, Log, logging_to_stderr
 from sockproxy.cli.types import DURATION, LISTEN, MARK, SIZE
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address, Host, parse_host
+from sockproxy.net.systemd import Passed, notify, watchdog_seconds
 from sockproxy.proxy.control import Control
 from sockproxy.proxy.proxy import Proxy, ProxyOptions
 
 __all__ = ["proxy"]
 
-LOG = logging.getLogger("sockproxy")
+LOG = logging.getLogger("sockproxy.proxy")
 
 ORIGINAL = "original-dst"
 MOST_WORKERS = 256  # bpf/abi/splice.h
@@ -63,8 +62,8 @@ def _usual_workers() -> int:
     type=LISTEN,
     multiple=True,
     required=True,
-    metavar="ADDR:PORT",
-    help="Accept here; may be repeated. Port 0 takes a free one.",
+    metavar="ADDR:PORT|systemd[:NAME]",
+    help="Accept here; may be repeated. Port 0 takes a free one; systemd: those of a .socket unit.",
 )
 @click.option(
     "--upstream",
@@ -142,9 +141,23 @@ def _usual_workers() -> int:
 @click.option(
     "--force", is_flag=True, help="Accelerate even where 'sockproxy doctor' finds it off."
 )
-@click.option("-v", "--verbose", is_flag=True, help="One line for each connection.")
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default="info",
+    show_default=True,
+    help="What is told; debug has a line for each connection.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug.")
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default="auto",
+    show_default=True,
+    help="Lines of text, JSON, or what the journal reads; auto finds out if that reads them.",
+)
 def proxy(
-    listen: tuple[Address, ...],
+    listen: tuple[Address | Passed, ...],
     upstream: tuple[str, ...],
     name: str | None,
     budget: int,
@@ -161,7 +174,9 @@ def proxy(
     short_circuit: bool,
     verdict_only: bool,
     force: bool,
+    log_level: str,
     verbose: bool,
+    log_format: str,
 ) -> int:
     """Run a TCP proxy whose bytes stay in the kernel.
 
@@ -205,20 +220,22 @@ def proxy(
         short_circuit=short_circuit,
         workers=_usual_workers() if workers is None else workers,
     )
-    lines = _Lines(logging.DEBUG if verbose else logging.INFO)
-    LOG.addHandler(lines)
-    LOG.setLevel(lines.level)
-    try:
-        _serve(Proxy(options))
-    finally:
-        LOG.removeHandler(lines)
+    with logging_to_stderr(log_format, "debug" if verbose else log_level) as log:
+        _serve(Proxy(options), log)
     return 0
 
 
-def _serve(served: Proxy) -> None:
+def _serve(served: Proxy, log: Log) -> None:
+    def on_hangup(_number: int, _frame: FrameType | None) -> None:
+        log.write(logging.INFO, "SIGHUP does nothing: there is nothing to reload")
+
+    def on_stop(_number: int, _frame: FrameType | None) -> None:
+        notify("STOPPING=1")
+        served.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: served.stop())
-    signal.signal(signal.SIGHUP, _on_hangup)
+        signal.signal(number, on_stop)
+    signal.signal(signal.SIGHUP, on_hangup)
     control = Control(served)
     try:
         served.open(control.open)  # who can connect to it can ask it as well
@@ -227,25 +244,10 @@ def _serve(served: Proxy) -> None:
             path += f" for now: {served.worker.why_not}"
         for address in served.listening:
             LOG.info(f"{served.options.name}: listening on {address}, {path}")
+        notify("READY=1", f"STATUS={path}")
+        if seconds := watchdog_seconds():
+            served.watch_over(seconds, lambda: notify("WATCHDOG=1"))
         served.run()
     finally:
         control.close()
         served.close()
-
-
-def _on_hangup(_number: int, _frame: FrameType | None) -> None:
-    # Not by print(), in the midst of which a signal may come.
-    with contextlib.suppress(OSError):
-        os.write(2, _stamped("SIGHUP does nothing: there is nothing to reload").encode())
-
-
-class _Lines(logging.Handler):
-    """The log on stderr. A line that cannot be written must not end the connections."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError):
-            print(_stamped(record.getMessage()), end="", file=sys.stderr, flush=True)
-
-
-def _stamped(line: str) -> str:
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {line}\n"

@@ -8,6 +8,7 @@ import click
 
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address, parse_address
+from sockproxy.net.systemd import SYSTEMD, Passed
 from sockproxy.units import parse_duration, parse_size
 
 __all__ = ["DURATION", "LISTEN", "MARK", "SIZE", "Parsed"]
@@ -29,8 +30,9 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 
             self.fail(str(error), param, ctx)
 
 
-def _listen(text: str) -> Address:
-    return parse_address(text, passive=True)
+def _listen(text: str) -> Address | Passed:
+    name, _, which = text.partition(":")
+    return Passed(which) if name == SYSTEMD else parse_address(text, passive=True)
 
 
 def _mark(text: str) -> int:

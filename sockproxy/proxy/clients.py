@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from typing import Any
 
 from sockproxy.net.address import Address, format_address
 from sockproxy.proxy.seldom import Seldom
 from sockproxy.worker.accept import Acceptor, Refused, Rejection
 from sockproxy.worker.door import Ended, Event
-from sockproxy.worker.stats import PairStats
+from sockproxy.worker.stats import DirectionStats, PairStats
 
 __all__ = ["Clients"]
 
@@ -80,7 +81,8 @@ class Clients:
     def _tell_refused(self, peer: tuple[str, int], why: str) -> None:
         """Tell of a client that was reset."""
         if log.isEnabledFor(logging.DEBUG):
-            log.debug(f"{format_address(peer)} refused: {why}")
+            fields = {"event": "refused", "client": format_address(peer), "why": why}
+            log.debug(f"{format_address(peer)} refused: {why}", extra={"fields": fields})
         self._one_less()
 
     # -- what the worker tells -----------------------------------------------------------
@@ -90,7 +92,7 @@ class Clients:
         if not isinstance(event, Ended):
             return
         if log.isEnabledFor(logging.DEBUG):
-            log.debug(_line(event.stats))
+            log.debug(_line(event.stats), extra={"fields": _fields(event.stats)})
         self._one_less()
 
 
@@ -104,6 +106,37 @@ def _line(stats: PairStats) -> str:
         f"#{stats.number} {format_address(stats.client)} to {format_address(stats.upstream)} "
         f"{stats.outcome} after {stats.age:.3f} s: {', '.join(ways)}"
     )
+
+
+def _fields(stats: PairStats) -> dict[str, Any]:
+    """What a line of JSON has of a connection. Bytes; seconds."""
+    return {
+        "event": "connection",
+        "number": stats.number,
+        "client": format_address(stats.client),
+        "client_local": format_address(stats.client_local),
+        "upstream": format_address(stats.upstream),
+        "upstream_local": format_address(stats.upstream_local),
+        "outcome": stats.outcome,
+        "connect_seconds": round(stats.connecting, 6),
+        "seconds": round(stats.age, 6),
+        "forward": _way(stats.forward),
+        "backward": _way(stats.backward),
+        "why_not_short_circuited": stats.why_not_short_circuited,
+    }
+
+
+def _way(way: DirectionStats) -> dict[str, Any]:
+    return {
+        "bytes": way.moved,
+        "redirected": way.redirected,
+        "pumped": way.pumped,
+        "short_circuited": way.short_circuited,
+        "dropped": way.dropped,
+        "lost": way.lost,
+        "holds": way.holds,
+        "why": way.why,
+    }
 
 
 def _reason(refused: Refused, timeout: float) -> str:

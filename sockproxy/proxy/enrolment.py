@@ -83,7 +83,7 @@ class Enrolment:
 
     def _have_none(self, why: str) -> None:
         self.why_not = why
-        log.info(f"no cgroup of its own: {why}")
+        log.warning(f"no cgroup of its own: {why}")
 
     def stop(self) -> None:
         """Ask no more. Twice is allowed."""

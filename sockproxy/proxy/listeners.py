@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address
+from sockproxy.net.systemd import Passed, address_of
 from sockproxy.net.tcp import EVERY_END, Option, set_options, spared_pacing
 from sockproxy.worker.accept import Acceptor
 
@@ -46,8 +47,21 @@ class Listeners:
                 f"listen on {address}", errno=error.errno, hint="choose another --listen"
             ) from None
         self._sockets.append(sock)
-        host, port = sock.getsockname()[:2]
-        return Address(address.family, host, port)
+        return address_of(sock)
+
+    def adopt(self, passed: Passed) -> list[Address]:
+        """Listen on sockets that are there already. Their addresses. Raises SockproxyError."""
+        taken = passed.take()
+        self._sockets += taken
+        try:
+            for sock in taken:
+                set_options(sock, self._options)
+                if address_of(sock).loopback:
+                    set_options(sock, spared_pacing())
+                sock.setblocking(False)
+        except OSError as error:
+            raise SockproxyError(f"listen on {passed}", errno=error.errno) from None
+        return [address_of(sock) for sock in taken]
 
     def accept(self, acceptor: Acceptor) -> None:
         """Have clients accepted from now on. Raises OSError."""

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sockproxy.net.address import Address, Host
+from sockproxy.net.systemd import Passed
 from sockproxy.net.tcp import spared_pacing
 from sockproxy.proxy.clients import Clients
 from sockproxy.proxy.enrolment import Enrolment
 from sockproxy.proxy.listeners import BACKLOG, Listeners
 from sockproxy.proxy.outgoing import options_of_clients, options_of_upstreams, way_out_of_a_loop
 from sockproxy.proxy.upstreams import Upstreams
+from sockproxy.proxy.watchdog import Watchdog
 from sockproxy.proxy.workers import Workers
 from sockproxy.splicer.acceleration import Acceleration
 from sockproxy.splicer.short_circuits import ShortCircuits
@@ -39,7 +41,7 @@ class ProxyOptions:
     grace: how long running pairs may take to finish after the first stop().
     """
 
-    listen: tuple[Address, ...]
+    listen: tuple[Address | Passed, ...]
     upstreams: tuple[Host, ...]
     name: str
     connect_timeout: float = 10.0
@@ -128,8 +130,11 @@ class Proxy:
             before()
             if not options.relay:
                 self._prepare_acceleration()
-            for address in options.listen:
-                self.listening.append(self._listeners.bind(address))
+            for each in options.listen:
+                if isinstance(each, Passed):
+                    self.listening += self._listeners.adopt(each)
+                else:
+                    self.listening.append(self._listeners.bind(each))
             if self._acceleration is not None:
                 self._acceleration.begin()
             self._listeners.accept(self._acceptor)
@@ -185,7 +190,7 @@ class Proxy:
         self.max_connections = allowed.connections
         if allowed.connections < asked:
             first = " fs.nr_open and" if allowed.need > most_of_a_process() else ""
-            log.info(
+            log.warning(
                 f"{allowed.limit} file descriptors are for {allowed.connections} connections at"
                 f" once, not for {asked}: raise{first} 'ulimit -n' to {allowed.need}"
             )
@@ -222,6 +227,11 @@ class Proxy:
         finally:
             self._upstreams.close()
 
+    def watch_over(self, seconds: float, alive: Callable[[], None]) -> None:
+        """After open(): call `alive` in time, more often than every so many seconds, from when it
+        runs, as long as every worker does what it is asked."""
+        Watchdog(self.worker.loop, self.worker.other_loops, seconds, alive).look()
+
     def stop(self) -> None:
         """From a signal handler: the first call lets pairs finish, the second ends now."""
         self._stops += 1
@@ -241,7 +251,7 @@ class Proxy:
 
     def _end_now(self) -> None:
         if self.worker.live:
-            log.info(f"stopped: {self.worker.live} connections were reset")
+            log.warning(f"stopped: {self.worker.live} connections were reset")
         self.worker.loop.stop()
 
     def _one_less(self) -> None:

@@ -25,5 +25,5 @@ class Seldom:
             self._unsaid += self._counts
             return
         more = f" ({self._unsaid} more since the last such line)" if self._unsaid else ""
-        self._log.info(f"{line()}{more}")
+        self._log.warning(f"{line()}{more}")
         self._last, self._unsaid = now, 0

@@ -62,7 +62,7 @@ class Upstreams:
             address, self._loop, self._acceptor, lambda: self._answers(address)
         )
         if len(self._all()) > 1:
-            log.info(f"upstream {address} does not answer: passed over until it does")
+            log.warning(f"upstream {address} does not answer: passed over until it does")
 
     def _answers(self, address: Address) -> None:
         del self._silent[address]
@@ -157,7 +157,7 @@ class Resolver:
             line = f"{error.failure}: the addresses that it had stay in use"
             if host not in self._failing:
                 self._failing.add(host)
-                self._tell(lambda: log.info(line))
+                self._tell(lambda: log.warning(line))
             return
         self._failing.discard(host)
         self._tell(lambda: self._found(host, found))

@@ -136,7 +136,7 @@ class Workers:
                 raise SockproxyError("use the programs", errno=error.errno) from None
         except SockproxyError as error:  # one that relays is exact as well
             engine.why_not = str(error)
-            log.info(f"one of {1 + len(self._others)} workers relays in user space: {error}")
+            log.warning(f"one of {1 + len(self._others)} workers relays in user space: {error}")
 
     @property
     def circuits(self) -> Sequence[ShortCircuit]:

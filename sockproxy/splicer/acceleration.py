@@ -101,7 +101,7 @@ class Acceleration:
         """Log what keeps us from it for now, but not the same each time."""
         if why != self._last_trouble:
             self._last_trouble = why
-            log.info(f"relaying in user space: {why}; trying again in {seconds:g} s")
+            log.warning(f"relaying in user space: {why}; trying again in {seconds:g} s")
 
     def _open(self) -> None:
         """Load the programs: some tenths of a second, or seconds for very many pairs."""
@@ -163,7 +163,7 @@ class Acceleration:
     def _have_none(self, why: str) -> None:
         self.may_come = False
         self._worker.why_not = why
-        log.info(f"relaying in user space: {why}")
+        log.warning(f"relaying in user space: {why}")
         self._tried()
 
     def close(self) -> None:

@@ -49,7 +49,7 @@ class ShortCircuits:
             with contextlib.suppress(OSError):
                 self._worker.set_circuits(tuple(self._open.values()), trouble)
         if trouble and trouble != self._trouble:
-            log.info(f"no short-circuit: {trouble}")
+            log.warning(f"no short-circuit: {trouble}")
         self._trouble = trouble
         self._timer = self._worker.loop.later(LOOK, self.look)
 

@@ -45,9 +45,10 @@ class DirectionStats:
 
 @dataclass(frozen=True, slots=True)
 class PairStats:
-    """A pair. Addresses are (host, port); `age` is in seconds.
+    """A pair. Addresses are (host, port); times are in seconds.
 
-    client and upstream are the far ends; *_local our own addresses towards them.
+    age: since it has both ends. connecting: from the client's accept to that; 0 where both were
+    given. client and upstream are the far ends; *_local our own addresses towards them.
     why_not_short_circuited: why messages do not go past us; "" where they may.
     """
 
@@ -57,6 +58,7 @@ class PairStats:
     upstream: tuple[str, int]
     upstream_local: tuple[str, int]
     age: float
+    connecting: float
     outcome: str | None
     forward: DirectionStats
     backward: DirectionStats

@@ -66,6 +66,7 @@ def pair_stats(stats: Any) -> PairStats:
         place(stats.upstream.far),
         place(stats.upstream.near),
         stats.age / SECOND,
+        stats.connecting / SECOND,
         text(stats.outcome) if stats.outcome else None,
         _direction(stats.forward),
         _direction(stats.backward),
