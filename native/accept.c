@@ -7,6 +7,7 @@
 #include "connect.h"
 #include "loop.h"
 #include "news.h"
+#include "service.h"
 #include "system.h"
 #include "timers.h"
 
@@ -82,6 +83,7 @@ static int accept_one(struct worker *worker, size_t number)
 		return failed;
 	}
 	client->came = now();
+	client->attempt.service = listener->service;
 	client->ends.far = from_sockaddr(&peer);
 	client->ends.near = listener->near;
 	if (listener->any)
@@ -111,15 +113,12 @@ static void accept_some(struct worker *worker, void *owner, uint32_t events)
 	}
 }
 
-EXPORT int worker_accept_as(struct worker *worker, uint32_t most, int64_t timeout, int original)
+EXPORT void worker_limit_clients(struct worker *worker, uint32_t most)
 {
 	worker->all->most_clients = most;
-	worker->all->timeout = timeout;
-	worker->all->original = original;
-	return 0;
 }
 
-EXPORT int worker_listen(struct worker *worker, int fd)
+EXPORT int worker_listen(struct worker *worker, uint32_t service, int fd)
 {
 	size_t count = worker->listeners_count;
 	struct listener *all = sys.realloc(worker->listeners, (count + 1) * sizeof(*all));
@@ -132,7 +131,9 @@ EXPORT int worker_listen(struct worker *worker, int fd)
 		return -ENOMEM;
 	}
 	worker->listeners = all;
-	all[count] = (struct listener){.fd = fd};
+	all[count] = (struct listener){.fd = fd, .service = service_of(worker, service)};
+	if (!all[count].service)
+		return -EINVAL;
 	failed = read_near(fd, &all[count].near);
 	if (failed)
 		return failed;

@@ -64,6 +64,7 @@ static void refuse(struct worker *worker, struct client *client, enum rejection 
 	news->rejection = why;
 	news->error = number == FAILURE_TIME_OUT ? 0 : number;
 	news->client = client->ends;
+	news->service = client->attempt.service->number;
 	news->upstream.far = client->attempt.target;
 	cancel_attempt(worker, &client->attempt);
 	unlink_client(client);
@@ -82,6 +83,7 @@ static void hand_over(struct worker *worker, struct client *client)
 		.upstream_is = {.near = client->attempt.near, .far = client->attempt.target},
 		.own = client->attempt.own,
 		.came = client->came,
+		.service = client->attempt.service->number,
 	};
 	int failed;
 
@@ -133,8 +135,7 @@ static void leave_silent(struct worker *worker)
 		worker->leave_again = false;
 		for (client = worker->connecting; client; client = next) {
 			next = client->next;
-			if (client->attempt.fd < 0 ||
-			    !is_silent(worker->all, &client->attempt.target) ||
+			if (client->attempt.fd < 0 || !is_silent(worker->all, &client->attempt) ||
 			    !has_another(worker->all, client))
 				continue;
 			cancel_attempt(worker, &client->attempt);
@@ -164,7 +165,7 @@ static void on_outcome(struct worker *worker, struct attempt *attempt, int numbe
 		hand_over(worker, client);
 		return;
 	}
-	silent = !worker->all->original && has_fallen_silent(worker, &attempt->target, number);
+	silent = has_fallen_silent(worker, attempt, number);
 	if (is_shortage(number)) /* there will be none for another one either */
 		refuse(worker, client, REJECTED_FAILED, number);
 	else
@@ -178,15 +179,16 @@ static void on_outcome(struct worker *worker, struct attempt *attempt, int numbe
 /* number: what the attempt before has failed with; 0: there was none that counts. */
 static void try_next(struct worker *worker, struct client *client, int number)
 {
+	bool original = client->attempt.service->original;
 	struct workers *all = worker->all;
 	struct address address;
 
-	if (all->original && !client->tried_count) {
+	if (original && !client->tried_count) {
 		if (!read_original(client->fd, &client->ends.near, &address)) {
 			refuse(worker, client, REJECTED_NOT_MEANT, 0);
 			return;
 		}
-	} else if (all->original || !take_turn(all, client, &address)) {
+	} else if (original || !take_turn(all, client, &address)) {
 		refuse(worker, client, REJECTED_FAILED, number);
 		return;
 	}

@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "news.h"
 #include "own.h"
+#include "service.h"
 #include "sockets.h"
 #include "system.h"
 #include "timers.h"
@@ -62,14 +63,15 @@ static void run_out(struct worker *worker, void *owner)
 	end(worker, owner, FAILURE_TIME_OUT);
 }
 
-static int set_options(struct worker *worker, const struct attempt *attempt)
+static int set_options(const struct attempt *attempt)
 {
+	const struct service *service = attempt->service;
 	bool here = is_loopback(&attempt->target);
 	const struct option *option;
 	size_t each;
 
-	for (each = 0; each < worker->all->options_count; each++) {
-		option = &worker->all->options[each];
+	for (each = 0; each < service->options_count; each++) {
+		option = &service->options[each];
 		if (option->loopback && !here)
 			continue;
 		if (sys.setsockopt(attempt->fd, option->level, option->name, option->value,
@@ -129,7 +131,7 @@ static int connect_attempt(struct worker *worker, struct attempt *attempt)
 {
 	struct sockaddr_storage target;
 	socklen_t size = to_sockaddr(&attempt->target, &target);
-	int number = set_options(worker, attempt), state;
+	int number = set_options(attempt), state;
 
 	if (number)
 		return number;
@@ -153,8 +155,8 @@ static void begin(struct worker *worker, struct attempt *attempt)
 	}
 	number = connect_attempt(worker, attempt);
 	if (number == EINPROGRESS) {
-		number = -set_timer(worker, &attempt->timer, now() + worker->all->timeout, run_out,
-				    attempt);
+		number = -set_timer(worker, &attempt->timer, now() + attempt->service->timeout,
+				    run_out, attempt);
 		if (!number)
 			number = -watch(worker, attempt->fd, EPOLLOUT, on_answer, attempt);
 		if (!number)
@@ -173,7 +175,7 @@ void begin_attempt(struct worker *worker, struct attempt *attempt, const struct 
 	attempt->done = done;
 	attempt->fd = -1;
 	attempt->own = 0;
-	attempt->until = now() + worker->all->timeout;
+	attempt->until = now() + attempt->service->timeout;
 	begin(worker, attempt);
 }
 
@@ -198,9 +200,10 @@ static void on_tried(struct worker *worker, struct attempt *attempt, int number)
 	drop_trial(worker, trial);
 }
 
-EXPORT int worker_try(struct worker *worker, const struct address *address, uint64_t number)
+EXPORT int worker_try(struct worker *worker, uint32_t service, const struct address *address,
+		      uint64_t number)
 {
-	struct trial *trial = blank(sizeof(*trial));
+	struct trial *trial = service_of(worker, service) ? blank(sizeof(*trial)) : NULL;
 
 	if (!trial)
 		return -ENOMEM;
@@ -209,6 +212,7 @@ EXPORT int worker_try(struct worker *worker, const struct address *address, uint
 		return -ENOMEM;
 	}
 	trial->number = number;
+	trial->attempt.service = service_of(worker, service);
 	trial->next = worker->trials;
 	trial->link = &worker->trials;
 	if (trial->next)

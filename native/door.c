@@ -100,25 +100,3 @@ EXPORT void worker_free(struct worker *worker)
 	leave_workers(worker);
 	free(worker);
 }
-
-EXPORT int worker_set_option(struct worker *worker, int level, int name, const void *value,
-			     uint32_t size, int loopback)
-{
-	struct workers *all = worker->all;
-	struct option *options;
-
-	if (size > sizeof(options->value))
-		return -EINVAL;
-	options = sys.realloc(all->options, (all->options_count + 1) * sizeof(*options));
-	if (!options)
-		return -ENOMEM;
-	all->options = options;
-	options += all->options_count++;
-	memset(options, 0, sizeof(*options));
-	options->level = level;
-	options->name = name;
-	options->size = size;
-	options->loopback = loopback;
-	memcpy(options->value, value, size);
-	return 0;
-}

@@ -27,8 +27,8 @@ struct address {
 enum news_kind {
 	NEWS_READY = 1,	  /* a watched descriptor has `events`; of whom: `number` */
 	NEWS_CHANGED = 2, /* a channel changes hands: `number`, `backward`, `state`, `why` */
-	NEWS_REFUSED = 3, /* a client was reset: `rejection`, and where that tells more, `error` */
-	NEWS_SILENT = 4,  /* nobody answered at `upstream.far`: it is passed over from now on */
+	NEWS_REFUSED = 3, /* a client of `service` was reset: `rejection`, maybe `error` */
+	NEWS_SILENT = 4,  /* nobody answered at `upstream.far` of `service`: it is passed over */
 	NEWS_TRIED = 5,	  /* a trial, by its `number`, has ended with `error` */
 	NEWS_SHORT = 6,	  /* accepting waits a moment, for want of what `error` says */
 	NEWS_FAILED = 7,  /* an end has failed, the upstream's if `backward`: `number`, `why` */
@@ -64,6 +64,7 @@ struct channel_stats {
 
 struct pair_stats {
 	uint64_t number;
+	uint32_t service; /* 0 where it was added */
 	struct two_addresses client, upstream;
 	int64_t age, connecting; /* connecting: from its accept to its beginning; 0: it was added */
 	const char *outcome;	 /* NULL: it lives */
@@ -82,7 +83,7 @@ struct news {
 	uint32_t events;
 	uint64_t number;
 	int32_t error; /* an errno, or 0 */
-	uint32_t rejection;
+	uint32_t rejection, service;
 	uint32_t state, backward;
 	const char *why;
 	const struct pair_stats *stats; /* until worker_run() is called again */
@@ -120,14 +121,18 @@ uint32_t worker_run(struct worker *worker, int64_t wait, struct news *into, uint
 
 /* -- clients -- */
 
-/* Of all workers, before they run. most: clients at once. timeout: of each attempt to connect.
- * original: upstreams are where clients meant to go before a REDIRECT, and not targets. */
-int worker_accept_as(struct worker *worker, uint32_t most, int64_t timeout, int original);
+/* Of all workers, before they run: so many clients at once. */
+void worker_limit_clients(struct worker *worker, uint32_t most);
 
-/* Accept from this listening, non-blocking socket, for all workers: the one that is woken accepts,
- * and the one with the fewest clients has them. It stays its owner's, who closes it after
- * worker_listen_no_more() of each. */
-int worker_listen(struct worker *worker, int fd);
+/* One more service of all workers, before they run: where the clients of some listening sockets go.
+ * Its number, from 0 up, or a negative errno. timeout: of each attempt to connect.
+ * original: upstreams are where clients meant to go before a REDIRECT, and not targets. */
+int worker_serve(struct worker *worker, int64_t timeout, int original);
+
+/* Accept from this listening, non-blocking socket, for the service and all workers: the one that is
+ * woken accepts, and the one with the fewest clients has them. It stays its owner's, who closes it
+ * after worker_listen_no_more() of each. */
+int worker_listen(struct worker *worker, uint32_t service, int fd);
 
 /* Accept nobody any more. Twice is allowed. */
 void worker_listen_no_more(struct worker *worker);
@@ -141,20 +146,22 @@ void worker_close_clients(struct worker *worker);
 
 /* -- upstreams -- */
 
-/* An option of the sockets to upstreams, of all workers, before they run; loopback: only to such,
+/* An option of the service's sockets to upstreams, before the workers run; loopback: only to such,
  * and it may fail. */
-int worker_set_option(struct worker *worker, int level, int name, const void *value, uint32_t size,
-		      int loopback);
+int worker_set_option(struct worker *worker, uint32_t service, int level, int name,
+		      const void *value, uint32_t size, int loopback);
 
-/* Those of all workers, taken in turn. Those that were silent and stay are silent still. From any
+/* Those of a service, taken in turn. Those that were silent and stay are silent still. From any
  * thread. */
-int worker_set_targets(struct worker *worker, const struct address *addresses, uint32_t count);
+int worker_set_targets(struct worker *worker, uint32_t service, const struct address *addresses,
+		       uint32_t count);
 
 /* It answers again, for all workers. From any thread. */
-void worker_has_answered(struct worker *worker, const struct address *address);
+void worker_has_answered(struct worker *worker, uint32_t service, const struct address *address);
 
 /* Connect there once, and tell how that ended. */
-int worker_try(struct worker *worker, const struct address *address, uint64_t number);
+int worker_try(struct worker *worker, uint32_t service, const struct address *address,
+	       uint64_t number);
 
 /* Tell nothing of this trial any more. Twice is allowed. */
 void worker_forget_trial(struct worker *worker, uint64_t number);

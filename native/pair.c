@@ -107,6 +107,7 @@ static struct pair *new_pair(const struct beginning *from)
 	pair->upstream_is = from->upstream_is;
 	pair->own = from->own;
 	pair->came = from->came;
+	pair->service = from->service;
 	return pair;
 }
 

@@ -3,6 +3,7 @@
 
 #include "address.h"
 #include "news.h"
+#include "service.h"
 #include "system.h"
 
 #include <errno.h>
@@ -19,13 +20,13 @@ static bool is_silence(int number)
 
 /* -- under the lock -- */
 
-static struct target *target_at(struct workers *all, const struct address *address)
+static struct target *target_at(struct service *service, const struct address *address)
 {
 	uint32_t each;
 
-	for (each = 0; each < all->targets_count; each++)
-		if (is_same_address(&all->targets[each].address, address))
-			return &all->targets[each];
+	for (each = 0; each < service->targets_count; each++)
+		if (is_same_address(&service->targets[each].address, address))
+			return &service->targets[each];
 	return NULL;
 }
 
@@ -40,13 +41,14 @@ static bool has_tried(const struct client *client, const struct address *address
 }
 
 /* answering: of those alone that are not silent. */
-static struct target *find_target(struct workers *all, const struct client *client, bool answering)
+static struct target *find_target(const struct client *client, bool answering)
 {
-	uint32_t count = all->targets_count, step;
+	struct service *service = client->attempt.service;
+	uint32_t count = service->targets_count, step;
 	struct target *target, *silent = NULL;
 
 	for (step = 0; step < count; step++) {
-		target = &all->targets[(all->turn + step) % count];
+		target = &service->targets[(service->turn + step) % count];
 		if (has_tried(client, &target->address))
 			continue;
 		if (!target->silent)
@@ -58,51 +60,51 @@ static struct target *find_target(struct workers *all, const struct client *clie
 }
 
 /* Whether it was none that was silent before. */
-static bool note_silent(struct workers *all, const struct address *address)
+static bool note_silent(struct service *service, const struct address *address)
 {
-	struct target *target = target_at(all, address);
+	struct target *target = target_at(service, address);
 
 	if (!target || target->silent)
 		return false;
 	target->silent = true;
-	atomic_fetch_add(&all->silences, 1);
 	return true;
 }
 
-static void note_answer(struct workers *all, const struct address *address)
+static void note_answer(struct service *service, const struct address *address)
 {
-	struct target *target = target_at(all, address);
+	struct target *target = target_at(service, address);
 
 	if (target)
 		target->silent = false;
 }
 
-static void replace(struct workers *all, struct target *targets, uint32_t count)
+static void replace(struct service *service, struct target *targets, uint32_t count)
 {
 	const struct target *before;
 	uint32_t each;
 
 	for (each = 0; each < count; each++) {
-		before = target_at(all, &targets[each].address);
+		before = target_at(service, &targets[each].address);
 		targets[each].silent = before && before->silent;
 	}
-	free(all->targets);
-	all->targets = targets;
-	all->targets_count = count;
-	all->turn = count ? all->turn % count : 0;
+	free(service->targets);
+	service->targets = targets;
+	service->targets_count = count;
+	service->turn = count ? service->turn % count : 0;
 }
 
 /* -- taking it -- */
 
 bool take_turn(struct workers *all, const struct client *client, struct address *target)
 {
+	struct service *service = client->attempt.service;
 	struct target *found;
 
 	pthread_mutex_lock(&all->lock);
-	found = find_target(all, client, false);
+	found = find_target(client, false);
 	if (found) {
 		*target = found->address;
-		all->turn = ((uint32_t)(found - all->targets) + 1) % all->targets_count;
+		service->turn = ((uint32_t)(found - service->targets) + 1) % service->targets_count;
 	}
 	pthread_mutex_unlock(&all->lock);
 	return found;
@@ -113,54 +115,59 @@ bool has_another(struct workers *all, const struct client *client)
 	bool has;
 
 	pthread_mutex_lock(&all->lock);
-	has = find_target(all, client, true);
+	has = find_target(client, true);
 	pthread_mutex_unlock(&all->lock);
 	return has;
 }
 
-bool is_silent(struct workers *all, const struct address *address)
+bool is_silent(struct workers *all, const struct attempt *attempt)
 {
 	struct target *target;
 	bool is;
 
 	pthread_mutex_lock(&all->lock);
-	target = target_at(all, address);
+	target = target_at(attempt->service, &attempt->target);
 	is = target && target->silent;
 	pthread_mutex_unlock(&all->lock);
 	return is;
 }
 
-bool has_fallen_silent(struct worker *worker, const struct address *address, int number)
+bool has_fallen_silent(struct worker *worker, const struct attempt *attempt, int number)
 {
 	struct workers *all = worker->all;
 	struct news *news;
 	bool has;
 
-	if (!is_silence(number) || reserve_news(worker))
+	if (attempt->service->original || !is_silence(number) || reserve_news(worker))
 		return false;
 	pthread_mutex_lock(&all->lock);
-	has = note_silent(all, address);
+	has = note_silent(attempt->service, &attempt->target);
 	pthread_mutex_unlock(&all->lock);
 	if (!has) {
 		give_up_reserved(worker);
 		return false;
 	}
+	atomic_fetch_add(&all->silences, 1);
 	news = tell_reserved(worker, NEWS_SILENT);
-	news->upstream.far = *address;
+	news->service = attempt->service->number;
+	news->upstream.far = attempt->target;
 	return true;
 }
 
-EXPORT void worker_has_answered(struct worker *worker, const struct address *address)
+EXPORT void worker_has_answered(struct worker *worker, uint32_t service,
+				const struct address *address)
 {
 	struct workers *all = worker->all;
 
+	if (!service_of(worker, service))
+		return;
 	pthread_mutex_lock(&all->lock);
-	note_answer(all, address);
+	note_answer(service_of(worker, service), address);
 	pthread_mutex_unlock(&all->lock);
 }
 
-EXPORT int worker_set_targets(struct worker *worker, const struct address *addresses,
-			      uint32_t count)
+EXPORT int worker_set_targets(struct worker *worker, uint32_t service,
+			      const struct address *addresses, uint32_t count)
 {
 	struct target *targets = sys.realloc(NULL, (count + !count) * sizeof(*targets));
 	struct workers *all = worker->all;
@@ -168,10 +175,14 @@ EXPORT int worker_set_targets(struct worker *worker, const struct address *addre
 
 	if (!targets)
 		return -ENOMEM;
+	if (!service_of(worker, service)) {
+		free(targets);
+		return -EINVAL;
+	}
 	for (each = 0; each < count; each++)
 		targets[each].address = addresses[each];
 	pthread_mutex_lock(&all->lock);
-	replace(all, targets, count);
+	replace(service_of(worker, service), targets, count);
 	pthread_mutex_unlock(&all->lock);
 	return 0;
 }

@@ -19,11 +19,11 @@ bool take_turn(struct workers *all, const struct client *client, struct address 
 /* Whether there is one that is not silent, and that this client has not tried. */
 bool has_another(struct workers *all, const struct client *client);
 
-/* An attempt there has failed by this errno, or FAILURE_TIME_OUT. Whether it is passed over from
+/* The attempt has failed by this errno, or FAILURE_TIME_OUT. Whether its target is passed over from
  * now on, which is told. */
-bool has_fallen_silent(struct worker *worker, const struct address *address, int number);
+bool has_fallen_silent(struct worker *worker, const struct attempt *attempt, int number);
 
-/* Whether it is one that is passed over. */
-bool is_silent(struct workers *all, const struct address *address);
+/* Whether its target is one that is passed over. */
+bool is_silent(struct workers *all, const struct attempt *attempt);
 
 #endif

@@ -78,6 +78,18 @@ struct target {
 	bool silent; /* nobody has answered there of late */
 };
 
+/* Where the clients of some listening sockets go, and how. Its targets are under the lock of the
+ * workers; the others do not change while one of these runs. */
+struct service {
+	uint32_t number;
+	struct option *options; /* of the sockets to upstreams */
+	size_t options_count;
+	int64_t timeout; /* of each attempt */
+	bool original;	 /* upstreams are where clients meant to go before a REDIRECT */
+	struct target *targets;
+	uint32_t targets_count, turn;
+};
+
 struct attempt;
 
 /* number: the errno; 0 for none; FAILURE_TIME_OUT for our own time-out. */
@@ -88,6 +100,7 @@ typedef void on_attempt(struct worker *worker, struct attempt *attempt, int numb
 /* One connection that is being made to `target`, for as long as `timeout`. */
 struct attempt {
 	on_attempt *done;
+	struct service *service;
 	struct address target, near;
 	int fd;	       /* -1: there is none now */
 	uint32_t own;  /* its number among the own connections; 0: none */
@@ -132,6 +145,7 @@ struct trial {
 
 struct listener {
 	int fd;
+	struct service *service;
 	struct address near;
 	bool any; /* it listens at more addresses than one: those accepted have to be asked */
 };
@@ -177,12 +191,8 @@ struct workers {
 	int most_pipes;	      /* negative: as many as the system gives */
 	atomic_uint silences; /* so many times a target has fallen silent */
 
-	struct option *options;
-	size_t options_count;
-	int64_t timeout;
-	bool original;
-	struct target *targets;
-	uint32_t targets_count, turn;
+	struct service **services; /* by number; each stays as long as the workers */
+	uint32_t services_count;
 	struct own_list own;
 };
 

@@ -3,6 +3,7 @@
 
 #include "loop.h"
 #include "memory.h"
+#include "service.h"
 #include "system.h"
 
 #include <errno.h>
@@ -82,8 +83,7 @@ void leave_workers(struct worker *worker)
 	*link = worker->mate;
 	if (--all->count)
 		return;
-	free(all->options);
-	free(all->targets);
+	free_services(all);
 	free(all->own.all);
 	free(all->own.hashed);
 	free(all);

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sockproxy.errors import UsageError
-from sockproxy.units import format_size, parse_size
+from sockproxy.units import format_size, parse_duration, parse_size
 
 __all__ = ["Table", "read_table"]
 
@@ -103,9 +103,9 @@ class Table:
             raise self.wrong(key, "must be a text")
         return found
 
-    def word(self, key: str, among: Sequence[str]) -> str:
-        """A text that is one of these."""
-        found = self.text(key)
+    def word(self, key: str, among: Sequence[str], default: str | None = None) -> str:
+        """A text that is one of these; `default` where there is none."""
+        found = self.text(key, default)
         self._check(key, found, among)
         return found
 
@@ -130,9 +130,9 @@ class Table:
             raise self.wrong(key, "has something twice")
         return words
 
-    def flag(self, key: str) -> bool:
-        """true or false; False where there is none."""
-        found = self._get(key, False)
+    def flag(self, key: str, default: bool = False) -> bool:
+        """true or false; `default` where there is none."""
+        found = self._get(key, default)
         if not isinstance(found, bool):
             raise self.wrong(key, "must be true or false")
         return found
@@ -149,16 +149,35 @@ class Table:
 
     def sizes(self, key: str, default: Sequence[str], least: int, most: int) -> list[int]:
         """A list of sizes in bytes, which are written as parse_size() has them."""
-        sizes = []
-        for text in self.words(key, default):
-            try:
-                size = parse_size(text)
-            except UsageError as error:
-                raise self.wrong(key, str(error)) from None
-            if not least <= size <= most:
-                raise self.wrong(key, f"must be from {_bytes(least)} to {_bytes(most)}")
-            sizes.append(size)
-        return sizes
+        return [self._size(key, text, least, most) for text in self.words(key, default)]
+
+    def size(self, key: str, default: str, least: int, most: int) -> int:
+        """One such size, as a text or a number of bytes."""
+        found = self._get(key, default)
+        if not isinstance(found, str | int) or isinstance(found, bool):
+            raise self.wrong(key, 'must be a size, such as "64KiB"')
+        return self._size(key, str(found), least, most)
+
+    def _size(self, key: str, text: str, least: int, most: int) -> int:
+        try:
+            size = parse_size(text)
+        except UsageError as error:
+            raise self.wrong(key, str(error)) from None
+        if not least <= size <= most:
+            raise self.wrong(key, f"must be from {_bytes(least)} to {_bytes(most)}")
+        return size
+
+    def duration(self, key: str, default: float | None) -> float | None:
+        """Seconds, written as parse_duration() has them; `default` where there is none."""
+        if not self.has(key):
+            return default
+        found = self._get(key, None)
+        if not isinstance(found, str | int | float) or isinstance(found, bool):
+            raise self.wrong(key, 'must be a time, such as "10s"')
+        try:
+            return parse_duration(str(found))
+        except UsageError as error:
+            raise self.wrong(key, str(error)) from None
 
     def tables(self, key: str, known: Collection[str]) -> list[Table]:
         """The tables ``[[key]]``, at least one. known: the keys that each may have.

@@ -50,6 +50,7 @@ BYPASS_HEADINGS = (
 def connections(name: str | None, as_json: bool) -> int:
     """Show each live connection: of a proxy one line a direction, of a bypass one a socket.
 
+    NAME is the proxy's, with that of its service, if it has one.
     IN KERNEL counts what was redirected, PUMPED what user space moved with splice(2), PAST what
     went from the one end to the other past the proxy.
     BYPASSED counts what a socket of a bypass sent past TCP. CONTROL is the congestion control of
@@ -100,9 +101,10 @@ def _socket(bypass: dict[str, Any], end: dict[str, Any]) -> tuple[object, ...]:
 
 def _rows(proxy: dict[str, Any], pair: dict[str, Any]) -> list[tuple[object, ...]]:
     client, upstream = (format_address(pair[end]) for end in ("client", "upstream"))
+    service = f"/{pair['service']}" if pair["service"] else ""
     return [
         (
-            proxy["name"],
+            proxy["name"] + service,
             pair["number"],
             source,
             target,

@@ -10,12 +10,8 @@ import os
 import sys
 from collections.abc import Iterator
 
-__all__ = ["FORMATS", "LEVELS", "Log", "logging_to_stderr"]
+__all__ = ["Log", "logging_to_stderr"]
 
-FORMATS = ("auto", "text", "json", "journal")
-"""auto: journal where stderr is the journal's, else text."""
-
-LEVELS = ("error", "warning", "info", "debug")
 _LOGGER = logging.getLogger("sockproxy")
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))  # of syslog(3)
 _DEBUG = 7

@@ -22,6 +22,7 @@ __all__ = ["main"]
 INTERRUPTED = 130
 COMMANDS = {
     "proxy": "proxy.proxy",
+    "check": "check.check",
     "attach": "attach.attach",
     "detach": "attach.detach",
     "run": "run.run",

@@ -5,29 +5,45 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from pathlib import Path
 from types import FrameType
 
 import click
+from click.core import ParameterSource
 
-from sockproxy.cli.logs import FORMATS, LEVELS, Log, logging_to_stderr
+from sockproxy.cli.logs import Log, logging_to_stderr
 from sockproxy.cli.types import DURATION, LISTEN, MARK, SIZE
 from sockproxy.errors import UsageError
-from sockproxy.net.address import Address, Host, parse_host
+from sockproxy.net.address import Address
 from sockproxy.net.systemd import Passed, notify, watchdog_seconds
+from sockproxy.proxy.config import read_configuration
 from sockproxy.proxy.control import Control
-from sockproxy.proxy.proxy import Proxy, ProxyOptions
+from sockproxy.proxy.options import (
+    BUDGETS,
+    LOG_FORMATS,
+    LOG_LEVELS,
+    MOST_CONNECTIONS,
+    MOST_KEEPALIVE,
+    MOST_WORKERS,
+    ProxyOptions,
+    ServiceOptions,
+    clash,
+    parse_upstreams,
+    usual_workers,
+)
+from sockproxy.proxy.proxy import Proxy
 
 __all__ = ["proxy"]
 
 LOG = logging.getLogger("sockproxy.proxy")
 
-ORIGINAL = "original-dst"
-MOST_WORKERS = 256  # bpf/abi/splice.h
+BESIDE_A_FILE = {"config", "verbose", "log_level", "log_format"}
 EPILOG = """\b
 Examples:
   sockproxy proxy --listen 127.0.0.1:8080 --upstream 127.0.0.1:9000
   sockproxy proxy --listen [::]:80 --upstream 10.0.0.2:80 --upstream 10.0.0.3:80 -v
   sockproxy proxy --listen 127.0.0.1:15001 --upstream original-dst --mark 80
+  sockproxy proxy --config /etc/sockproxy/edge.toml
 
 \b
 With original-dst, redirect to the proxy first, but not what has its own mark:
@@ -41,36 +57,25 @@ or
 """
 
 
-def _upstreams(texts: tuple[str, ...]) -> tuple[Host, ...]:
-    """The hosts to take in turn; none of them for the original destination."""
-    if ORIGINAL not in texts:
-        return tuple(dict.fromkeys(parse_host(text) for text in texts))
-    if len(texts) > 1:
-        raise UsageError(f"--upstream {ORIGINAL} stands alone", hint="leave the others out")
-    return ()
-
-
-def _usual_workers() -> int:
-    """The ends of most connections are on this host, and take the other half of its CPUs:
-    docs/decisions/0018-workers.md."""
-    return min((len(os.sched_getaffinity(0)) + 1) // 2, MOST_WORKERS)
-
-
 @click.command(epilog=EPILOG)
 @click.option(
     "--listen",
     type=LISTEN,
     multiple=True,
-    required=True,
     metavar="ADDR:PORT|systemd[:NAME]",
     help="Accept here; may be repeated. Port 0 takes a free one; systemd: those of a .socket unit.",
 )
 @click.option(
     "--upstream",
     multiple=True,
-    required=True,
     metavar="ADDR:PORT|original-dst",
     help="Connect there; several, and all addresses of a name, are taken in turn.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Read all of this from a TOML file, which may have many services; see 'check --help'.",
 )
 @click.option("--name", help="Name in status and connections.  [default: proxy-PID]")
 @click.option(
@@ -82,7 +87,7 @@ def _usual_workers() -> int:
 )
 @click.option(
     "--max-connections",
-    type=click.IntRange(1, 500_000),
+    type=click.IntRange(1, MOST_CONNECTIONS),
     default=4096,
     show_default=True,
     help="Clients beyond it wait to be accepted.",
@@ -119,7 +124,7 @@ def _usual_workers() -> int:
 )
 @click.option(
     "--keepalive",
-    type=click.IntRange(1, 32767),
+    type=click.IntRange(1, MOST_KEEPALIVE),
     metavar="SECONDS",
     help="Probe silent peers on both sides.",
 )
@@ -143,7 +148,7 @@ def _usual_workers() -> int:
 )
 @click.option(
     "--log-level",
-    type=click.Choice(LEVELS),
+    type=click.Choice(LOG_LEVELS),
     default="info",
     show_default=True,
     help="What is told; debug has a line for each connection.",
@@ -151,14 +156,17 @@ def _usual_workers() -> int:
 @click.option("-v", "--verbose", is_flag=True, help="The same as --log-level debug.")
 @click.option(
     "--log-format",
-    type=click.Choice(FORMATS),
+    type=click.Choice(LOG_FORMATS),
     default="auto",
     show_default=True,
     help="Lines of text, JSON, or what the journal reads; auto finds out if that reads them.",
 )
+@click.pass_context
 def proxy(
+    ctx: click.Context,
     listen: tuple[Address | Passed, ...],
     upstream: tuple[str, ...],
+    config: Path | None,
     name: str | None,
     budget: int,
     max_connections: int,
@@ -192,20 +200,30 @@ def proxy(
     Where the client and the upstream are both in a bypass ('sockproxy attach') the messages of a
     conversation go from one to the other, past the proxy, which still counts, limits and ends it.
     """
-    if budget < 4096 or budget > 1 << 30:
+    if config is not None:
+        _check_alone(ctx)
+        found = read_configuration(config)
+        level = log_level if _is_given(ctx, "log_level") else found.log_level
+        form = log_format if _is_given(ctx, "log_format") else found.log_format
+        _serve(found.options, form, "debug" if verbose else level)
+        return 0
+    if not listen or not upstream:
+        raise UsageError("--listen and --upstream, or --config", hint="say where, and to whom")
+    if not BUDGETS[0] <= budget <= BUDGETS[1]:
         raise UsageError("--budget", hint="choose from 4KiB to 1GiB")
-    if relay and (verdict_only or eager or force):
-        raise UsageError("--relay excludes --eager, --force and --verdict-only")
-    if verdict_only and not force:
-        raise UsageError(
-            "--verdict-only loses the promise: bytes may come twice, and nothing bounds memory",
-            hint="add --force to measure it all the same",
-        )
-    options = ProxyOptions(
-        listen=listen,
-        upstreams=_upstreams(upstream),
-        name=f"proxy-{os.getpid()}" if name is None else name,
+    if found_clash := clash(relay, eager, force, verdict_only):
+        raise UsageError(f"--{found_clash[0]} {found_clash[1]}")
+    service = ServiceOptions(
+        listen,
+        parse_upstreams(upstream),
         connect_timeout=connect_timeout,
+        mark=mark,
+        nodelay=nodelay,
+        keepalive=keepalive,
+    )
+    options = ProxyOptions(
+        services=(service,),
+        name=f"proxy-{os.getpid()}" if name is None else name,
         idle_timeout=idle_timeout,
         max_connections=max_connections,
         budget=budget,
@@ -213,19 +231,32 @@ def proxy(
         eager=eager,
         parser=not verdict_only,
         force=force,
-        nodelay=nodelay,
-        keepalive=keepalive,
         grace=grace,
-        mark=mark,
         short_circuit=short_circuit,
-        workers=_usual_workers() if workers is None else workers,
+        workers=usual_workers() if workers is None else workers,
     )
-    with logging_to_stderr(log_format, "debug" if verbose else log_level) as log:
-        _serve(Proxy(options), log)
+    _serve(options, log_format, "debug" if verbose else log_level)
     return 0
 
 
-def _serve(served: Proxy, log: Log) -> None:
+def _is_given(ctx: click.Context, option: str) -> bool:
+    return ctx.get_parameter_source(option) is ParameterSource.COMMANDLINE
+
+
+def _check_alone(ctx: click.Context) -> None:
+    """What a file says, no option says as well."""
+    others = [each for each in ctx.params if each not in BESIDE_A_FILE and _is_given(ctx, each)]
+    if others:
+        option = "--" + others[0].replace("_", "-")
+        raise UsageError(f"--config and {option}", hint="write it into the file")
+
+
+def _serve(options: ProxyOptions, log_format: str, log_level: str) -> None:
+    with logging_to_stderr(log_format, log_level) as log:
+        _run(Proxy(options), log)
+
+
+def _run(served: Proxy, log: Log) -> None:
     def on_hangup(_number: int, _frame: FrameType | None) -> None:
         log.write(logging.INFO, "SIGHUP does nothing: there is nothing to reload")
 

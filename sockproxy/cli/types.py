@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from sockproxy.errors import UsageError
-from sockproxy.net.address import Address, parse_address
-from sockproxy.net.systemd import SYSTEMD, Passed
+from sockproxy.net.systemd import parse_listen
+from sockproxy.proxy.options import MOST_MARK
 from sockproxy.units import parse_duration, parse_size
 
 __all__ = ["DURATION", "LISTEN", "MARK", "SIZE", "Parsed"]
@@ -30,22 +30,17 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 
             self.fail(str(error), param, ctx)
 
 
-def _listen(text: str) -> Address | Passed:
-    name, _, which = text.partition(":")
-    return Passed(which) if name == SYSTEMD else parse_address(text, passive=True)
-
-
 def _mark(text: str) -> int:
     try:
         mark = int(text, 0)
     except ValueError:
         mark = 0
-    if not 0 < mark < 1 << 32:
+    if not 0 < mark <= MOST_MARK:
         raise UsageError(f"mark {text!r}", hint="write a number from 1 to 0xffffffff")
     return mark
 
 
 SIZE = Parsed("size", parse_size)
 DURATION = Parsed("duration", parse_duration)
-LISTEN = Parsed("addr:port", _listen)
+LISTEN = Parsed("addr:port", parse_listen)
 MARK = Parsed("mark", _mark)

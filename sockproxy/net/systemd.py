@@ -11,9 +11,9 @@ import socket
 from dataclasses import dataclass
 
 from sockproxy.errors import UsageError
-from sockproxy.net.address import Address
+from sockproxy.net.address import Address, parse_address
 
-__all__ = ["SYSTEMD", "Passed", "address_of", "notify", "watchdog_seconds"]
+__all__ = ["SYSTEMD", "Passed", "address_of", "notify", "parse_listen", "watchdog_seconds"]
 
 SYSTEMD = "systemd"
 FIRST = 3  # descriptor
@@ -53,6 +53,12 @@ class Passed:
                 each.close()
             raise
         return taken
+
+
+def parse_listen(text: str) -> Address | Passed:
+    """``HOST:PORT``, ``:PORT``, ``systemd`` or ``systemd:NAME``. Raises UsageError."""
+    kind, _, name = text.partition(":")
+    return Passed(name) if kind == SYSTEMD else parse_address(text, passive=True)
 
 
 _gone: set[int] = set()

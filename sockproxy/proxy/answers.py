@@ -49,6 +49,7 @@ _WAY = {
 _ADDRESS = (_is_text, _is_count)
 _PAIR = {
     "number": _is_count,
+    "service": _is_text,
     "client": _ADDRESS,
     "upstream": _ADDRESS,
     "age": _is_seconds,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sockproxy.net.address import Address, format_address
 from sockproxy.proxy.seldom import Seldom
+from sockproxy.proxy.service import ProxyService
 from sockproxy.worker.accept import Acceptor, Refused, Rejection
 from sockproxy.worker.door import Ended, Event
 from sockproxy.worker.stats import DirectionStats, PairStats
@@ -21,25 +22,14 @@ log = logging.getLogger("sockproxy.proxy")
 class Clients:
     """Tells of them.
 
-    timeout: seconds for each attempt to connect, of which the acceptor tells that they are over.
-    came_back: says why a connection of our own was refused, and what to do.
-    silent: told of an upstream that does not answer.
+    services: whose clients they are, by their numbers.
     one_less: called when a client has been refused, or its connection has ended.
     Each of those is a line of the log, at the level DEBUG. At others one a minute is told of, for
     which no upstream answered.
     """
 
-    def __init__(
-        self,
-        timeout: float,
-        *,
-        came_back: Callable[[], str],
-        silent: Callable[[Address], None],
-        one_less: Callable[[], None],
-    ) -> None:
-        self._timeout = timeout
-        self._came_back, self._one_less = came_back, one_less
-        self.silent = silent
+    def __init__(self, services: Sequence[ProxyService], *, one_less: Callable[[], None]) -> None:
+        self._services, self._one_less = services, one_less
         self._acceptor: Acceptor
         self._refusals = Seldom(log, counts=True)
         self._loops, self._shortages = Seldom(log), Seldom(log)
@@ -67,21 +57,31 @@ class Clients:
 
     def rejected(self, refused: Refused) -> None:
         """Tell of a client that had no upstream."""
-        why = _reason(refused, self._timeout)
+        service = self._services[refused.service]
+        why = _reason(refused, service.options.connect_timeout)
         if refused.why is Rejection.OWN:
-            self._loops.say(self._came_back)
+            self._loops.say(lambda: service.way_out_of_a_loop)
         elif refused.why is Rejection.FAILED and not log.isEnabledFor(logging.DEBUG):
             self._refusals.say(lambda: f"{format_address(refused.peer)} refused: {why}")
-        self._tell_refused(refused.peer, why)
+        self._tell_refused(service.options.name, refused.peer, why)
+
+    def silent(self, service: int, address: Address) -> None:
+        """An upstream does not answer."""
+        self._services[service].upstreams.fell_silent(address)
 
     def short(self, error: int) -> None:
         """Clients wait to be accepted."""
         self._shortages.say(lambda: f"accept: {os.strerror(error).lower()}; clients wait")
 
-    def _tell_refused(self, peer: tuple[str, int], why: str) -> None:
+    def _tell_refused(self, service: str, peer: tuple[str, int], why: str) -> None:
         """Tell of a client that was reset."""
         if log.isEnabledFor(logging.DEBUG):
-            fields = {"event": "refused", "client": format_address(peer), "why": why}
+            fields = {
+                "event": "refused",
+                "service": service,
+                "client": format_address(peer),
+                "why": why,
+            }
             log.debug(f"{format_address(peer)} refused: {why}", extra={"fields": fields})
         self._one_less()
 
@@ -92,8 +92,12 @@ class Clients:
         if not isinstance(event, Ended):
             return
         if log.isEnabledFor(logging.DEBUG):
-            log.debug(_line(event.stats), extra={"fields": _fields(event.stats)})
+            log.debug(_line(event.stats), extra={"fields": self._fields(event.stats)})
         self._one_less()
+
+    def _fields(self, stats: PairStats) -> dict[str, Any]:
+        name = self._services[stats.service].options.name
+        return {"event": "connection", "service": name, **_fields(stats)}
 
 
 def _line(stats: PairStats) -> str:
@@ -111,7 +115,6 @@ def _line(stats: PairStats) -> str:
 def _fields(stats: PairStats) -> dict[str, Any]:
     """What a line of JSON has of a connection. Bytes; seconds."""
     return {
-        "event": "connection",
         "number": stats.number,
         "client": format_address(stats.client),
         "client_local": format_address(stats.client_local),

@@ -19,6 +19,7 @@ from sockproxy.worker.stats import document, sum_of
 
 if TYPE_CHECKING:
     from sockproxy.proxy.proxy import Proxy
+    from sockproxy.proxy.service import ProxyService
 
 __all__ = ["Control", "connections_report", "status_report"]
 
@@ -40,7 +41,8 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
         "since": proxy.started,
         "age": time.time() - proxy.started,
         "listen": [str(address) for address in proxy.listening],
-        "upstream": [str(address) for address in options.upstreams] or ["original-dst"],
+        "upstream": [name for one in proxy.services for name in one.options.upstream_names],
+        "services": [_service(one) for one in proxy.services],
         "accelerated": kernel is not None,
         "path": "relay" if kernel is None else "parser" if options.parser else "verdict-only",
         "why_not": why_not if kernel is None else "",
@@ -68,8 +70,18 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
 def connections_report(proxy: Proxy) -> dict[str, Any]:
     """What `sockproxy connections --json` shows of one proxy: its live pairs."""
     live = proxy.worker.read().live
-    pairs = [document(stats) for stats in live]
+    names = [each.options.name for each in proxy.services]
+    pairs = [{**document(stats), "service": names[stats.service]} for stats in live]
     return {"name": proxy.options.name, "pid": os.getpid(), "connections": pairs}
+
+
+def _service(service: ProxyService) -> dict[str, Any]:
+    options = service.options
+    return {
+        "name": options.name,
+        "listen": [str(address) for address in service.listening],
+        "upstream": options.upstream_names,
+    }
 
 
 QUESTIONS: dict[str, Callable[[Proxy], dict[str, Any]]] = {

@@ -9,7 +9,6 @@ from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address
 from sockproxy.net.systemd import Passed, address_of
 from sockproxy.net.tcp import EVERY_END, Option, set_options, spared_pacing
-from sockproxy.worker.accept import Acceptor
 
 __all__ = ["BACKLOG", "Listeners"]
 
@@ -17,12 +16,11 @@ BACKLOG = 1024  # clients of one socket that may wait to be accepted
 
 
 class Listeners:
-    """options: of the clients' sockets, which inherit them."""
+    """options: of the clients' sockets, which inherit them. sockets: those that listen."""
 
     def __init__(self, options: Iterable[Option]) -> None:
         self._options = (*EVERY_END, *options)
-        self._sockets: list[socket.socket] = []
-        self._acceptor: Acceptor | None = None
+        self.sockets: list[socket.socket] = []
 
     def bind(self, address: Address) -> Address:
         """Listen there, but accept nobody yet; the address with the port that it has.
@@ -46,13 +44,13 @@ class Listeners:
             raise SockproxyError(
                 f"listen on {address}", errno=error.errno, hint="choose another --listen"
             ) from None
-        self._sockets.append(sock)
+        self.sockets.append(sock)
         return address_of(sock)
 
     def adopt(self, passed: Passed) -> list[Address]:
         """Listen on sockets that are there already. Their addresses. Raises SockproxyError."""
         taken = passed.take()
-        self._sockets += taken
+        self.sockets += taken
         try:
             for sock in taken:
                 set_options(sock, self._options)
@@ -63,16 +61,8 @@ class Listeners:
             raise SockproxyError(f"listen on {passed}", errno=error.errno) from None
         return [address_of(sock) for sock in taken]
 
-    def accept(self, acceptor: Acceptor) -> None:
-        """Have clients accepted from now on. Raises OSError."""
-        self._acceptor = acceptor
-        for sock in self._sockets:
-            acceptor.listen(sock)
-
     def close(self) -> None:
         """Listen no more. Twice is allowed."""
-        if self._acceptor is not None:
-            self._acceptor.listen_no_more()
-        for sock in self._sockets:
+        for sock in self.sockets:
             sock.close()
-        self._sockets.clear()
+        self.sockets.clear()

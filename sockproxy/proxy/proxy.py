@@ -1,63 +1,28 @@
-"""The proxy: what it is to do, and its life from its start to its end."""
+"""The proxy: its life from its start to its end."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from sockproxy.net.address import Address, Host
-from sockproxy.net.systemd import Passed
-from sockproxy.net.tcp import spared_pacing
+from sockproxy.net.address import Address
 from sockproxy.proxy.clients import Clients
 from sockproxy.proxy.enrolment import Enrolment
-from sockproxy.proxy.listeners import BACKLOG, Listeners
-from sockproxy.proxy.outgoing import options_of_clients, options_of_upstreams, way_out_of_a_loop
-from sockproxy.proxy.upstreams import Upstreams
+from sockproxy.proxy.listeners import BACKLOG
+from sockproxy.proxy.options import ProxyOptions
+from sockproxy.proxy.service import ProxyService
 from sockproxy.proxy.watchdog import Watchdog
 from sockproxy.proxy.workers import Workers
 from sockproxy.splicer.acceleration import Acceleration
 from sockproxy.splicer.short_circuits import ShortCircuits
 from sockproxy.worker.accept import Acceptor
 from sockproxy.worker.descriptors import allowance, most_of_a_process
-from sockproxy.worker.door import MIB, Ended, Limits
+from sockproxy.worker.door import Ended, Limits
 
-__all__ = ["Proxy", "ProxyOptions"]
+__all__ = ["Proxy"]
 
 log = logging.getLogger("sockproxy.proxy")
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyOptions:
-    """What a proxy is to do. Times are in seconds, sizes in bytes.
-
-    upstreams: taken in turn; empty for the original destination of a REDIRECT.
-    mark: the SO_MARK of connections to upstreams, for rules to know them by.
-    force: accelerate even where doctor found that it is not exact.
-    short_circuit: let conversations go past us where both far ends are enrolled in a bypass.
-    keepalive: seconds of silence before a probe; None to leave the system's default.
-    workers: threads that serve clients.
-    grace: how long running pairs may take to finish after the first stop().
-    """
-
-    listen: tuple[Address | Passed, ...]
-    upstreams: tuple[Host, ...]
-    name: str
-    connect_timeout: float = 10.0
-    idle_timeout: float | None = None
-    max_connections: int = 4096
-    budget: int = MIB
-    relay: bool = False
-    eager: bool = False
-    parser: bool = True
-    force: bool = False
-    nodelay: bool = True
-    keepalive: int | None = None
-    grace: float = 10.0
-    mark: int | None = None
-    short_circuit: bool = True
-    workers: int = 1
 
 
 class Proxy:
@@ -73,16 +38,11 @@ class Proxy:
     def __init__(self, options: ProxyOptions) -> None:
         self.options = options
         self.started = time.time()
-        self.listening: list[Address] = []
         self.worker: Workers
         self.clients: Clients
         self.max_connections = options.max_connections
         """As asked for, or what the limit of file descriptors allows."""
-        self._options_of_upstreams = options_of_upstreams(
-            options.mark, nodelay=options.nodelay, keepalive=options.keepalive
-        )
-        self._upstreams = Upstreams(options.upstreams)
-        self._listeners: Listeners | None = None
+        self.services = [ProxyService(each) for each in options.services]
         self._acceptor: Acceptor | None = None
         self._stops = 0
         self._opened = False
@@ -101,43 +61,26 @@ class Proxy:
         options = self.options
         try:
             limits = Limits(options.budget, options.eager, options.idle_timeout, self._allow())
-            self.clients = Clients(
-                options.connect_timeout,
-                came_back=self._told_of_loop,
-                silent=self._upstreams.fell_silent,
-                one_less=self._one_less,
-            )
+            self.clients = Clients(self.services, one_less=self._one_less)
             self.worker = Workers(
                 options.workers, limits, self.clients.on_event, self.clients.wanted
             )
             self._opened = True
-            self._acceptor = Acceptor(
-                self.worker.loop,
-                self.clients,
-                most=self.max_connections,
-                timeout=options.connect_timeout,
-                original=not options.upstreams,
-                options=self._options_of_upstreams,
-                here=spared_pacing(),
-            )
+            self._acceptor = Acceptor(self.worker.loop, self.clients, most=self.max_connections)
             self.clients.open(self._acceptor)
             for loop in self.worker.other_loops:
                 self._acceptor.share(loop)
-            self._upstreams.open(self.worker.loop, self._acceptor)
-            self._listeners = Listeners(
-                options_of_clients(nodelay=options.nodelay, keepalive=options.keepalive)
-            )
+            for each in self.services:
+                each.open(self._acceptor, self.worker.loop)
             before()
             if not options.relay:
                 self._prepare_acceleration()
-            for each in options.listen:
-                if isinstance(each, Passed):
-                    self.listening += self._listeners.adopt(each)
-                else:
-                    self.listening.append(self._listeners.bind(each))
+            for each in self.services:
+                each.bind()
             if self._acceleration is not None:
                 self._acceleration.begin()
-            self._listeners.accept(self._acceptor)
+            for each in self.services:
+                each.accept()
             self.worker.start()
         except BaseException:
             self.close()
@@ -170,6 +113,11 @@ class Proxy:
             self._circuits.look()
 
     @property
+    def listening(self) -> list[Address]:
+        """Where it listens, with the ports that it has."""
+        return [address for each in self.services for address in each.listening]
+
+    @property
     def may_accelerate(self) -> bool:
         """Whether it relays only for now."""
         if self._acceleration is None or self.worker.kernel is not None:
@@ -200,8 +148,7 @@ class Proxy:
         """End what still runs and release everything. Closing twice is allowed."""
         if self._opened:
             self.worker.halt()
-        if self._listeners is not None:
-            self._listeners.close()
+        self._stop_listening()
         if self._acceptor is not None:
             self._acceptor.close()
         if self._acceleration is not None and self._enrolment is not None:
@@ -221,11 +168,13 @@ class Proxy:
         """Serve until stopped, which may have been before."""
         if self._stops:
             return
-        self._upstreams.begin()
+        for each in self.services:
+            each.upstreams.begin()
         try:
             self.worker.run()
         finally:
-            self._upstreams.close()
+            for each in self.services:
+                each.upstreams.close()
 
     def watch_over(self, seconds: float, alive: Callable[[], None]) -> None:
         """After open(): call `alive` in time, more often than every so many seconds, from when it
@@ -239,8 +188,7 @@ class Proxy:
             self.worker.loop.call(self._end_now if self._stops > 1 else self._end_gently)
 
     def _end_gently(self) -> None:
-        if self._listeners is not None:
-            self._listeners.close()
+        self._stop_listening()
         self.worker.want((Ended,))  # the last one ends the loop
         if not self.clients.count:
             self._end_now()
@@ -259,6 +207,8 @@ class Proxy:
         if self._stops and not self.clients.count:
             self.worker.loop.stop()
 
-    def _told_of_loop(self) -> str:
-        has_upstreams = bool(self.options.upstreams)
-        return way_out_of_a_loop(self.options.mark, has_upstreams=has_upstreams)
+    def _stop_listening(self) -> None:
+        if self._acceptor is not None:
+            self._acceptor.listen_no_more()
+        for each in self.services:
+            each.stop_listening()

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address, Host
-from sockproxy.worker.accept import Acceptor
 from sockproxy.worker.door import Loop, Timer
+from sockproxy.worker.service import Service
 
 __all__ = ["Upstreams"]
 
@@ -32,16 +32,16 @@ class Upstreams:
         self._hosts = {host: host.addresses for host in hosts}
         self._silent: dict[Address, _Trial] = {}
         self._loop: Loop
-        self._acceptor: Acceptor
+        self._service: Service
         self._resolver: Resolver | None = None
 
-    def open(self, loop: Loop, acceptor: Acceptor) -> None:
+    def open(self, loop: Loop, service: Service) -> None:
         """Have clients connected to them, and look after names and silent ones on this loop.
 
         Raises OSError.
         """
-        self._loop, self._acceptor = loop, acceptor
-        acceptor.set_targets(self._all())
+        self._loop, self._service = loop, service
+        service.set_targets(self._all())
 
     def begin(self) -> None:
         """The loop runs from now on."""
@@ -57,16 +57,16 @@ class Upstreams:
         self._silent.clear()
 
     def fell_silent(self, address: Address) -> None:
-        """Nobody answered there: the acceptor passes it over from now on."""
+        """Nobody answered there: the service passes it over from now on."""
         self._silent[address] = _Trial(
-            address, self._loop, self._acceptor, lambda: self._answers(address)
+            address, self._loop, self._service, lambda: self._answers(address)
         )
         if len(self._all()) > 1:
             log.warning(f"upstream {address} does not answer: passed over until it does")
 
     def _answers(self, address: Address) -> None:
         del self._silent[address]
-        self._acceptor.has_answered(address)
+        self._service.has_answered(address)
         if len(self._all()) > 1:
             log.info(f"upstream {address} answers again")
 
@@ -83,7 +83,7 @@ class Upstreams:
         self._hosts[host] = (*stay, *(each for each in found if each not in before))
         addresses = self._all()
         try:
-            self._acceptor.set_targets(addresses)
+            self._service.set_targets(addresses)
         except OSError:  # no memory: when it is resolved again there may be some
             self._hosts[host] = before
             return
@@ -96,16 +96,16 @@ class _Trial:
     """Attempts in the background, until one is answered: `answered` is called then."""
 
     def __init__(
-        self, address: Address, loop: Loop, acceptor: Acceptor, answered: Callable[[], None]
+        self, address: Address, loop: Loop, service: Service, answered: Callable[[], None]
     ) -> None:
-        self._address, self._loop, self._acceptor = address, loop, acceptor
+        self._address, self._loop, self._service = address, loop, service
         self._answered = answered
         self._forget: Callable[[], None] = lambda: None
         self._timer: Timer = loop.later(RETRY, self._try)
 
     def _try(self) -> None:
         try:
-            self._forget = self._acceptor.try_once(self._address, self._tried)
+            self._forget = self._service.try_once(self._address, self._tried)
         except OSError as error:
             self._tried(error.errno or errno.ENOMEM)
 

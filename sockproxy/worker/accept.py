@@ -1,28 +1,25 @@
 """Clients, from their accept until they have an upstream: the native worker's part of a proxy.
 
-Twin of ``native/accept.c``, ``clients.c``, ``targets.c`` and ``connect.c``.
+Twin of ``native/accept.c``, ``arrivals.c`` and ``clients.c``.
 """
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
-from itertools import count
 from typing import Any, Protocol
 
-from sockproxy.native import check, ffi, load_native
+from sockproxy.native import load_native
 from sockproxy.net.address import Address
-from sockproxy.net.tcp import Option
+from sockproxy.worker.address import place, read_address
 from sockproxy.worker.loop import EventLoop
-from sockproxy.worker.told import place
+from sockproxy.worker.service import Service, Trials
 
 __all__ = ["Acceptor", "Refused", "Rejection", "Told"]
 
 Place = tuple[str, int]
-NO_ZONE = 0x7FFFFFFF  # an interface that is not there: connect(2) finds the network unreachable
 
 
 class Rejection(IntEnum):
@@ -36,9 +33,10 @@ class Rejection(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A client that was reset. upstream: the last that was tried, with the errno; 0 for none
-    within the time-out."""
+    """A client that was reset. service: the number of its Service. upstream: the last that was
+    tried, with the errno; 0 for none within the time-out."""
 
+    service: int
     peer: Place
     why: Rejection
     upstream: Address | None
@@ -51,8 +49,8 @@ class Told(Protocol):
     def rejected(self, refused: Refused) -> None:
         """A client was reset, for it has none."""
 
-    def silent(self, address: Address) -> None:
-        """Nobody answered there: it is passed over until has_answered()."""
+    def silent(self, service: int, address: Address) -> None:
+        """Nobody answered there: that service passes it over until has_answered()."""
 
     def short(self, error: int) -> None:
         """Accepting waits for a moment; the errno."""
@@ -63,35 +61,54 @@ class Acceptor:
 
     All methods belong to the loop's thread, or come before it runs. What is told is told there.
 
-    most: clients at once. timeout: seconds for each attempt to connect.
-    original: upstreams are where clients meant to go before a REDIRECT, and no targets.
-    options: of the sockets to upstreams. here: more of them, of those to this host; they may fail.
+    most: clients at once.
     """
 
-    def __init__(
-        self,
-        loop: EventLoop,
-        told: Told,
-        *,
-        most: int,
-        timeout: float,
-        original: bool = False,
-        options: Iterable[Option] = (),
-        here: Iterable[Option] = (),
-    ) -> None:
+    def __init__(self, loop: EventLoop, told: Told, *, most: int) -> None:
         self._lib = load_native()
-        self._loop, self._worker, self._told = loop, loop.native, told
+        self._loop, self._told = loop, told
         self._loops = [loop]
-        self._trials: dict[int, Callable[[int], None]] = {}
-        self._numbers = count(1)
+        self._trials = Trials(loop)
         self._refused = 0
         self._hear(loop, lambda call: call())
-        loop.receive(self._lib.NEWS_TRIED, self._on_tried)
-        check(self._lib.worker_accept_as(self._worker, most, int(timeout * 1e9), original))
-        for loopback, each in ((False, options), (True, here)):
-            for level, name, value in each:
-                size = len(value)
-                check(self._lib.worker_set_option(self._worker, level, name, value, size, loopback))
+        self._lib.worker_limit_clients(loop.native, most)
+
+    def share(self, loop: EventLoop) -> None:
+        """Another worker, of those that share clients with the first one, has them too. Before
+        there is a service."""
+        self._hear(loop, self._loop.call)
+        self._loops.append(loop)
+
+    def serve(self, **how: Any) -> Service:
+        """One more service: how, Service tells. Before the loops run. Raises OSError."""
+        return Service(self._loops, self._trials, **how)
+
+    def listen_no_more(self) -> None:
+        """The listening sockets may be closed then. Twice is allowed."""
+        for loop in self._loops:
+            loop.do(partial(self._on, loop, self._lib.worker_listen_no_more))
+
+    @property
+    def clients(self) -> int:
+        """Those that live, also without an upstream yet; none when the loop is closed."""
+        return int(self._lib.worker_clients(self._loop.native)) if self._loop.native else 0
+
+    @property
+    def refused(self) -> int:
+        """Those that were reset because no upstream took them."""
+        if self._loop.native:
+            self._refused = int(self._lib.worker_refused(self._loop.native))
+        return self._refused
+
+    def close(self) -> None:
+        """Reset those that have no upstream yet; end all trials. Twice is allowed."""
+        for loop in self._loops:
+            loop.do(partial(self._on, loop, self._lib.worker_close_clients))
+
+    @staticmethod
+    def _on(loop: EventLoop, call: Callable[[Any], None]) -> None:
+        if loop.native:
+            call(loop.native)
 
     def _hear(self, loop: EventLoop, tell: Callable[[Callable[[], None]], None]) -> None:
         """tell: calls on the thread of the first loop."""
@@ -102,8 +119,8 @@ class Acceptor:
             tell(lambda: told.rejected(refused))
 
         def on_silent(news: Any) -> None:
-            address = _address(news.upstream.far)
-            tell(lambda: told.silent(address))
+            service, address = news.service, read_address(news.upstream.far)
+            tell(lambda: told.silent(service, address))
 
         def on_short(news: Any) -> None:
             number = news.error
@@ -113,105 +130,9 @@ class Acceptor:
         loop.receive(lib.NEWS_SILENT, on_silent)
         loop.receive(lib.NEWS_SHORT, on_short)
 
-    def share(self, loop: EventLoop) -> None:
-        """Another worker, of those that share clients with the first one, has them too. Before
-        there is one that listens."""
-        self._hear(loop, self._loop.call)
-        self._loops.append(loop)
-
-    def listen(self, listener: socket.socket) -> None:
-        """Accept from this listening, non-blocking socket, before the loops run. Raises OSError."""
-        for loop in self._loops:
-            check(self._lib.worker_listen(loop.native, listener.fileno()))
-
-    def listen_no_more(self) -> None:
-        """The listening sockets may be closed then. Twice is allowed."""
-        for loop in self._loops:
-            loop.do(partial(self._listen_no_more, loop))
-
-    def _listen_no_more(self, loop: EventLoop) -> None:
-        if loop.native:
-            self._lib.worker_listen_no_more(loop.native)
-
-    @property
-    def clients(self) -> int:
-        """Those that live, also without an upstream yet; none when the loop is closed."""
-        return int(self._lib.worker_clients(self._worker)) if self._loop.native else 0
-
-    @property
-    def refused(self) -> int:
-        """Those that were reset because no upstream took them."""
-        if self._loop.native:
-            self._refused = int(self._lib.worker_refused(self._worker))
-        return self._refused
-
-    def set_targets(self, addresses: Sequence[Address]) -> None:
-        """The upstreams, taken in turn. Raises OSError."""
-        targets = ffi.new("struct address[]", len(addresses))
-        for target, address in zip(targets, addresses, strict=True):
-            _write(target, address)
-        check(self._lib.worker_set_targets(self._worker, targets, len(addresses)))
-
-    def has_answered(self, address: Address) -> None:
-        """One that was silent answers again."""
-        self._lib.worker_has_answered(self._worker, _native(address))
-
-    def try_once(self, address: Address, done: Callable[[int], None]) -> Callable[[], None]:
-        """Connect there, close, and call `done` with the errno, 0 for an answer; what is returned
-        keeps it from that. Raises OSError."""
-        number = next(self._numbers)
-        check(self._lib.worker_try(self._worker, _native(address), number))
-        self._trials[number] = done
-
-        def forget() -> None:
-            if self._trials.pop(number, None) is not None and self._loop.native:
-                self._lib.worker_forget_trial(self._worker, number)
-
-        return forget
-
-    def close(self) -> None:
-        """Reset those that have no upstream yet; end all trials. Twice is allowed."""
-        for loop in self._loops:
-            loop.do(partial(self._close_clients, loop))
-
-    def _close_clients(self, loop: EventLoop) -> None:
-        if loop.native:
-            self._lib.worker_close_clients(loop.native)
-
-    def _on_tried(self, news: Any) -> None:
-        if done := self._trials.pop(news.number, None):
-            done(news.error)
-
-
-# -- struct address ------------------------------------------------------------------------
-
-
-def _write(target: Any, address: Address) -> None:
-    host, _, zone = address.host.partition("%")
-    packed = socket.inet_pton(address.family, host)
-    target.family, target.port = address.family, address.port
-    target.scope = _scope(zone) if zone else 0
-    ffi.memmove(target.host, packed, len(packed))
-
-
-def _native(address: Address) -> Any:
-    target = ffi.new("struct address *")
-    _write(target, address)
-    return target
-
-
-def _scope(zone: str) -> int:
-    try:
-        return int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
-    except OSError:
-        return NO_ZONE
-
-
-def _address(address: Any) -> Address:
-    return Address(address.family, *place(address))
-
 
 def _refused(news: Any) -> Refused:
-    far = news.client.far
-    upstream = _address(news.upstream.far) if news.upstream.far.family else None
-    return Refused(place(far), Rejection(news.rejection), upstream, news.error)
+    far = news.upstream.far
+    upstream = read_address(far) if far.family else None
+    why = Rejection(news.rejection)
+    return Refused(news.service, place(news.client.far), why, upstream, news.error)

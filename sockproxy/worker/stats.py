@@ -47,12 +47,14 @@ class DirectionStats:
 class PairStats:
     """A pair. Addresses are (host, port); times are in seconds.
 
+    service: the number of the Service whose client it is; 0 also where both ends were given.
     age: since it has both ends. connecting: from the client's accept to that; 0 where both were
     given. client and upstream are the far ends; *_local our own addresses towards them.
     why_not_short_circuited: why messages do not go past us; "" where they may.
     """
 
     number: int
+    service: int
     client: tuple[str, int]
     client_local: tuple[str, int]
     upstream: tuple[str, int]

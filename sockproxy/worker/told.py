@@ -1,14 +1,14 @@
-"""What the native worker tells, as Python has it: addresses, words and counters."""
+"""What the native worker tells, as Python has it: words and counters."""
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from sockproxy.native import ffi
+from sockproxy.worker.address import place
 from sockproxy.worker.stats import DirectionStats, PairStats, Totals
 
-__all__ = ["STATES", "host", "pair_stats", "place", "text", "totals"]
+__all__ = ["STATES", "pair_stats", "text", "totals"]
 
 STATES = ("pump", "redirect", "drain", "finished")
 """By their numbers: enum state of native/channel.h."""
@@ -19,23 +19,6 @@ SECOND = 1e9  # ns
 def text(words: Any) -> str:
     """A string of C."""
     return bytes(ffi.string(words)).decode(errors="replace")
-
-
-def host(address: Any) -> str:
-    """The host of a struct address."""
-    size = 4 if address.family == socket.AF_INET else 16
-    name = socket.inet_ntop(address.family, ffi.buffer(address.host)[:size])
-    if not address.scope:
-        return name
-    try:
-        return f"{name}%{socket.if_indextoname(address.scope)}"
-    except OSError:
-        return f"{name}%{address.scope}"
-
-
-def place(address: Any) -> tuple[str, int]:
-    """(host, port) of a struct address."""
-    return host(address), address.port
 
 
 def _direction(stats: Any) -> DirectionStats:
@@ -61,6 +44,7 @@ def pair_stats(stats: Any) -> PairStats:
     """Of a struct pair_stats."""
     return PairStats(
         stats.number,
+        stats.service,
         place(stats.client.far),
         place(stats.client.near),
         place(stats.upstream.far),

@@ -353,9 +353,10 @@ static void open_first(struct worker *worker)
 	struct linger reset = {.l_onoff = 1};
 	struct address target = address_of(listener);
 
-	worker_accept_as(worker, FULL, SECOND / 5, 0);
-	CHECK(!worker_set_option(worker, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset), 0));
-	CHECK(!worker_set_targets(worker, &target, 1));
+	worker_limit_clients(worker, FULL);
+	CHECK(worker_serve(worker, SECOND / 5, 0) == 0);
+	CHECK(!worker_set_option(worker, 0, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset), 0));
+	CHECK(!worker_set_targets(worker, 0, &target, 1));
 }
 
 static void open_workers(void)
@@ -371,7 +372,7 @@ static void open_workers(void)
 	}
 	open_first(workers[0]);
 	for (each = 0; each < workers_count; each++)
-		CHECK(!worker_listen(workers[each], entrance));
+		CHECK(!worker_listen(workers[each], 0, entrance));
 }
 
 static void run(struct worker *worker)
@@ -381,7 +382,7 @@ static void run(struct worker *worker)
 
 	for (each = 0; each < count; each++) {
 		if (news[each].kind == NEWS_SILENT)
-			worker_has_answered(worker, &news[each].upstream.far);
+			worker_has_answered(worker, 0, &news[each].upstream.far);
 		if (news[each].kind == NEWS_ENDED)
 			CHECK(news[each].stats->number == news[each].number);
 	}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import select
 import socket
 import threading
+from dataclasses import fields
 
 from sockproxy.net.address import Address, parse_host
-from sockproxy.proxy.proxy import Proxy, ProxyOptions
+from sockproxy.proxy.options import ProxyOptions, ServiceOptions
+from sockproxy.proxy.proxy import Proxy
 from tests.support.logs import Lines
 from tests.support.scale import patience
 from tests.support.sockets import receive
@@ -21,10 +23,11 @@ class Running:
     def __init__(self, hosts, **options):
         self._log = Lines("sockproxy")
         self.lines = self._log.lines
-        usual = {"listen": (LISTEN,), "relay": True, "max_connections": 64, "workers": 2}
-        options = {**usual, **options}
-        hosts = tuple(hosts)
-        self.proxy = Proxy(ProxyOptions(upstreams=hosts, name="unit", **options))
+        usual = {"relay": True, "max_connections": 64, "workers": 2}
+        of_service = {field.name for field in fields(ServiceOptions)}
+        how = {name: options.pop(name) for name in options.keys() & of_service}
+        service = ServiceOptions(**{"listen": (LISTEN,), "upstreams": tuple(hosts), **how})
+        self.proxy = Proxy(ProxyOptions((service,), "unit", **{**usual, **options}))
         self.proxy.open()
         self.thread = threading.Thread(target=self.proxy.run)
         self.thread.start()

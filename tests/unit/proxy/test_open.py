@@ -12,12 +12,15 @@ import pytest
 
 from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address, parse_host
-from sockproxy.proxy.proxy import Proxy, ProxyOptions
+from sockproxy.proxy.options import ProxyOptions, ServiceOptions
+from sockproxy.proxy.proxy import Proxy
 from tests.support.proxy_thread import LISTEN
 
 
 def proxy_at(listen):
-    return Proxy(ProxyOptions((listen,), (parse_host("127.0.0.1:1"),), "unit", relay=True))
+    return Proxy(
+        ProxyOptions((ServiceOptions((listen,), (parse_host("127.0.0.1:1"),)),), "unit", relay=True)
+    )
 
 
 def test_what_was_not_opened_is_closed_twice():

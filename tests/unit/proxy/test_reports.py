@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sockproxy.net.address import parse_host
 from sockproxy.proxy.control import status_report
-from sockproxy.proxy.proxy import Proxy, ProxyOptions
+from sockproxy.proxy.options import ProxyOptions, ServiceOptions
+from sockproxy.proxy.proxy import Proxy
 from tests.support.fake_kernel import FakeKernel
 from tests.support.proxy_thread import LISTEN
 
@@ -13,7 +14,9 @@ class Asked:
     """A proxy that is not run, and in which something happens while its table is read."""
 
     def __init__(self, happens):
-        options = ProxyOptions((LISTEN,), (parse_host("127.0.0.1:1"),), "unit", relay=True)
+        options = ProxyOptions(
+            (ServiceOptions((LISTEN,), (parse_host("127.0.0.1:1"),)),), "unit", relay=True
+        )
         self.proxy = Proxy(options)
         self.proxy.open()
         worker = self.proxy.worker

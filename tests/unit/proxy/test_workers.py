@@ -13,7 +13,8 @@ import pytest
 from sockproxy.errors import SockproxyError
 from sockproxy.net.address import parse_host
 from sockproxy.proxy.clients import Clients
-from sockproxy.proxy.proxy import Proxy, ProxyOptions
+from sockproxy.proxy.options import ProxyOptions, ServiceOptions
+from sockproxy.proxy.proxy import Proxy
 from sockproxy.proxy.workers import Workers
 from sockproxy.worker.door import Limits
 from sockproxy.worker.engine import Engine
@@ -67,7 +68,9 @@ def test_there_may_be_no_more_threads(monkeypatch):
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_one)
-    options = ProxyOptions((LISTEN,), (parse_host("127.0.0.1:1"),), "unit", relay=True, workers=3)
+    options = ProxyOptions(
+        (ServiceOptions((LISTEN,), (parse_host("127.0.0.1:1"),)),), "unit", relay=True, workers=3
+    )
     proxy = Proxy(options)
     with pytest.raises(SockproxyError, match="start a thread") as caught:
         proxy.open()
@@ -79,7 +82,9 @@ def test_one_that_fails_ends_them_all(listener):
     def fail():
         raise ZeroDivisionError
 
-    options = ProxyOptions((LISTEN,), (host(listener),), "unit", relay=True, workers=2)
+    options = ProxyOptions(
+        (ServiceOptions((LISTEN,), (host(listener),)),), "unit", relay=True, workers=2
+    )
     proxy = Proxy(options)
     proxy.open()
     proxy.worker.other_loops[0].call(fail)
@@ -134,9 +139,9 @@ def test_a_connection_that_comes_back_to_another_worker():
     """A proxy before itself: whoever accepts knows the connection that another has made."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         where = sock.getsockname()
+    itself = parse_host("{}:{}".format(*where))
     options = ProxyOptions(
-        (parse_host("{}:{}".format(*where)).addresses[0],),
-        (parse_host("{}:{}".format(*where)),),
+        (ServiceOptions(itself.addresses, (itself,)),),
         "unit", relay=True, workers=3, max_connections=64,
     )  # fmt: skip
     with closing(Lines("sockproxy")) as log:

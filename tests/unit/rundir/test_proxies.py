@@ -15,7 +15,8 @@ from sockproxy.net.address import parse_address
 from sockproxy.proxy.answers import SHAPES, read_answer
 from sockproxy.proxy.asking import ask, ask_all
 from sockproxy.proxy.control import QUESTIONS
-from sockproxy.proxy.proxy import Proxy, ProxyOptions
+from sockproxy.proxy.options import ProxyOptions, ServiceOptions
+from sockproxy.proxy.proxy import Proxy
 from sockproxy.rundir import check_name, running, take_name
 from sockproxy.rundir import proxies as runtime
 from sockproxy.rundir.proxies import clear_dead
@@ -155,7 +156,9 @@ def test_an_answer_in_pieces(answering):
 
 def test_what_a_proxy_reports_has_the_shape():
     """A field that is shown must be in it, or no proxy of this version could be looked at."""
-    options = ProxyOptions((parse_address("127.0.0.1:0", passive=True),), (), "one", relay=True)
+    options = ProxyOptions(
+        (ServiceOptions((parse_address("127.0.0.1:0", passive=True),), ()),), "one", relay=True
+    )
     proxy = Proxy(options)
     proxy.open()
     try:

@@ -30,9 +30,10 @@ class Served:
     def __init__(self, targets=(), listeners=1, host="127.0.0.1", **options):
         self.engine = Engine(Limits(), lambda _event: None)
         self.rejections, self.silences, self.shortages = [], [], []
-        options = {"most": 100, "timeout": 5.0, **options}
-        self.acceptor = Acceptor(self.engine.loop, self, options=EVERY_END, **options)
-        self.acceptor.set_targets(targets)
+        self.acceptor = Acceptor(self.engine.loop, self, most=options.pop("most", 100))
+        how = {"timeout": 5.0, "options": EVERY_END, **options}
+        self.service = self.acceptor.serve(**how)
+        self.service.set_targets(targets)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         both = {"dualstack_ipv6": host == "::"}
         self.listeners = [
@@ -41,13 +42,13 @@ class Served:
         for listener in self.listeners:
             set_options(listener, EVERY_END)
             listener.setblocking(False)
-            self.acceptor.listen(listener)
+            self.service.listen(listener)
         self.thread = threading.Thread(target=self.engine.loop.run)
 
     def rejected(self, refused):
         self.rejections.append(refused)
 
-    def silent(self, address):
+    def silent(self, _service, address):
         self.silences.append(address)
 
     def short(self, error):
@@ -330,8 +331,8 @@ def test_a_trial_tells_how_it_ended(server):
 
         def try_all():
             for each in (server, unheard):
-                served.acceptor.try_once(at(each), said.append)
-            forget = served.acceptor.try_once(at(server), lambda _number: said.append("forgotten"))
+                served.service.try_once(at(each), said.append)
+            forget = served.service.try_once(at(server), lambda _number: said.append("forgotten"))
             forget()
             forget()
 

@@ -1,0 +1,153 @@
+"""Configuration files: TOML that says what the command line of `proxy` says, and more services.
+
+name = "edge"            in status and connections; the file's name without .toml
+workers = 2              and max-connections, budget, idle-timeout, grace, relay, eager,
+budget = "1MiB"          short-circuit, verdict-only, force: as the options of these names
+log-level = "info"       and log-format
+
+[[service]]              may be repeated
+name = "web"             in connections and logs
+listen = ["127.0.0.1:8080", "systemd:web"]
+upstream = "app"         a group, or ["10.0.0.2:9000", "app.example:9000"], or "original-dst"
+connect-timeout = "10s"  and mark, nodelay, keepalive: as the options of these names
+
+[[group]]                upstreams that services share, may be repeated
+name = "app"
+upstream = ["10.0.0.2:9000", "10.0.0.3:9000"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sockproxy.errors import UsageError
+from sockproxy.net.address import Host
+from sockproxy.net.systemd import parse_listen
+from sockproxy.proxy.options import (
+    BUDGETS,
+    LOG_FORMATS,
+    LOG_LEVELS,
+    MOST_CONNECTIONS,
+    MOST_KEEPALIVE,
+    MOST_MARK,
+    MOST_WORKERS,
+    ProxyOptions,
+    ServiceOptions,
+    clash,
+    parse_upstreams,
+    usual_workers,
+)
+from sockproxy.rundir import check_name
+from sockproxy.tables import Table, read_table
+
+__all__ = ["Configuration", "read_configuration"]
+
+_FILE = {
+    "name", "workers", "max-connections", "budget", "idle-timeout", "grace", "relay", "eager",
+    "short-circuit", "verdict-only", "force", "log-level", "log-format", "service", "group",
+}  # fmt: skip
+_SERVICE = {"name", "listen", "upstream", "connect-timeout", "mark", "nodelay", "keepalive"}
+_GROUP = {"name", "upstream"}
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a file says. log_level and log_format: one of LOG_LEVELS, of LOG_FORMATS."""
+
+    options: ProxyOptions
+    log_level: str
+    log_format: str
+
+
+def read_configuration(path: Path) -> Configuration:
+    """Of a file, with its names resolved.
+
+    Raises UsageError of one line, with file, line, table and key, where anything is wrong.
+    """
+    table = read_table(path, _FILE)
+    groups = _groups(table)
+    services = tuple(_service(each, groups) for each in table.tables("service", _SERVICE))
+    _check_listening(table, services)
+    flags = {key: table.flag(key) for key in ("relay", "eager", "force", "verdict-only")}
+    if found := clash(flags["relay"], flags["eager"], flags["force"], flags["verdict-only"]):
+        raise table.wrong(*found)
+    options = ProxyOptions(
+        services=services,
+        name=_name(table, path.name.removesuffix(".toml")),
+        workers=table.number("workers", usual_workers(), 1, MOST_WORKERS),
+        idle_timeout=table.duration("idle-timeout", None),
+        max_connections=table.number("max-connections", 4096, 1, MOST_CONNECTIONS),
+        budget=table.size("budget", "1MiB", *BUDGETS),
+        relay=flags["relay"],
+        eager=flags["eager"],
+        parser=not flags["verdict-only"],
+        force=flags["force"],
+        grace=table.duration("grace", 10.0) or 0.0,
+        short_circuit=table.flag("short-circuit", True),
+    )
+    level = table.word("log-level", LOG_LEVELS, "info")
+    return Configuration(options, level, table.word("log-format", LOG_FORMATS, "auto"))
+
+
+def _name(table: Table, default: str) -> str:
+    name = table.text("name", default)
+    return _checked(table, "name", check_name, name) or name
+
+
+def _groups(table: Table) -> dict[str, tuple[Host, ...]]:
+    groups: dict[str, tuple[Host, ...]] = {}
+    if not table.has("group"):
+        return groups
+    for each in table.tables("group", _GROUP):
+        name = each.text("name")
+        if ":" in name or not name:
+            raise each.wrong("name", "must be a text without a colon, which addresses have")
+        if name in groups:
+            raise each.wrong("name", f"there is another group {name}")
+        groups[name] = _checked(each, "upstream", parse_upstreams, each.words("upstream"))
+    return groups
+
+
+def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOptions:
+    listen = [_checked(table, "listen", parse_listen, each) for each in table.words("listen")]
+    words = table.words("upstream")
+    if len(words) == 1 and words[0] in groups:
+        upstreams = groups[words[0]]
+    elif any(word in groups for word in words):
+        raise table.wrong("upstream", "a group stands alone")
+    else:
+        upstreams = _checked(table, "upstream", parse_upstreams, words)
+    timeout = table.duration("connect-timeout", 10.0)
+    assert timeout is not None
+    return ServiceOptions(
+        tuple(listen),
+        upstreams,
+        name=table.text("name", ""),
+        connect_timeout=timeout,
+        mark=table.number("mark", None, 1, MOST_MARK) if table.has("mark") else None,
+        nodelay=table.flag("nodelay", True),
+        keepalive=table.number("keepalive", None, 1, MOST_KEEPALIVE)
+        if table.has("keepalive")
+        else None,
+    )
+
+
+def _check_listening(table: Table, services: tuple[ServiceOptions, ...]) -> None:
+    """Each place is one service's. Port 0 is another one each time."""
+    seen: dict[str, int] = {}
+    for number, service in enumerate(services, 1):
+        for where in map(str, service.listen):
+            if where in seen and not where.endswith(":0"):
+                raise table.wrong("service", f"{number} listens on {where} as {seen[where]} does")
+            seen[where] = number
+
+
+def _checked(table: Table, key: str, parse: Callable[[Any], Any], value: Any) -> Any:
+    """What `parse` makes of it, its errors with their place in the file."""
+    try:
+        return parse(value)
+    except UsageError as error:
+        raise table.wrong(key, str(error)) from None

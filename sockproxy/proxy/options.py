@@ -1,0 +1,118 @@
+"""What a proxy may be asked to do, by the command line or by a file, and within which bounds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sockproxy.errors import UsageError
+from sockproxy.net.address import Address, Host, parse_host
+from sockproxy.net.systemd import Passed
+from sockproxy.worker.door import MIB
+
+__all__ = [
+    "BUDGETS",
+    "LOG_FORMATS",
+    "LOG_LEVELS",
+    "MOST_CONNECTIONS",
+    "MOST_KEEPALIVE",
+    "MOST_MARK",
+    "MOST_WORKERS",
+    "ORIGINAL",
+    "ProxyOptions",
+    "ServiceOptions",
+    "clash",
+    "parse_upstreams",
+    "usual_workers",
+]
+
+ORIGINAL = "original-dst"
+BUDGETS = (4096, 1 << 30)  # bytes: the least and the most
+MOST_CONNECTIONS = 500_000
+MOST_KEEPALIVE = 32767  # seconds: MAX_TCP_KEEPIDLE of the kernel
+MOST_MARK = 0xFFFFFFFF
+MOST_WORKERS = 256  # bpf/abi/splice.h
+LOG_FORMATS = ("auto", "text", "json", "journal")
+"""auto: journal where stderr is the journal's, else text."""
+LOG_LEVELS = ("error", "warning", "info", "debug")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """What one service is to do. Times are in seconds.
+
+    upstreams: taken in turn; empty for the original destination of a REDIRECT.
+    name: by which it is shown; "" where it needs none.
+    connect_timeout: for each upstream that is tried.
+    mark: the SO_MARK of connections to upstreams, for rules to know them by.
+    keepalive: seconds of silence before a probe; None to leave the system's default.
+    """
+
+    listen: tuple[Address | Passed, ...]
+    upstreams: tuple[Host, ...]
+    name: str = ""
+    connect_timeout: float = 10.0
+    mark: int | None = None
+    nodelay: bool = True
+    keepalive: int | None = None
+
+    @property
+    def upstream_names(self) -> list[str]:
+        """As a user wrote them."""
+        return [str(each) for each in self.upstreams] or [ORIGINAL]
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyOptions:
+    """What a proxy is to do. Times are in seconds, sizes in bytes.
+
+    services: at least one.
+    force: accelerate even where doctor found that it is not exact.
+    short_circuit: let conversations go past us where both far ends are enrolled in a bypass.
+    workers: threads that serve clients.
+    grace: how long running pairs may take to finish after the first stop().
+    """
+
+    services: tuple[ServiceOptions, ...]
+    name: str
+    idle_timeout: float | None = None
+    max_connections: int = 4096
+    budget: int = MIB
+    relay: bool = False
+    eager: bool = False
+    parser: bool = True
+    force: bool = False
+    grace: float = 10.0
+    short_circuit: bool = True
+    workers: int = 1
+
+
+def parse_upstreams(texts: Sequence[str]) -> tuple[Host, ...]:
+    """The hosts to take in turn; none of them for the original destination.
+
+    Raises UsageError where one is no address, or has none.
+    """
+    if ORIGINAL not in texts:
+        return tuple(dict.fromkeys(parse_host(text) for text in texts))
+    if len(texts) > 1:
+        raise UsageError(f"{ORIGINAL} stands alone", hint="leave the others out")
+    return ()
+
+
+def clash(relay: bool, eager: bool, force: bool, verdict_only: bool) -> tuple[str, str] | None:
+    """Which of these cannot be together with the others, and why."""
+    if relay and (eager or force or verdict_only):
+        return "relay", "excludes eager, force and verdict-only"
+    if verdict_only and not force:
+        return "verdict-only", (
+            "loses the promise: bytes may come twice, and nothing bounds memory; add force to"
+            " measure it all the same"
+        )
+    return None
+
+
+def usual_workers() -> int:
+    """The ends of most connections are on this host, and take the other half of its CPUs:
+    docs/decisions/0018-workers.md."""
+    return min((len(os.sched_getaffinity(0)) + 1) // 2, MOST_WORKERS)

@@ -1,0 +1,93 @@
+"""Where the clients of some listening sockets go: ``native/service.h``, ``native/targets.h``."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
+from typing import Any
+
+from sockproxy.native import check, load_native
+from sockproxy.net.address import Address
+from sockproxy.net.tcp import Option
+from sockproxy.worker.address import native_address, native_addresses
+from sockproxy.worker.loop import EventLoop
+
+__all__ = ["Service", "Trials"]
+
+
+class Trials:
+    """Single connections, by which it is found out whether somebody answers. Of one loop."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._lib, self._loop = load_native(), loop
+        self._waiting: dict[int, Callable[[int], None]] = {}
+        self._numbers = count(1)
+        loop.receive(self._lib.NEWS_TRIED, self._on_tried)
+
+    def begin(
+        self, service: int, address: Address, done: Callable[[int], None]
+    ) -> Callable[[], None]:
+        """Service.try_once(), of the service of that number."""
+        number = next(self._numbers)
+        check(self._lib.worker_try(self._loop.native, service, native_address(address), number))
+        self._waiting[number] = done
+
+        def forget() -> None:
+            if self._waiting.pop(number, None) is not None and self._loop.native:
+                self._lib.worker_forget_trial(self._loop.native, number)
+
+        return forget
+
+    def _on_tried(self, news: Any) -> None:
+        if done := self._waiting.pop(news.number, None):
+            done(news.error)
+
+
+class Service:
+    """One of an Acceptor. All methods belong to the thread of its first loop, or come before that
+    runs.
+
+    loops: of the workers that share the clients. timeout: seconds for each attempt to connect.
+    original: upstreams are where clients meant to go before a REDIRECT, and no targets.
+    options: of the sockets to upstreams. here: more of them, of those to this host; they may fail.
+    """
+
+    def __init__(
+        self,
+        loops: Sequence[EventLoop],
+        trials: Trials,
+        *,
+        timeout: float,
+        original: bool = False,
+        options: Iterable[Option] = (),
+        here: Iterable[Option] = (),
+    ) -> None:
+        """Raises OSError."""
+        self._lib, self._loops, self._trials = load_native(), loops, trials
+        self._native = loops[0].native
+        self.number = check(self._lib.worker_serve(self._native, int(timeout * 1e9), original))
+        """By which its clients are told of."""
+        for loopback, each in ((False, options), (True, here)):
+            for level, name, value in each:
+                option = (self.number, level, name, value, len(value), loopback)
+                check(self._lib.worker_set_option(self._native, *option))
+
+    def listen(self, listener: socket.socket) -> None:
+        """Accept from this listening, non-blocking socket, before the loops run. Raises OSError."""
+        for loop in self._loops:
+            check(self._lib.worker_listen(loop.native, self.number, listener.fileno()))
+
+    def set_targets(self, addresses: Sequence[Address]) -> None:
+        """The upstreams, taken in turn. Raises OSError."""
+        targets = native_addresses(list(addresses))
+        check(self._lib.worker_set_targets(self._native, self.number, targets, len(addresses)))
+
+    def has_answered(self, address: Address) -> None:
+        """One that was silent answers again."""
+        self._lib.worker_has_answered(self._native, self.number, native_address(address))
+
+    def try_once(self, address: Address, done: Callable[[int], None]) -> Callable[[], None]:
+        """Connect there, close, and call `done` with the errno, 0 for an answer; what is returned
+        keeps it from that. Raises OSError."""
+        return self._trials.begin(self.number, address, done)

@@ -1,0 +1,167 @@
+"""Configuration files: what they say, and where they are wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from sockproxy.errors import UsageError
+from sockproxy.net.systemd import Passed
+from sockproxy.proxy.config import read_configuration
+from sockproxy.proxy.options import usual_workers
+
+SERVICE = '[[service]]\nlisten = "127.0.0.1:1"\nupstream = "127.0.0.1:2"\n'
+ALL = """
+name = "edge"
+workers = 3
+max-connections = 10
+budget = "64KiB"
+idle-timeout = "1h"
+grace = "2s"
+eager = true
+short-circuit = false
+log-level = "warning"
+log-format = "json"
+
+[[service]]
+name = "web"
+listen = ["127.0.0.1:8080", "[::1]:8080", "systemd:web"]
+upstream = "app"
+connect-timeout = "500ms"
+mark = 80
+nodelay = false
+keepalive = 30
+
+[[service]]
+listen = ":0"
+upstream = "original-dst"
+
+[[group]]
+name = "app"
+upstream = ["127.0.0.1:9000", "127.0.0.2:9000"]
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text, name="edge.toml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_all_that_can_be_said(written):
+    found = read_configuration(written(ALL, "other.toml"))
+    options = found.options
+    assert (found.log_level, found.log_format) == ("warning", "json")
+    assert (options.name, options.workers, options.max_connections) == ("edge", 3, 10)
+    assert (options.budget, options.idle_timeout, options.grace) == (65536, 3600.0, 2.0)
+    assert (options.eager, options.relay, options.short_circuit) == (True, False, False)
+    web, sidecar = options.services
+    assert (web.name, web.connect_timeout, web.mark, web.nodelay) == ("web", 0.5, 80, False)
+    assert web.keepalive == 30
+    assert [str(each) for each in web.listen] == ["127.0.0.1:8080", "[::1]:8080", "systemd:web"]
+    assert web.listen[2] == Passed("web")
+    assert web.upstream_names == ["127.0.0.1:9000", "127.0.0.2:9000"]
+    assert sidecar.upstreams == ()
+    assert sidecar.upstream_names == ["original-dst"]
+
+
+def test_what_is_left_out_is_as_on_the_command_line(written):
+    found = read_configuration(written(SERVICE))
+    options = found.options
+    assert (found.log_level, found.log_format) == ("info", "auto")
+    assert (options.name, options.workers) == ("edge", usual_workers())
+    assert (options.max_connections, options.budget, options.grace) == (4096, 1 << 20, 10.0)
+    assert options.idle_timeout is None
+    assert options.short_circuit
+    assert options.parser
+    (service,) = options.services
+    assert (service.connect_timeout, service.nodelay) == (10.0, True)
+    assert (service.mark, service.keepalive, service.name) == (None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        ("", None, "service: missing"),
+        ("nam = 1\n" + SERVICE, 1, "nam: unknown; known are budget"),
+        ("name = 7\n" + SERVICE, 1, "name: must be a text"),
+        ('name = "../x"\n' + SERVICE, 1, "name: "),
+        ("workers = 0\n" + SERVICE, 1, "workers: must be a whole number from 1 to 256"),
+        ("max-connections = 500001\n" + SERVICE, 1, "max-connections: must be a whole number"),
+        ('budget = "1KiB"\n' + SERVICE, 1, "budget: must be from 4 KiB to 1 GiB"),
+        ('budget = "much"\n' + SERVICE, 1, "budget: size 'much'"),
+        ("budget = true\n" + SERVICE, 1, "budget: must be a size"),
+        ('grace = "soon"\n' + SERVICE, 1, "grace: duration 'soon'"),
+        ("idle-timeout = []\n" + SERVICE, 1, "idle-timeout: must be a time"),
+        ("idle-timeout = 0\n" + SERVICE, 1, "idle-timeout: duration '0'"),
+        ('relay = "yes"\n' + SERVICE, 1, "relay: must be true or false"),
+        ("relay = true\neager = true\n" + SERVICE, 1, "relay: excludes eager"),
+        ("verdict-only = true\n" + SERVICE, 1, "verdict-only: loses the promise"),
+        ('log-level = "loud"\n' + SERVICE, 1, "log-level: 'loud' is none of error, warning"),
+        ('log-format = "xml"\n' + SERVICE, 1, "log-format: 'xml' is none of auto, text"),
+        ("[service]\n", 1, "service: must be tables: [[service]]"),
+        ('[[service]]\nupstream = "127.0.0.1:2"\n', 1, "service 1: listen: missing"),
+        ('[[service]]\nlisten = "127.0.0.1:1"\n', 1, "service 1: upstream: missing"),
+        (SERVICE + "colour = 1\n", 4, "service 1: colour: unknown"),
+        (SERVICE + "mark = 0\n", 4, "service 1: mark: must be a whole number from 1"),
+        (SERVICE + "keepalive = 40000\n", 4, "service 1: keepalive: must be"),
+        (SERVICE + 'connect-timeout = "-1s"\n', 4, "service 1: connect-timeout: duration"),
+        ('[[service]]\nlisten = "nowhere"\nupstream = "127.0.0.1:2"\n', 2, "service 1: listen: "),
+        ('[[service]]\nlisten = []\nupstream = "127.0.0.1:2"\n', 2, "service 1: listen: must be"),
+        ('[[service]]\nlisten = "127.0.0.1:1"\nupstream = "app"\n', 3, "service 1: upstream: "),
+        (
+            '[[service]]\nlisten = "127.0.0.1:1"\nupstream = ["original-dst", "127.0.0.1:2"]\n',
+            3,
+            "service 1: upstream: original-dst stands alone",
+        ),
+        (SERVICE + SERVICE, 1, "service: 2 listens on 127.0.0.1:1 as 1 does"),
+        (SERVICE + "[[group]]\nupstream = []\n", 4, "group 1: name: missing"),
+        (
+            SERVICE + '[[group]]\nname = "a:b"\nupstream = "127.0.0.1:2"\n',
+            5,
+            "group 1: name: must be a text without a colon",
+        ),
+        (
+            SERVICE + 2 * '[[group]]\nname = "a"\nupstream = "127.0.0.1:2"\n',
+            8,
+            "group 2: name: there is another group a",
+        ),
+        (
+            (
+                '[[service]]\nlisten = "127.0.0.1:1"\nupstream = ["a", "127.0.0.1:3"]\n'
+                '[[group]]\nname = "a"\nupstream = "127.0.0.1:2"\n'
+            ),
+            3,
+            "service 1: upstream: a group stands alone",
+        ),
+        ("name = 'x\n", None, ""),
+        ("name = \n", 1, ""),
+        ("[[service]]\nlisten = [\n", None, ""),
+    ],
+)
+def test_what_is_wrong_is_one_line_that_says_where(written, text, line, told):
+    path = written(text)
+    with pytest.raises(UsageError) as caught:
+        read_configuration(path)
+    said = str(caught.value)
+    assert said.startswith(f"{path}:{line}: {told}" if line else str(path)), said
+    assert told in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("where", ["missing.toml", ".", "/dev/zero"])
+def test_what_is_no_file(tmp_path, where):
+    with pytest.raises(UsageError):
+        read_configuration(tmp_path / where)
+
+
+def test_a_time_may_be_a_number_of_seconds(written):
+    assert read_configuration(written("grace = 2.5\n" + SERVICE)).options.grace == 2.5
+
+
+def test_port_0_is_another_one_each_time(written):
+    service = SERVICE.replace(":1", ":0")
+    assert len(read_configuration(written(service + service)).options.services) == 2
