@@ -118,7 +118,17 @@ EXPORT void worker_limit_clients(struct worker *worker, uint32_t most)
 	worker->all->most_clients = most;
 }
 
-EXPORT int worker_listen(struct worker *worker, uint32_t service, int fd)
+static struct listener *listener_of(struct worker *worker, int fd)
+{
+	size_t each;
+
+	for (each = 0; each < worker->listeners_count; each++)
+		if (worker->listeners[each].fd == fd)
+			return &worker->listeners[each];
+	return NULL;
+}
+
+static int add_listener(struct worker *worker, struct service *service, int fd)
 {
 	size_t count = worker->listeners_count;
 	struct listener *all = sys.realloc(worker->listeners, (count + 1) * sizeof(*all));
@@ -131,9 +141,7 @@ EXPORT int worker_listen(struct worker *worker, uint32_t service, int fd)
 		return -ENOMEM;
 	}
 	worker->listeners = all;
-	all[count] = (struct listener){.fd = fd, .service = service_of(worker, service)};
-	if (!all[count].service)
-		return -EINVAL;
+	all[count] = (struct listener){.fd = fd, .service = service};
 	failed = read_near(fd, &all[count].near);
 	if (failed)
 		return failed;
@@ -142,6 +150,30 @@ EXPORT int worker_listen(struct worker *worker, uint32_t service, int fd)
 	worker->listeners_count++;
 	begin_accepting(worker);
 	return 0;
+}
+
+EXPORT int worker_listen(struct worker *worker, uint32_t number, int fd)
+{
+	struct service *service = service_of(worker, number);
+	struct listener *listener = listener_of(worker, fd);
+
+	if (!service)
+		return -EINVAL;
+	if (!listener)
+		return add_listener(worker, service, fd);
+	listener->service = service;
+	return 0;
+}
+
+EXPORT void worker_unlisten(struct worker *worker, int fd)
+{
+	struct listener *listener = listener_of(worker, fd);
+
+	if (!listener)
+		return;
+	pause_accepting(worker); /* what is watched is known by its place, which changes */
+	*listener = worker->listeners[--worker->listeners_count];
+	begin_accepting(worker);
 }
 
 EXPORT void worker_listen_no_more(struct worker *worker)

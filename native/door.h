@@ -124,15 +124,19 @@ uint32_t worker_run(struct worker *worker, int64_t wait, struct news *into, uint
 /* Of all workers, before they run: so many clients at once. */
 void worker_limit_clients(struct worker *worker, uint32_t most);
 
-/* One more service of all workers, before they run: where the clients of some listening sockets go.
- * Its number, from 0 up, or a negative errno. timeout: of each attempt to connect.
+/* One more service of all workers, from the first one's thread: where the clients of some listening
+ * sockets go. Its number, from 0 up, or a negative errno. timeout: of each attempt to connect.
  * original: upstreams are where clients meant to go before a REDIRECT, and not targets. */
 int worker_serve(struct worker *worker, int64_t timeout, int original);
 
 /* Accept from this listening, non-blocking socket, for the service and all workers: the one that is
- * woken accepts, and the one with the fewest clients has them. It stays its owner's, who closes it
- * after worker_listen_no_more() of each. */
+ * woken accepts, and the one with the fewest clients has them. From each worker's thread. One that
+ * is listened to already is that service's from now on. It stays its owner's, who closes it after
+ * worker_unlisten() or worker_listen_no_more() of each. */
 int worker_listen(struct worker *worker, uint32_t service, int fd);
+
+/* Accept nobody from this socket any more. Twice is allowed. */
+void worker_unlisten(struct worker *worker, int fd);
 
 /* Accept nobody any more. Twice is allowed. */
 void worker_listen_no_more(struct worker *worker);
@@ -146,8 +150,8 @@ void worker_close_clients(struct worker *worker);
 
 /* -- upstreams -- */
 
-/* An option of the service's sockets to upstreams, before the workers run; loopback: only to such,
- * and it may fail. */
+/* An option of the service's sockets to upstreams, before it listens; loopback: only to such, and
+ * it may fail. */
 int worker_set_option(struct worker *worker, uint32_t service, int level, int name,
 		      const void *value, uint32_t size, int loopback);
 

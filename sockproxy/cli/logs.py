@@ -27,8 +27,16 @@ class Log(logging.Handler):
 
     def __init__(self, form: str) -> None:
         super().__init__()
+        self._be(form)
+
+    def _be(self, form: str) -> None:
         form = _usual() if form == "auto" else form
         self.line = {"text": _as_text, "json": _as_json, "journal": _as_journal}[form]
+
+    def change(self, form: str, level: str) -> None:
+        """Have other lines from now on, and other ones of them."""
+        self._be(form)
+        _LOGGER.setLevel(level.upper())
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError):

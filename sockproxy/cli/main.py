@@ -23,6 +23,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "proxy": "proxy.proxy",
     "check": "check.check",
+    "reload": "reload.reload",
     "attach": "attach.attach",
     "detach": "attach.detach",
     "run": "run.run",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -16,7 +17,7 @@ from sockproxy.cli.types import DURATION, LISTEN, MARK, SIZE
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address
 from sockproxy.net.systemd import Passed, notify, watchdog_seconds
-from sockproxy.proxy.config import read_configuration
+from sockproxy.proxy.config import Configuration, read_configuration
 from sockproxy.proxy.control import Control
 from sockproxy.proxy.options import (
     BUDGETS,
@@ -32,6 +33,7 @@ from sockproxy.proxy.options import (
     usual_workers,
 )
 from sockproxy.proxy.proxy import Proxy
+from sockproxy.proxy.reload import Reloader
 
 __all__ = ["proxy"]
 
@@ -202,10 +204,18 @@ def proxy(
     """
     if config is not None:
         _check_alone(ctx)
+
+        def chosen(found: Configuration) -> tuple[str, str]:
+            level = log_level if _is_given(ctx, "log_level") else found.log_level
+            form = log_format if _is_given(ctx, "log_format") else found.log_format
+            return form, "debug" if verbose else level
+
         found = read_configuration(config)
-        level = log_level if _is_given(ctx, "log_level") else found.log_level
-        form = log_format if _is_given(ctx, "log_format") else found.log_format
-        _serve(found.options, form, "debug" if verbose else level)
+        with logging_to_stderr(*chosen(found)) as log:
+            served = Proxy(found.options)
+            read = partial(read_configuration, config)
+            served.reloader = Reloader(served, read, lambda found: log.change(*chosen(found)))
+            _run(served, log)
         return 0
     if not listen or not upstream:
         raise UsageError("--listen and --upstream, or --config", hint="say where, and to whom")
@@ -235,7 +245,8 @@ def proxy(
         short_circuit=short_circuit,
         workers=usual_workers() if workers is None else workers,
     )
-    _serve(options, log_format, "debug" if verbose else log_level)
+    with logging_to_stderr(log_format, "debug" if verbose else log_level) as log:
+        _run(Proxy(options), log)
     return 0
 
 
@@ -251,14 +262,12 @@ def _check_alone(ctx: click.Context) -> None:
         raise UsageError(f"--config and {option}", hint="write it into the file")
 
 
-def _serve(options: ProxyOptions, log_format: str, log_level: str) -> None:
-    with logging_to_stderr(log_format, log_level) as log:
-        _run(Proxy(options), log)
-
-
 def _run(served: Proxy, log: Log) -> None:
     def on_hangup(_number: int, _frame: FrameType | None) -> None:
-        log.write(logging.INFO, "SIGHUP does nothing: there is nothing to reload")
+        if served.reloader is not None:
+            served.reloader.begin()
+        else:
+            log.write(logging.INFO, "SIGHUP does nothing: there is nothing to reload")
 
     def on_stop(_number: int, _frame: FrameType | None) -> None:
         notify("STOPPING=1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from sockproxy.net.address import Address, format_address
@@ -22,14 +22,16 @@ log = logging.getLogger("sockproxy.proxy")
 class Clients:
     """Tells of them.
 
-    services: whose clients they are, by their numbers.
+    service_of: whose clients they are, by its number.
     one_less: called when a client has been refused, or its connection has ended.
     Each of those is a line of the log, at the level DEBUG. At others one a minute is told of, for
     which no upstream answered.
     """
 
-    def __init__(self, services: Sequence[ProxyService], *, one_less: Callable[[], None]) -> None:
-        self._services, self._one_less = services, one_less
+    def __init__(
+        self, service_of: Callable[[int], ProxyService], *, one_less: Callable[[], None]
+    ) -> None:
+        self._service_of, self._one_less = service_of, one_less
         self._acceptor: Acceptor
         self._refusals = Seldom(log, counts=True)
         self._loops, self._shortages = Seldom(log), Seldom(log)
@@ -57,7 +59,7 @@ class Clients:
 
     def rejected(self, refused: Refused) -> None:
         """Tell of a client that had no upstream."""
-        service = self._services[refused.service]
+        service = self._service_of(refused.service)
         why = _reason(refused, service.options.connect_timeout)
         if refused.why is Rejection.OWN:
             self._loops.say(lambda: service.way_out_of_a_loop)
@@ -67,7 +69,7 @@ class Clients:
 
     def silent(self, service: int, address: Address) -> None:
         """An upstream does not answer."""
-        self._services[service].upstreams.fell_silent(address)
+        self._service_of(service).upstreams.fell_silent(address)
 
     def short(self, error: int) -> None:
         """Clients wait to be accepted."""
@@ -96,7 +98,7 @@ class Clients:
         self._one_less()
 
     def _fields(self, stats: PairStats) -> dict[str, Any]:
-        name = self._services[stats.service].options.name
+        name = self._service_of(stats.service).options.name
         return {"event": "connection", "service": name, **_fields(stats)}
 
 

@@ -70,8 +70,10 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
 def connections_report(proxy: Proxy) -> dict[str, Any]:
     """What `sockproxy connections --json` shows of one proxy: its live pairs."""
     live = proxy.worker.read().live
-    names = [each.options.name for each in proxy.services]
-    pairs = [{**document(stats), "service": names[stats.service]} for stats in live]
+    pairs = [
+        {**document(stats), "service": proxy.service_of(stats.service).options.name}
+        for stats in live
+    ]
     return {"name": proxy.options.name, "pid": os.getpid(), "connections": pairs}
 
 
@@ -84,9 +86,18 @@ def _service(service: ProxyService) -> dict[str, Any]:
     }
 
 
+def reload_report(proxy: Proxy) -> dict[str, Any]:
+    """What `sockproxy reload --json` shows: what has changed, or why nothing has."""
+    told = {"changes": [], "error": "it was not started with --config: there is nothing to read"}
+    if proxy.reloader is not None:
+        told = proxy.reloader.reload()
+    return {"name": proxy.options.name, "pid": os.getpid(), **told}
+
+
 QUESTIONS: dict[str, Callable[[Proxy], dict[str, Any]]] = {
     "status": status_report,
     "connections": connections_report,
+    "reload": reload_report,
 }
 
 

@@ -1,9 +1,10 @@
-"""The proxy's listening sockets, from which the worker accepts."""
+"""The listening sockets of a service, from which the worker accepts."""
 
 from __future__ import annotations
 
+import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address
@@ -13,56 +14,74 @@ from sockproxy.net.tcp import EVERY_END, Option, set_options, spared_pacing
 __all__ = ["BACKLOG", "Listeners"]
 
 BACKLOG = 1024  # clients of one socket that may wait to be accepted
+_HINTS = {
+    errno.EADDRINUSE: "'ss -ltnp' shows who listens there; or choose another place",
+    errno.EADDRNOTAVAIL: "no interface has this address; 'ip address' shows those that are there",
+    errno.EACCES: "ports below 1024 take CAP_NET_BIND_SERVICE",
+}
 
 
 class Listeners:
-    """options: of the clients' sockets, which inherit them. sockets: those that listen."""
+    """By the places that a service names. options: of the clients' sockets, which inherit them."""
 
     def __init__(self, options: Iterable[Option]) -> None:
         self._options = (*EVERY_END, *options)
-        self.sockets: list[socket.socket] = []
+        self._at: dict[str, list[socket.socket]] = {}
 
-    def bind(self, address: Address) -> Address:
-        """Listen there, but accept nobody yet; the address with the port that it has.
+    def __iter__(self) -> Iterator[socket.socket]:
+        return (sock for each in self._at.values() for sock in each)
 
-        Raises SockproxyError.
-        """
-        sock = socket.socket(address.family, socket.SOCK_STREAM)
+    @property
+    def addresses(self) -> list[Address]:
+        """Of all of them, with the ports that they have."""
+        return [address_of(sock) for sock in self]
+
+    def open(self, where: Address | Passed) -> None:
+        """Listen there, but accept nobody yet. Raises SockproxyError."""
+        if isinstance(where, Passed):
+            self._at[str(where)] = taken = where.take()
+            for sock in taken:
+                self._prepare(sock, where)
+            return
+        sock = socket.socket(where.family, socket.SOCK_STREAM)
+        self._at[str(where)] = [sock]
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if address.family == socket.AF_INET6:
+            if where.family == socket.AF_INET6:
                 # [::] serves IPv4 as well, as v4-mapped addresses.
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            set_options(sock, self._options)
-            if address.loopback:
-                set_options(sock, spared_pacing())
-            sock.bind(address.sockaddr)
+            sock.bind(where.sockaddr)
             sock.listen(BACKLOG)
-            sock.setblocking(False)
         except OSError as error:
-            sock.close()
-            raise SockproxyError(
-                f"listen on {address}", errno=error.errno, hint="choose another --listen"
-            ) from None
-        self.sockets.append(sock)
-        return address_of(sock)
+            raise _failure(where, error) from None
+        self._prepare(sock, where)
 
-    def adopt(self, passed: Passed) -> list[Address]:
-        """Listen on sockets that are there already. Their addresses. Raises SockproxyError."""
-        taken = passed.take()
-        self.sockets += taken
+    def _prepare(self, sock: socket.socket, where: Address | Passed) -> None:
         try:
-            for sock in taken:
-                set_options(sock, self._options)
-                if address_of(sock).loopback:
-                    set_options(sock, spared_pacing())
-                sock.setblocking(False)
+            sock.setblocking(False)
+            set_options(sock, self._options)
+            if address_of(sock).loopback:
+                set_options(sock, spared_pacing())
         except OSError as error:
-            raise SockproxyError(f"listen on {passed}", errno=error.errno) from None
-        return [address_of(sock) for sock in taken]
+            raise _failure(where, error) from None
+
+    def take(self, where: Address | Passed) -> list[socket.socket]:
+        """Those that listen there, which are the caller's now."""
+        return self._at.pop(str(where))
+
+    def put(self, where: Address | Passed, sockets: list[socket.socket]) -> None:
+        """Have those that listen there, and were another's. Raises SockproxyError."""
+        self._at[str(where)] = sockets
+        for sock in sockets:
+            self._prepare(sock, where)
 
     def close(self) -> None:
         """Listen no more. Twice is allowed."""
-        for sock in self.sockets:
+        for sock in self:
             sock.close()
-        self.sockets.clear()
+        self._at.clear()
+
+
+def _failure(where: Address | Passed, error: OSError) -> SockproxyError:
+    hint = _HINTS.get(error.errno or 0)
+    return SockproxyError(f"listen on {where}", errno=error.errno, hint=hint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any, Protocol
 
 from sockproxy.net.address import Address
 from sockproxy.proxy.clients import Clients
@@ -25,6 +26,16 @@ __all__ = ["Proxy"]
 log = logging.getLogger("sockproxy.proxy")
 
 
+class Reloads(Protocol):
+    """Has other services for a proxy: sockproxy.proxy.reload."""
+
+    def begin(self) -> None:
+        """From a signal handler: do it in the background."""
+
+    def reload(self) -> dict[str, Any]:
+        """From any thread but the loop's: do it, and tell."""
+
+
 class Proxy:
     """A proxy in the calling thread.
 
@@ -43,6 +54,9 @@ class Proxy:
         self.max_connections = options.max_connections
         """As asked for, or what the limit of file descriptors allows."""
         self.services = [ProxyService(each) for each in options.services]
+        self.reloader: Reloads | None = None
+        """Who finds out what else it may be asked to do."""
+        self._by_number: dict[int, ProxyService] = {}
         self._acceptor: Acceptor | None = None
         self._stops = 0
         self._opened = False
@@ -61,7 +75,7 @@ class Proxy:
         options = self.options
         try:
             limits = Limits(options.budget, options.eager, options.idle_timeout, self._allow())
-            self.clients = Clients(self.services, one_less=self._one_less)
+            self.clients = Clients(self.service_of, one_less=self._one_less)
             self.worker = Workers(
                 options.workers, limits, self.clients.on_event, self.clients.wanted
             )
@@ -71,7 +85,7 @@ class Proxy:
             for loop in self.worker.other_loops:
                 self._acceptor.share(loop)
             for each in self.services:
-                each.open(self._acceptor, self.worker.loop)
+                self.open_service(each)
             before()
             if not options.relay:
                 self._prepare_acceleration()
@@ -111,6 +125,33 @@ class Proxy:
         else:
             self._circuits = ShortCircuits(self.worker, enrolment.cgroup)
             self._circuits.look()
+
+    # -- services --------------------------------------------------------------------------
+
+    def open_service(self, service: ProxyService) -> None:
+        """Let it be one of ours, which accepts nobody yet. Raises OSError."""
+        assert self._acceptor is not None
+        service.open(self._acceptor, self.worker.loop)
+        self._by_number[service.number] = service
+
+    def replace_services(self, services: list[ProxyService]) -> None:
+        """Have these, which were opened, in place of others, whose clients stay until they end."""
+        for each in self.services:
+            if each not in services:
+                each.upstreams.close()
+        for each in services:
+            if each not in self.services:
+                each.upstreams.begin()
+        self.services = services
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it accepts nobody any more, or has not begun to."""
+        return self._stops > 0 or not self._opened
+
+    def service_of(self, number: int) -> ProxyService:
+        """By the number that its clients tell; also one that is ours no more."""
+        return self._by_number[number]
 
     @property
     def listening(self) -> list[Address]:
@@ -211,4 +252,4 @@ class Proxy:
         if self._acceptor is not None:
             self._acceptor.listen_no_more()
         for each in self.services:
-            each.stop_listening()
+            each.listeners.close()

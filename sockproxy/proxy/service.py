@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sockproxy.net.address import Address
-from sockproxy.net.systemd import Passed
 from sockproxy.net.tcp import spared_pacing
 from sockproxy.proxy.listeners import Listeners
 from sockproxy.proxy.options import ServiceOptions
@@ -19,23 +20,26 @@ class ProxyService:
     """Its listening sockets and its upstreams. All methods belong to the loop's thread, or come
     before it runs or after it has ended.
 
-    listening: its addresses, with the ports that they have. Raises PermissionDenied when sockets
-    may not be marked.
+    Raises PermissionDenied when sockets may not be marked.
     """
 
     def __init__(self, options: ServiceOptions) -> None:
         self.options = options
-        self.listening: list[Address] = []
         self.upstreams = Upstreams(options.upstreams)
-        nodelay, keepalive = options.nodelay, options.keepalive
         self._to_upstreams = options_of_upstreams(
-            options.mark, nodelay=nodelay, keepalive=keepalive
+            options.mark, nodelay=options.nodelay, keepalive=options.keepalive
         )
-        self._listeners = Listeners(options_of_clients(nodelay=nodelay, keepalive=keepalive))
+        self.listeners = self.new_listeners()
+
+    def new_listeners(self) -> Listeners:
+        """None yet, whose clients' sockets will have the options of this service."""
+        options = self.options
+        return Listeners(options_of_clients(nodelay=options.nodelay, keepalive=options.keepalive))
 
     def open(self, acceptor: Acceptor, loop: Loop) -> None:
         """Be one of the acceptor's. Raises OSError."""
         options = self.options
+        self._acceptor = acceptor
         self._served = acceptor.serve(
             timeout=options.connect_timeout,
             original=not options.upstreams,
@@ -44,22 +48,44 @@ class ProxyService:
         )
         self.upstreams.open(loop, self._served)
 
+    @property
+    def number(self) -> int:
+        """By which its clients are told of."""
+        return self._served.number
+
     def bind(self) -> None:
         """Listen, but accept nobody yet. Raises SockproxyError."""
         for each in self.options.listen:
-            if isinstance(each, Passed):
-                self.listening += self._listeners.adopt(each)
-            else:
-                self.listening.append(self._listeners.bind(each))
+            self.listeners.open(each)
 
     def accept(self) -> None:
-        """Have clients accepted from now on. Raises OSError."""
-        for sock in self._listeners.sockets:
+        """Have clients accepted from now on; those of sockets that another service had are this
+        one's then. Raises OSError."""
+        for sock in self.listeners:
             self._served.listen(sock)
 
     def stop_listening(self) -> None:
-        """When nobody is accepted any more. Twice is allowed."""
-        self._listeners.close()
+        """Accept nobody any more, and listen no more. Twice is allowed."""
+        for sock in self.listeners:
+            self._acceptor.unlisten(sock)
+        self.listeners.close()
+
+    def change(self, options: ServiceOptions) -> None:
+        """Do what these say, as may_stay() allows, with the sockets that it has. Raises OSError."""
+        if options.upstreams != self.options.upstreams:
+            self.upstreams.change(options.upstreams)
+        self.options = options
+        self.accept()
+
+    def may_stay(self, options: ServiceOptions) -> bool:
+        """Whether it can do what these say, with other upstreams and in other places."""
+        as_now = replace(options, listen=self.options.listen, upstreams=self.options.upstreams)
+        return as_now == self.options and bool(options.upstreams) == bool(self.options.upstreams)
+
+    @property
+    def listening(self) -> list[Address]:
+        """Its addresses, with the ports that they have."""
+        return self.listeners.addresses
 
     @property
     def way_out_of_a_loop(self) -> str:

@@ -48,6 +48,26 @@ class Upstreams:
         if names := [host for host in self._hosts if host.may_change]:
             self._resolver = Resolver(names, self._loop, self._resolved)
 
+    def change(self, hosts: Sequence[Host]) -> None:
+        """Have these from now on; connections to others go on. Raises OSError, and has those that
+        it had."""
+        before = self._hosts
+        self._hosts = {host: host.addresses for host in hosts}
+        try:
+            self._service.set_targets(self._all())
+        except OSError:
+            self._hosts = before
+            raise
+        self._forget_gone()
+        if self._resolver is not None:
+            self._resolver.stop()
+            self._resolver = None
+        self.begin()
+
+    def _forget_gone(self) -> None:
+        for gone in self._silent.keys() - set(self._all()):
+            self._silent.pop(gone).cancel()
+
     def close(self) -> None:
         """Look after nothing any more. Twice is allowed."""
         if self._resolver is not None:
@@ -81,15 +101,13 @@ class Upstreams:
         # Who stays keeps its place: name servers give them in another order each time.
         stay = [each for each in before if each in now]
         self._hosts[host] = (*stay, *(each for each in found if each not in before))
-        addresses = self._all()
         try:
-            self._service.set_targets(addresses)
+            self._service.set_targets(self._all())
         except OSError:  # no memory: when it is resolved again there may be some
             self._hosts[host] = before
             return
         log.info(f"upstream {host} is now {', '.join(map(str, self._hosts[host]))}")
-        for gone in self._silent.keys() - set(addresses):
-            self._silent.pop(gone).cancel()
+        self._forget_gone()
 
 
 class _Trial:

@@ -5,6 +5,7 @@ Twin of ``native/accept.c``, ``arrivals.c`` and ``clients.c``.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -80,13 +81,22 @@ class Acceptor:
         self._loops.append(loop)
 
     def serve(self, **how: Any) -> Service:
-        """One more service: how, Service tells. Before the loops run. Raises OSError."""
+        """One more service: how, Service tells. Raises OSError."""
         return Service(self._loops, self._trials, **how)
 
     def listen_no_more(self) -> None:
         """The listening sockets may be closed then. Twice is allowed."""
         for loop in self._loops:
             loop.do(partial(self._on, loop, self._lib.worker_listen_no_more))
+
+    def unlisten(self, listener: socket.socket) -> None:
+        """Accept no more from this one, which may be closed then."""
+        for loop in self._loops:
+            loop.do(partial(self._unlisten, loop, listener.fileno()))
+
+    def _unlisten(self, loop: EventLoop, fd: int) -> None:
+        if loop.native:
+            self._lib.worker_unlisten(loop.native, fd)
 
     @property
     def clients(self) -> int:

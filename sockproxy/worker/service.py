@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -74,9 +75,13 @@ class Service:
                 check(self._lib.worker_set_option(self._native, *option))
 
     def listen(self, listener: socket.socket) -> None:
-        """Accept from this listening, non-blocking socket, before the loops run. Raises OSError."""
+        """Accept from this listening, non-blocking socket, which may have been another service's.
+        Raises OSError."""
         for loop in self._loops:
-            check(self._lib.worker_listen(loop.native, self.number, listener.fileno()))
+            loop.do(partial(self._listen, loop, listener.fileno()))
+
+    def _listen(self, loop: EventLoop, fd: int) -> None:
+        check(self._lib.worker_listen(loop.native, self.number, fd))
 
     def set_targets(self, addresses: Sequence[Address]) -> None:
         """The upstreams, taken in turn. Raises OSError."""

@@ -5,15 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.proxy import ROOT, ProxyProcess, end, run_sockproxy
-from tests.support.scale import patience
+from tests.support.proxy import (
+    ROOT,
+    ProxyProcess,
+    end,
+    pattern_server,
+    run_flows,
+    run_sockproxy,
+    running_proxy,
+)
+from tests.support.scale import patience, scaled
 from tests.support.sockets import eventually, receive
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -102,6 +112,64 @@ def test_one_whose_upstream_is_gone_leaves_the_other_alone(tmp_path, servers):
     assert [line["service"] for line in refused] == ["gone"] * 3
     assert [line["service"] for line in ended] == ["there"] * 3
     assert all(line["forward"]["bytes"] == 1 and line["connect_seconds"] > 0 for line in ended)
+
+
+def reload(proxy):
+    return run_sockproxy("reload", proxy.name)
+
+
+def test_a_file_is_read_again(tmp_path, servers):
+    with configured(tmp_path, services(servers[:1])) as proxy:
+        path = tmp_path / f"{proxy.name}.toml"
+        done = reload(proxy)
+        assert (done.returncode, done.stdout) == (0, f"{proxy.name}: nothing has changed\n")
+        path.write_text(services(servers))
+        done = reload(proxy)
+        assert done.returncode == 0
+        assert "listens on 127.0.0.1:" in done.stdout
+        assert len(proxy.status()["services"]) == 2
+        path.write_text("workers = 0\n" + services(servers))
+        done = reload(proxy)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"{path}:1: workers: must be a whole number" in done.stderr
+        document = json.loads(run_sockproxy("reload", proxy.name, "--json").stdout)
+        assert document["error"].startswith(f"{path}:1: workers")
+        path.write_text("log-level = 'debug'\n" + services(servers[:1]))
+        proxy.signal(signal.SIGHUP)
+        proxy.says("reloaded: listens no more on")
+        with socket.create_connection(proxy.address, patience(10)) as client:
+            upstream = servers[0].accept()[0]
+            client.close()
+            upstream.close()
+        proxy.says("finished after")
+        assert len(proxy.status()["services"]) == 1
+
+
+def test_every_byte_while_it_is_read_again_and_again(tmp_path):
+    """Also those of connections that begin in between, and of old ones."""
+    with pattern_server() as one, pattern_server() as other:
+        text = '[[service]]\nlisten = "127.0.0.1:0"\nupstream = "{}:{}"\nconnect-timeout = {}\n'
+        with configured(tmp_path, text.format(*one, 5)) as proxy:
+            path = tmp_path / f"{proxy.name}.toml"
+            with ThreadPoolExecutor() as pool:
+                flows = pool.submit(
+                    run_flows, proxy.address, count=scaled(800, 60), up=200_000, down=100_000
+                )
+                turn = 0
+                while not flows.done():
+                    turn += 1
+                    path.write_text(text.format(*(one, other)[turn % 2], 5 + turn // 2 % 2))
+                    assert reload(proxy).returncode == 0
+                assert not flows.result()
+            assert turn > 2
+            assert proxy.settled()["connections_reset"] == 0
+
+
+def test_one_without_a_file_has_nothing_to_read(servers):
+    with running_proxy(servers[0].getsockname()) as proxy:
+        done = reload(proxy)
+        assert done.returncode == 1
+        assert "it was not started with --config" in done.stderr
 
 
 def test_sockets_of_systemd(tmp_path, servers):

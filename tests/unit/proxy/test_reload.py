@@ -1,0 +1,307 @@
+"""Other services for a proxy that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+
+import pytest
+
+from sockproxy.errors import UsageError
+from sockproxy.net.address import parse_address, parse_host
+from sockproxy.proxy.config import Configuration
+from sockproxy.proxy.options import ProxyOptions, ServiceOptions
+from sockproxy.proxy.reload import Reloader
+from tests.support.proxy_thread import LISTEN, Running
+from tests.support.scale import patience
+from tests.support.sockets import eventually, receive
+
+
+@pytest.fixture
+def servers():
+    with contextlib.ExitStack() as stack:
+        made = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+        for each in made:
+            stack.enter_context(each).settimeout(patience(10))
+        yield made
+
+
+def host(server):
+    return parse_host("{}:{}".format(*server.getsockname()))
+
+
+def free_place():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return parse_address("{}:{}".format(*sock.getsockname()))
+
+
+class Reloading(Running):
+    """One whose wanted services a test says."""
+
+    def __init__(self, hosts, **options):
+        super().__init__(hosts, **options)
+        self.error = None
+        self.applied = []
+        self.wanted = self.proxy.options
+        self.reloader = Reloader(self.proxy, self._read, self.applied.append)
+
+    def _read(self):
+        if self.error:
+            raise self.error
+        return Configuration(self.wanted, "info", "text")
+
+    def reload(self, *services, **others):
+        """What has changed."""
+        self.wanted = ProxyOptions(services, "unit", **{"relay": True, "max_connections": 64,
+                                                       "workers": 2, **others})  # fmt: skip
+        told = self.reloader.reload()
+        assert told["error"] == ""
+        return told["changes"]
+
+    def refused(self, *services):
+        """Why it was not."""
+        self.wanted = ProxyOptions(services, "unit", relay=True, max_connections=64, workers=2)
+        told = self.reloader.reload()
+        assert told["changes"] == []
+        return told["error"]
+
+    def serves(self, server, place=None):
+        """A connection there goes to that server; both its ends."""
+        where = (place or self.proxy.listening[0]).sockaddr
+        client = socket.create_connection(where, patience(10))
+        upstream, _ = server.accept()
+        client.sendall(b"?")
+        assert receive(upstream, 1) == b"?"
+        return client, upstream
+
+
+def talk(pair):
+    client, upstream = pair
+    for source, target in (pair, pair[::-1]):
+        source.sendall(b"on")
+        assert receive(target, 2) == b"on"
+    client.close()
+    upstream.close()
+
+
+def test_nothing_changes_where_nothing_is_wanted(servers):
+    with Reloading([host(servers[0])]) as running:
+        service = running.proxy.services[0]
+        assert running.reload(service.options) == ["nothing has changed"]
+        assert running.proxy.services == [service]
+        talk(running.serves(servers[0]))
+
+
+def test_other_upstreams_are_for_those_that_come(servers):
+    with Reloading([host(servers[0])]) as running:
+        before = running.serves(servers[0])
+        port = running.proxy.listening
+        changes = running.reload(ServiceOptions((LISTEN,), (host(servers[1]),)))
+        assert changes == [f"127.0.0.1:0 has the upstreams {host(servers[1])}"]
+        assert running.proxy.listening == port
+        for _ in range(4):
+            talk(running.serves(servers[1]))
+        talk(before)
+
+
+@pytest.mark.parametrize("change", [{"connect_timeout": 3.0}, {"keepalive": 5}, {"nodelay": False}])
+def test_other_rules_keep_the_socket_and_the_connections(servers, change):
+    with Reloading([host(servers[0])]) as running:
+        before = running.serves(servers[0])
+        (sock,) = running.proxy.services[0].listeners
+        running.reload(ServiceOptions((LISTEN,), (host(servers[0]),), **change))
+        assert list(running.proxy.services[0].listeners) == [sock]
+        after = running.serves(servers[0])
+        rows = running.proxy.worker.read().live
+        assert [row.service for row in rows] == [0, 1]
+        nodelay = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert bool(nodelay) == change.get("nodelay", True)
+        talk(before)
+        talk(after)
+        eventually(lambda: len([line for line in running.lines if "finished" in line]) == 2)
+
+
+def test_places_come_and_go(servers):
+    one, other = free_place(), free_place()
+    with Reloading([host(servers[0])], listen=(one,)) as running:
+        before = running.serves(servers[0])
+        changes = running.reload(ServiceOptions((one, other), (host(servers[0]),)))
+        assert changes == [f"listens on {other}"]
+        talk(running.serves(servers[0], one))
+        talk(running.serves(servers[0], other))
+        changes = running.reload(ServiceOptions((other,), (host(servers[0]),), name="new"))
+        assert changes[0] == f"listens no more on {one}"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(one.sockaddr)
+        talk(running.serves(servers[0], other))
+        talk(before)
+
+
+def test_a_place_goes_from_one_service_to_another(servers):
+    one, other = free_place(), free_place()
+    a, b = host(servers[0]), host(servers[1])
+    with Reloading([a], listen=(one,), name="a") as running:
+        running.reload(ServiceOptions((one,), (a,), "a"), ServiceOptions((other,), (b,), "b"))
+        sockets = {sock for each in running.proxy.services for sock in each.listeners}
+        assert running.reload(
+            ServiceOptions((other,), (a,), "a"), ServiceOptions((one,), (b,), "b")
+        ) == ["nothing has changed"]
+        assert {sock for each in running.proxy.services for sock in each.listeners} == sockets
+        talk(running.serves(servers[0], other))
+        talk(running.serves(servers[1], one))
+
+
+def test_a_service_goes_and_its_connections_stay(servers):
+    one, other = free_place(), free_place()
+    both = (ServiceOptions((one,), (host(servers[0]),), "a"),
+            ServiceOptions((other,), (host(servers[1]),), "b"))  # fmt: skip
+    with Reloading([host(servers[0])], listen=(one,), name="a") as running:
+        running.reload(*both)
+        kept = running.serves(servers[1], other)
+        assert running.reload(both[0]) == [f"listens no more on {other}"]
+        talk(kept)
+        talk(running.serves(servers[0], one))
+        eventually(lambda: running.proxy.clients.count == 0)
+
+
+def test_a_taken_port_changes_nothing(servers):
+    one, other = free_place(), free_place()
+    taken = parse_address("{}:{}".format(*servers[2].getsockname()))
+    with Reloading([host(servers[0])], listen=(one,)) as running:
+        told = running.refused(ServiceOptions((one, other, taken), (host(servers[1]),)))
+        assert told.startswith(f"listen on {taken}: ")
+        assert "ss -ltnp" in told
+        assert running.proxy.listening == [one]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(other.sockaddr)
+        talk(running.serves(servers[0]))
+        assert running.told("not reloaded, all is as it was")
+
+
+def test_a_bad_file_changes_nothing(servers):
+    with Reloading([host(servers[0])]) as running:
+        running.error = UsageError("edge.toml:1: workers: must be a whole number")
+        assert running.reloader.reload()["error"].startswith("edge.toml:1: workers")
+        running.reloader.begin()
+        eventually(lambda: len(running.told("not reloaded")) == 2)
+        assert not running.applied
+        talk(running.serves(servers[0]))
+
+
+def test_no_memory_for_another_service(servers, monkeypatch):
+    with Reloading([host(servers[0])]) as running:
+        monkeypatch.setattr(
+            running.proxy, "open_service", lambda _service: (_ for _ in ()).throw(OSError(12, "no"))
+        )
+        options = ServiceOptions((LISTEN,), (host(servers[0]),), connect_timeout=1.0)
+        assert "cannot allocate" in running.refused(options).lower()
+        talk(running.serves(servers[0]))
+
+
+def test_what_cannot_be_changed_is_said(servers):
+    with Reloading([host(servers[0])]) as running:
+        options = running.proxy.options.services
+        changes = running.reload(*options, workers=3, budget=4096, grace=1.0)
+        assert changes == ["from the next start on: budget, workers"]
+        assert running.proxy.options.grace == 1.0
+        assert running.proxy.options.workers == 2
+
+
+def test_an_upstream_that_was_silent_is_known_to_be(servers):
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as silent,
+        Reloading([host(silent), host(servers[0])], connect_timeout=0.5) as running,
+    ):
+        fillers = [socket.socket() for _ in range(3)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(silent.getsockname())
+        for _ in range(2):
+            talk(running.serves(servers[0]))
+        eventually(lambda: running.told("does not answer"))
+        running.reload(ServiceOptions(
+            (LISTEN,), (host(silent), host(servers[0]), host(servers[1])), connect_timeout=0.5
+        ))  # fmt: skip
+        talk(running.serves(servers[0]))
+        talk(running.serves(servers[1]))
+        talk(running.serves(servers[0]))
+        running.reload(ServiceOptions((LISTEN,), (host(servers[1]),), connect_timeout=0.5))
+        for filler in fillers:
+            filler.close()
+        talk(running.serves(servers[1]))
+
+
+def test_a_hundred_times_under_load(servers):
+    """Half of them with other rules, so that another service has the socket: nobody is refused,
+    and nothing is left."""
+    place, stop, failures, served = free_place(), threading.Event(), [], []
+
+    def serve(server):
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = server.accept()
+                with sock, contextlib.suppress(OSError):
+                    sock.sendall(sock.recv(4))
+
+    def ask():
+        while not stop.is_set():
+            try:
+                with socket.create_connection(place.sockaddr, patience(10)) as sock:
+                    sock.sendall(b"ping")
+                    assert receive(sock, 4) == b"ping"
+                served.append(1)
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=serve, args=(each,), daemon=True) for each in servers[:2]]
+    with Reloading([host(servers[0])], listen=(place,)) as running:
+        clients = [threading.Thread(target=ask) for _ in range(3)]
+        for each in (*threads, *clients):
+            each.start()
+        eventually(lambda: served)
+        before = len(os.listdir("/proc/self/fd"))
+        for turn in range(100):
+            options = ServiceOptions(
+                (place,), (host(servers[turn % 2]),), connect_timeout=5.0 + turn // 2 % 2
+            )
+            running.reload(options)
+        stop.set()
+        for each in clients:
+            each.join(patience(20))
+        assert not failures
+        assert len(served) > 50
+        eventually(lambda: running.proxy.clients.count == 0)
+        assert len(os.listdir("/proc/self/fd")) < before + 20
+        assert running.proxy.clients.refused == 0
+
+
+def test_not_while_it_could_not_be_read_for_long(servers):
+    """It is read in the asker's thread: the loop goes on meanwhile."""
+    reading, go_on = threading.Event(), threading.Event()
+    with Reloading([host(servers[0])]) as running:
+        wanted = running._read
+
+        def read():
+            reading.set()
+            go_on.wait(patience(10))
+            return wanted()
+
+        running.reloader._read = read
+        running.reloader.begin()
+        assert reading.wait(patience(10))
+        talk(running.serves(servers[0]))
+        go_on.set()
+        eventually(lambda: running.told("reloaded: nothing has changed"))
+
+
+def test_one_that_ends_or_has_ended(servers):
+    running = Reloading([host(servers[0])])
+    with running:
+        pair = running.serves(servers[0])
+        running.proxy.stop()
+        wanted = ServiceOptions((LISTEN,), (host(servers[1]),))
+        assert running.refused(wanted) == "it is about to end"
+        talk(pair)
+    assert running.refused(wanted) == "it is about to end"
