@@ -34,12 +34,14 @@ from sockproxy.proxy.options import (
 )
 from sockproxy.proxy.proxy import Proxy
 from sockproxy.proxy.reload import Reloader
+from sockproxy.proxy.takeover import retire, take_sockets
+from sockproxy.rundir import take_name
 
 __all__ = ["proxy"]
 
 LOG = logging.getLogger("sockproxy.proxy")
 
-BESIDE_A_FILE = {"config", "verbose", "log_level", "log_format"}
+BESIDE_A_FILE = {"config", "take_over", "verbose", "log_level", "log_format"}
 EPILOG = """\b
 Examples:
   sockproxy proxy --listen 127.0.0.1:8080 --upstream 127.0.0.1:9000
@@ -78,6 +80,11 @@ or
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Read all of this from a TOML file, which may have many services; see 'check --help'.",
+)
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Have the sockets, and the name, of the proxy that has it now, which then drains.",
 )
 @click.option("--name", help="Name in status and connections.  [default: proxy-PID]")
 @click.option(
@@ -169,6 +176,7 @@ def proxy(
     listen: tuple[Address | Passed, ...],
     upstream: tuple[str, ...],
     config: Path | None,
+    take_over: bool,
     name: str | None,
     budget: int,
     max_connections: int,
@@ -215,8 +223,10 @@ def proxy(
             served = Proxy(found.options)
             read = partial(read_configuration, config)
             served.reloader = Reloader(served, read, lambda found: log.change(*chosen(found)))
-            _run(served, log)
+            _run(served, log, take_over)
         return 0
+    if take_over and name is None:
+        raise UsageError("--take-over without --name", hint="say whose sockets it takes")
     if not listen or not upstream:
         raise UsageError("--listen and --upstream, or --config", hint="say where, and to whom")
     if not BUDGETS[0] <= budget <= BUDGETS[1]:
@@ -246,7 +256,7 @@ def proxy(
         workers=usual_workers() if workers is None else workers,
     )
     with logging_to_stderr(log_format, "debug" if verbose else log_level) as log:
-        _run(Proxy(options), log)
+        _run(Proxy(options), log, take_over)
     return 0
 
 
@@ -262,7 +272,7 @@ def _check_alone(ctx: click.Context) -> None:
         raise UsageError(f"--config and {option}", hint="write it into the file")
 
 
-def _run(served: Proxy, log: Log) -> None:
+def _run(served: Proxy, log: Log, take_over: bool) -> None:
     def on_hangup(_number: int, _frame: FrameType | None) -> None:
         if served.reloader is not None:
             served.reloader.begin()
@@ -276,9 +286,15 @@ def _run(served: Proxy, log: Log) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_stop)
     signal.signal(signal.SIGHUP, on_hangup)
-    control = Control(served)
+    name = served.options.name
+    control = None if take_over else Control(served, take_name(name))
     try:
-        served.open(control.open)  # who can connect to it can ask it as well
+        if control is not None:
+            served.open(control.open)  # who can connect to it can ask it as well
+        else:
+            served.open(taken=take_sockets(name))
+            control = Control(served, retire(name))
+            control.open()
         path = "accelerated" if served.worker.kernel is not None else "relaying in user space"
         if served.may_accelerate:
             path += f" for now: {served.worker.why_not}"
@@ -289,5 +305,6 @@ def _run(served: Proxy, log: Log) -> None:
             served.watch_over(seconds, lambda: notify("WATCHDOG=1"))
         served.run()
     finally:
-        control.close()
+        if control is not None:
+            control.close()
         served.close()

@@ -19,7 +19,7 @@ __all__ = ["MOST_BYTES", "read_answer"]
 
 LONGEST = 1000  # characters of one text
 LARGEST = 1 << 64
-MOST_BYTES = {"status": 1 << 20, "connections": 1 << 28, "reload": 1 << 20}
+MOST_BYTES = {"status": 1 << 20, "connections": 1 << 28, "reload": 1 << 20, "retire": 1 << 20}
 """Of an answer: half a million connections take as much as the second."""
 
 
@@ -80,6 +80,7 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
     },
     "connections": {"name": _is_text, "pid": _is_count, "connections": [_PAIR]},
     "reload": {"name": _is_text, "pid": _is_count, "changes": [_is_text], "error": _is_text},
+    "retire": {"name": _is_text, "pid": _is_count},
 }
 
 

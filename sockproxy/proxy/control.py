@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import select
 import socket
@@ -13,7 +14,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sockproxy.proxy.asking import ANSWER_TIME
-from sockproxy.rundir import take_name
+from sockproxy.proxy.takeover import Taken, give_sockets
+from sockproxy.rundir import Name
 from sockproxy.worker.descriptors import SHORTAGE, SHORTAGE_PAUSE
 from sockproxy.worker.stats import document, sum_of
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from sockproxy.proxy.service import ProxyService
 
 __all__ = ["Control", "connections_report", "status_report"]
+
+log = logging.getLogger("sockproxy.proxy")
 
 MOST_ASKERS = 16  # at once, each with a thread of its own
 QUESTION_TIME = 2.0  # seconds from the connection to the question
@@ -94,10 +98,16 @@ def reload_report(proxy: Proxy) -> dict[str, Any]:
     return {"name": proxy.options.name, "pid": os.getpid(), **told}
 
 
+def retire_report(proxy: Proxy) -> dict[str, Any]:
+    """What another proxy is told that takes over: who drains from then on."""
+    return {"name": proxy.options.name, "pid": os.getpid()}
+
+
 QUESTIONS: dict[str, Callable[[Proxy], dict[str, Any]]] = {
     "status": status_report,
     "connections": connections_report,
     "reload": reload_report,
+    "retire": retire_report,
 }
 
 
@@ -105,10 +115,10 @@ class Control:
     """The unix socket of one proxy. Its loop accepts; a thread for each question reads what the
     worker and the proxy show to every thread, so that no question stops the connections."""
 
-    def __init__(self, proxy: Proxy) -> None:
-        """Take the proxy's name. Raises UsageError when it is taken."""
+    def __init__(self, proxy: Proxy, name: Name) -> None:
+        """name: by which it is asked; to be released with this."""
         self._proxy = proxy
-        self._name = take_name(proxy.options.name)
+        self._name = name
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._askers = 0
         self._closed = False
@@ -167,7 +177,11 @@ class Control:
             self._accept_again()
 
     def _answer(self, asker: socket.socket) -> None:
-        report = QUESTIONS.get(_read_question(asker))
+        question = _read_question(asker)
+        if question == "sockets":
+            self._give_sockets(asker)
+            return
+        report = QUESTIONS.get(question)
         if report is None:
             return
         with self._reporting:
@@ -177,10 +191,32 @@ class Control:
         asker.settimeout(ANSWER_TIME)
         with contextlib.suppress(OSError):  # who asked has gone
             asker.sendall(json.dumps(answer).encode())
+        if question == "retire":
+            self._proxy.worker.loop.call(self._retire)
+
+    def _give_sockets(self, asker: socket.socket) -> None:
+        """They are dup()ed on the loop's thread, which may be about to close them."""
+        taken: Taken = []
+        with self._reporting, contextlib.suppress(OSError):
+            if not self._closed:
+                self._proxy.worker.loop.do(lambda: taken.extend(self._proxy.taken))
+        with contextlib.suppress(OSError):
+            give_sockets(asker, taken)
+        for _, sockets in taken:
+            for sock in sockets:
+                sock.close()
+
+    def _retire(self) -> None:
+        log.info("another one has taken over")
+        self.close()
+        self._proxy.stop()
 
     def close(self) -> None:
-        """Answer no more and give the name back. Before the proxy closes what is reported."""
+        """Answer no more and give the name back. Before the proxy closes what is reported. Twice
+        is allowed."""
         with self._reporting:
+            if self._closed:
+                return
             self._closed = True
         self._listener.close()
         self._name.release()

@@ -32,6 +32,11 @@ class Listeners:
         return (sock for each in self._at.values() for sock in each)
 
     @property
+    def by_place(self) -> list[tuple[str, list[socket.socket]]]:
+        """Those of each place."""
+        return list(self._at.items())
+
+    @property
     def addresses(self) -> list[Address]:
         """Of all of them, with the ports that they have."""
         return [address_of(sock) for sock in self]

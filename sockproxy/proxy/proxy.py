@@ -13,6 +13,7 @@ from sockproxy.proxy.enrolment import Enrolment
 from sockproxy.proxy.listeners import BACKLOG
 from sockproxy.proxy.options import ProxyOptions
 from sockproxy.proxy.service import ProxyService
+from sockproxy.proxy.takeover import Taken
 from sockproxy.proxy.watchdog import Watchdog
 from sockproxy.proxy.workers import Workers
 from sockproxy.splicer.acceleration import Acceleration
@@ -66,12 +67,14 @@ class Proxy:
 
     # -- opening and closing ------------------------------------------------------------
 
-    def open(self, before: Callable[[], None] = lambda: None) -> None:
+    def open(self, before: Callable[[], None] = lambda: None, taken: Taken | None = None) -> None:
         """Enter a cgroup, bind, load the programs if it is known that they may be used.
 
         Waits for nobody. Raises SockproxyError; undoes itself. before: is called when there is a
-        loop, and before anybody can connect.
+        loop, and before anybody can connect. taken: listening sockets of another proxy, which are
+        this one's to have or to close.
         """
+        taken = taken or []
         options = self.options
         try:
             limits = Limits(options.budget, options.eager, options.idle_timeout, self._allow())
@@ -90,7 +93,7 @@ class Proxy:
             if not options.relay:
                 self._prepare_acceleration()
             for each in self.services:
-                each.bind()
+                each.bind(taken)
             if self._acceleration is not None:
                 self._acceleration.begin()
             for each in self.services:
@@ -99,6 +102,19 @@ class Proxy:
         except BaseException:
             self.close()
             raise
+        finally:
+            for _, sockets in taken:
+                for sock in sockets:
+                    sock.close()
+
+    @property
+    def taken(self) -> Taken:
+        """Its listening sockets, each once more, which are the caller's. Raises OSError."""
+        return [
+            (place, [sock.dup() for sock in sockets])
+            for each in self.services
+            for place, sockets in each.listeners.by_place
+        ]
 
     def _prepare_acceleration(self) -> None:
         options = self.options

@@ -9,6 +9,7 @@ from sockproxy.net.tcp import spared_pacing
 from sockproxy.proxy.listeners import Listeners
 from sockproxy.proxy.options import ServiceOptions
 from sockproxy.proxy.outgoing import options_of_clients, options_of_upstreams, way_out_of_a_loop
+from sockproxy.proxy.takeover import Taken
 from sockproxy.proxy.upstreams import Upstreams
 from sockproxy.worker.accept import Acceptor
 from sockproxy.worker.door import Loop
@@ -53,10 +54,16 @@ class ProxyService:
         """By which its clients are told of."""
         return self._served.number
 
-    def bind(self) -> None:
-        """Listen, but accept nobody yet. Raises SockproxyError."""
+    def bind(self, taken: Taken) -> None:
+        """Listen, but accept nobody yet. taken: sockets that are there already, from which those
+        are removed that this one has then. Raises SockproxyError."""
         for each in self.options.listen:
-            self.listeners.open(each)
+            there = next((found for found in taken if found[0] == str(each)), None)
+            if there is not None:
+                taken.remove(there)
+                self.listeners.put(each, there[1])
+            else:
+                self.listeners.open(each)
 
     def accept(self) -> None:
         """Have clients accepted from now on; those of sockets that another service had are this

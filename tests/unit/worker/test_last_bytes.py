@@ -13,6 +13,7 @@ import pytest
 import sockproxy
 from sockproxy.proxy import control
 from sockproxy.proxy.control import Control
+from sockproxy.rundir import take_name
 from sockproxy.worker.door import Limits
 from sockproxy.worker.engine import Engine
 from tests.support.fake_kernel import FakeKernel
@@ -120,7 +121,7 @@ def test_a_pair_that_cannot_be_watched_is_none(place):
 def test_status_when_no_thread_can_be_started(monkeypatch):
     """It is answered when one can; the proxy goes on."""
     with socket.create_server(("127.0.0.1", 0)) as listener, Running([host(listener)]) as running:
-        answers = Control(running.proxy)
+        answers = Control(running.proxy, take_name(running.proxy.options.name))
         failures = []
 
         class Scarce(threading.Thread):

@@ -13,6 +13,7 @@ import pytest
 
 import sockproxy
 from sockproxy.proxy.control import Control
+from sockproxy.rundir import take_name
 from sockproxy.worker import descriptors
 from sockproxy.worker.door import Limits
 from sockproxy.worker.engine import Engine
@@ -198,7 +199,7 @@ def test_a_client_that_waits_is_let_go_at_the_end(sockets):
 @KINDS
 def test_an_asker_waits(monkeypatch, number):
     with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
-        control = Control(running.proxy)
+        control = Control(running.proxy, take_name(running.proxy.options.name))
         scarce = Scarce(number)
         scarce.fails = lambda _sock: scarce.failures < 5
         real = socket.socket.accept
