@@ -9,6 +9,7 @@
 #include "news.h"
 #include "own.h"
 #include "pair.h"
+#include "service.h"
 #include "system.h"
 #include "targets.h"
 #include "workers.h"
@@ -49,6 +50,23 @@ static void unlink_client(struct client *client)
 		client->next->link = client->link;
 }
 
+/* It is at the target of its attempt no more. */
+static void leave(struct worker *worker, struct client *client)
+{
+	if (client->counted)
+		leave_target(worker->all, client->attempt.service, &client->attempt.target);
+	client->counted = false;
+}
+
+void client_of_pair_has_gone(struct worker *worker, const struct pair *pair)
+{
+	struct service *service = service_of(worker, pair->service);
+
+	if (service->balance == BALANCE_LEAST)
+		leave_target(worker->all, service, &pair->upstream_is.far);
+	client_has_gone(worker, pair->own);
+}
+
 void client_has_gone(struct worker *worker, uint32_t own)
 {
 	drop_own(worker->all, own);
@@ -66,6 +84,7 @@ static void refuse(struct worker *worker, struct client *client, enum rejection 
 	news->client = client->ends;
 	news->service = client->attempt.service->number;
 	news->upstream.far = client->attempt.target;
+	leave(worker, client);
 	cancel_attempt(worker, &client->attempt);
 	unlink_client(client);
 	sys.close(client->fd);
@@ -139,6 +158,7 @@ static void leave_silent(struct worker *worker)
 			    !has_another(worker->all, client))
 				continue;
 			cancel_attempt(worker, &client->attempt);
+			leave(worker, client);
 			try_next(worker, client, 0);
 		}
 	} while (worker->leave_again);
@@ -166,6 +186,7 @@ static void on_outcome(struct worker *worker, struct attempt *attempt, int numbe
 		return;
 	}
 	silent = has_fallen_silent(worker, attempt, number);
+	leave(worker, client);
 	if (is_shortage(number)) /* there will be none for another one either */
 		refuse(worker, client, REJECTED_FAILED, number);
 	else

@@ -9,7 +9,7 @@
 #ifndef SOCKPROXY_CLIENTS_H
 #define SOCKPROXY_CLIENTS_H
 
-#include "worker.h"
+#include "connection.h"
 
 /* A client that has not come yet, and an entry of the news that is kept for it; NULL without
  * memory. */
@@ -21,6 +21,9 @@ void free_client(struct client *client);
 /* One that was served has gone: there is room for another. own: the number of its upstream's among
  * the own connections; 0: it had none. */
 void client_has_gone(struct worker *worker, uint32_t own);
+
+/* As client_has_gone(), of one that had an upstream. */
+void client_of_pair_has_gone(struct worker *worker, const struct pair *pair);
 
 /* It has come, with a descriptor and its addresses, and is one of `load`: connect it, and tell what
  * became of it. */

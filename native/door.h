@@ -35,6 +35,13 @@ enum news_kind {
 	NEWS_ENDED = 8,	  /* a connection has ended, and is closed: `number`, `stats` */
 };
 
+/* Whose turn it is, of the targets of a service. */
+enum balance {
+	BALANCE_TURNS = 0,  /* one after another */
+	BALANCE_LEAST = 1,  /* the one with the fewest clients; of equal ones, one after another */
+	BALANCE_SOURCE = 2, /* the same for all clients of one host, as long as it answers */
+};
+
 enum rejection {
 	REJECTED_NOT = 0,
 	REJECTED_OWN = 1,	/* it is a connection of this worker that came back */
@@ -127,7 +134,7 @@ void worker_limit_clients(struct worker *worker, uint32_t most);
 /* One more service of all workers, from the first one's thread: where the clients of some listening
  * sockets go. Its number, from 0 up, or a negative errno. timeout: of each attempt to connect.
  * original: upstreams are where clients meant to go before a REDIRECT, and not targets. */
-int worker_serve(struct worker *worker, int64_t timeout, int original);
+int worker_serve(struct worker *worker, int64_t timeout, int original, enum balance balance);
 
 /* Accept from this listening, non-blocking socket, for the service and all workers: the one that is
  * woken accepts, and the one with the fewest clients has them. From each worker's thread. One that

@@ -13,7 +13,7 @@ struct service *service_of(const struct worker *worker, uint32_t number)
 	return number < worker->all->services_count ? worker->all->services[number] : NULL;
 }
 
-EXPORT int worker_serve(struct worker *worker, int64_t timeout, int original)
+EXPORT int worker_serve(struct worker *worker, int64_t timeout, int original, enum balance balance)
 {
 	struct workers *all = worker->all;
 	uint32_t count = all->services_count;
@@ -29,6 +29,7 @@ EXPORT int worker_serve(struct worker *worker, int64_t timeout, int original)
 	service->number = count;
 	service->timeout = timeout;
 	service->original = original;
+	service->balance = balance;
 	services[count] = service;
 	all->services_count++;
 	return (int)count;

@@ -227,7 +227,7 @@ void tell_ended(struct worker *worker, struct pair *pair)
 		worker->dead = pair;
 	}
 	if (pair->came)
-		client_has_gone(worker, pair->own);
+		client_of_pair_has_gone(worker, pair);
 }
 
 static void free_list(struct pair **list)

@@ -40,23 +40,57 @@ static bool has_tried(const struct client *client, const struct address *address
 	return false;
 }
 
+/* FNV-1a, finished so that the last bytes count in all bits. */
+static uint32_t hash(uint32_t hash, const void *bytes, size_t size)
+{
+	const unsigned char *byte = bytes;
+
+	while (size--)
+		hash = (hash ^ *byte++) * 16777619U;
+	return (hash ^ hash >> 15) * 2246822519U;
+}
+
+/* By rendezvous: when a target goes, only its clients go elsewhere. */
+static uint32_t attraction(const struct client *client, const struct target *target)
+{
+	struct address from = plain_address(&client->ends.far);
+	uint32_t seed = hash(2166136261U, from.host, sizeof(from.host));
+
+	seed = hash(seed, target->address.host, sizeof(target->address.host));
+	return hash(seed, &target->address.port, sizeof(target->address.port));
+}
+
+/* Of two that follow each other in turn. */
+static bool is_better(const struct client *client, const struct target *one,
+		      const struct target *than)
+{
+	if (one->silent != than->silent)
+		return than->silent;
+	switch (client->attempt.service->balance) {
+	case BALANCE_LEAST:
+		return one->load < than->load;
+	case BALANCE_SOURCE:
+		return attraction(client, one) > attraction(client, than);
+	default:
+		return false;
+	}
+}
+
 /* answering: of those alone that are not silent. */
 static struct target *find_target(const struct client *client, bool answering)
 {
 	struct service *service = client->attempt.service;
 	uint32_t count = service->targets_count, step;
-	struct target *target, *silent = NULL;
+	struct target *target, *best = NULL;
 
 	for (step = 0; step < count; step++) {
 		target = &service->targets[(service->turn + step) % count];
-		if (has_tried(client, &target->address))
+		if (has_tried(client, &target->address) || (answering && target->silent))
 			continue;
-		if (!target->silent)
-			return target;
-		if (!silent && !answering)
-			silent = target;
+		if (!best || is_better(client, target, best))
+			best = target;
 	}
-	return silent;
+	return best;
 }
 
 /* Whether it was none that was silent before. */
@@ -86,6 +120,7 @@ static void replace(struct service *service, struct target *targets, uint32_t co
 	for (each = 0; each < count; each++) {
 		before = target_at(service, &targets[each].address);
 		targets[each].silent = before && before->silent;
+		targets[each].load = before ? before->load : 0;
 	}
 	free(service->targets);
 	service->targets = targets;
@@ -95,7 +130,7 @@ static void replace(struct service *service, struct target *targets, uint32_t co
 
 /* -- taking it -- */
 
-bool take_turn(struct workers *all, const struct client *client, struct address *target)
+bool take_turn(struct workers *all, struct client *client, struct address *target)
 {
 	struct service *service = client->attempt.service;
 	struct target *found;
@@ -105,9 +140,22 @@ bool take_turn(struct workers *all, const struct client *client, struct address 
 	if (found) {
 		*target = found->address;
 		service->turn = ((uint32_t)(found - service->targets) + 1) % service->targets_count;
+		client->counted = service->balance == BALANCE_LEAST;
+		found->load += client->counted;
 	}
 	pthread_mutex_unlock(&all->lock);
 	return found;
+}
+
+void leave_target(struct workers *all, struct service *service, const struct address *address)
+{
+	struct target *target;
+
+	pthread_mutex_lock(&all->lock);
+	target = target_at(service, address);
+	if (target && target->load) /* it may have gone, and come again */
+		target->load--;
+	pthread_mutex_unlock(&all->lock);
 }
 
 bool has_another(struct workers *all, const struct client *client)

@@ -14,7 +14,10 @@
 
 /* Whose turn it is, of those that this client has not tried; its turn is over then. False when
  * there is none. */
-bool take_turn(struct workers *all, const struct client *client, struct address *target);
+bool take_turn(struct workers *all, struct client *client, struct address *target);
+
+/* A client that was counted there has gone, or goes elsewhere. */
+void leave_target(struct workers *all, struct service *service, const struct address *address);
 
 /* Whether there is one that is not silent, and that this client has not tried. */
 bool has_another(struct workers *all, const struct client *client);

@@ -75,7 +75,8 @@ struct option {
 
 struct target {
 	struct address address;
-	bool silent; /* nobody has answered there of late */
+	bool silent;   /* nobody has answered there of late */
+	uint32_t load; /* clients that are there, or are being connected: of BALANCE_LEAST alone */
 };
 
 /* Where the clients of some listening sockets go, and how. Its targets are under the lock of the
@@ -85,7 +86,8 @@ struct service {
 	struct option *options; /* of the sockets to upstreams */
 	size_t options_count;
 	int64_t timeout; /* of each attempt */
-	bool original;	 /* upstreams are where clients meant to go before a REDIRECT */
+	enum balance balance;
+	bool original; /* upstreams are where clients meant to go before a REDIRECT */
 	struct target *targets;
 	uint32_t targets_count, turn;
 };
@@ -134,6 +136,7 @@ struct client {
 	struct two_addresses ends;
 	struct address *tried; /* tried_inside, or memory of its own */
 	uint32_t tried_count, tried_room;
+	bool counted; /* in the load of the target of its attempt */
 	struct address tried_inside[TRIED_INSIDE];
 };
 

@@ -20,6 +20,7 @@ from sockproxy.net.systemd import Passed, notify, watchdog_seconds
 from sockproxy.proxy.config import Configuration, read_configuration
 from sockproxy.proxy.control import Control
 from sockproxy.proxy.options import (
+    BALANCES,
     BUDGETS,
     LOG_FORMATS,
     LOG_LEVELS,
@@ -74,6 +75,13 @@ or
     multiple=True,
     metavar="ADDR:PORT|original-dst",
     help="Connect there; several, and all addresses of a name, are taken in turn.",
+)
+@click.option(
+    "--balance",
+    type=click.Choice(tuple(BALANCES)),
+    default="round-robin",
+    show_default=True,
+    help="Whose turn it is, of several upstreams; source: the same for all clients of a host.",
 )
 @click.option(
     "--config",
@@ -175,6 +183,7 @@ def proxy(
     ctx: click.Context,
     listen: tuple[Address | Passed, ...],
     upstream: tuple[str, ...],
+    balance: str,
     config: Path | None,
     take_over: bool,
     name: str | None,
@@ -240,6 +249,7 @@ def proxy(
         mark=mark,
         nodelay=nodelay,
         keepalive=keepalive,
+        balance=balance,
     )
     options = ProxyOptions(
         services=(service,),

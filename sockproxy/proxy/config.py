@@ -9,7 +9,7 @@ log-level = "info"       and log-format
 name = "web"             in connections and logs
 listen = ["127.0.0.1:8080", "systemd:web"]
 upstream = "app"         a group, or ["10.0.0.2:9000", "app.example:9000"], or "original-dst"
-connect-timeout = "10s"  and mark, nodelay, keepalive: as the options of these names
+connect-timeout = "10s"  and balance, mark, nodelay, keepalive: as the options of these names
 
 [[group]]                upstreams that services share, may be repeated
 name = "app"
@@ -27,6 +27,7 @@ from sockproxy.errors import UsageError
 from sockproxy.net.address import Host
 from sockproxy.net.systemd import parse_listen
 from sockproxy.proxy.options import (
+    BALANCES,
     BUDGETS,
     LOG_FORMATS,
     LOG_LEVELS,
@@ -49,7 +50,9 @@ _FILE = {
     "name", "workers", "max-connections", "budget", "idle-timeout", "grace", "relay", "eager",
     "short-circuit", "verdict-only", "force", "log-level", "log-format", "service", "group",
 }  # fmt: skip
-_SERVICE = {"name", "listen", "upstream", "connect-timeout", "mark", "nodelay", "keepalive"}
+_SERVICE = {
+    "name", "listen", "upstream", "connect-timeout", "mark", "nodelay", "keepalive", "balance",
+}  # fmt: skip
 _GROUP = {"name", "upstream"}
 
 
@@ -132,6 +135,7 @@ def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOpt
         keepalive=table.number("keepalive", None, 1, MOST_KEEPALIVE)
         if table.has("keepalive")
         else None,
+        balance=table.word("balance", tuple(BALANCES), "round-robin"),
     )
 
 

@@ -10,8 +10,10 @@ from sockproxy.errors import UsageError
 from sockproxy.net.address import Address, Host, parse_host
 from sockproxy.net.systemd import Passed
 from sockproxy.worker.door import MIB
+from sockproxy.worker.service import Balance
 
 __all__ = [
+    "BALANCES",
     "BUDGETS",
     "LOG_FORMATS",
     "LOG_LEVELS",
@@ -35,6 +37,11 @@ MOST_MARK = 0xFFFFFFFF
 MOST_WORKERS = 256  # bpf/abi/splice.h
 LOG_FORMATS = ("auto", "text", "json", "journal")
 """auto: journal where stderr is the journal's, else text."""
+BALANCES = {
+    "round-robin": Balance.TURNS,
+    "least-connections": Balance.LEAST,
+    "source": Balance.SOURCE,
+}
 LOG_LEVELS = ("error", "warning", "info", "debug")
 
 
@@ -47,6 +54,7 @@ class ServiceOptions:
     connect_timeout: for each upstream that is tried.
     mark: the SO_MARK of connections to upstreams, for rules to know them by.
     keepalive: seconds of silence before a probe; None to leave the system's default.
+    balance: one of BALANCES: whose turn it is.
     """
 
     listen: tuple[Address | Passed, ...]
@@ -56,6 +64,7 @@ class ServiceOptions:
     mark: int | None = None
     nodelay: bool = True
     keepalive: int | None = None
+    balance: str = "round-robin"
 
     @property
     def upstream_names(self) -> list[str]:

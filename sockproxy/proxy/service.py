@@ -7,7 +7,7 @@ from dataclasses import replace
 from sockproxy.net.address import Address
 from sockproxy.net.tcp import spared_pacing
 from sockproxy.proxy.listeners import Listeners
-from sockproxy.proxy.options import ServiceOptions
+from sockproxy.proxy.options import BALANCES, ServiceOptions
 from sockproxy.proxy.outgoing import options_of_clients, options_of_upstreams, way_out_of_a_loop
 from sockproxy.proxy.takeover import Taken
 from sockproxy.proxy.upstreams import Upstreams
@@ -44,6 +44,7 @@ class ProxyService:
         self._served = acceptor.serve(
             timeout=options.connect_timeout,
             original=not options.upstreams,
+            balance=BALANCES[options.balance],
             options=self._to_upstreams,
             here=spared_pacing(),
         )

@@ -34,6 +34,7 @@ class Upstreams:
         self._loop: Loop
         self._service: Service
         self._resolver: Resolver | None = None
+        self._closed = False
 
     def open(self, loop: Loop, service: Service) -> None:
         """Have clients connected to them, and look after names and silent ones on this loop.
@@ -70,6 +71,7 @@ class Upstreams:
 
     def close(self) -> None:
         """Look after nothing any more. Twice is allowed."""
+        self._closed = True
         if self._resolver is not None:
             self._resolver.stop()
         for trial in self._silent.values():
@@ -77,7 +79,10 @@ class Upstreams:
         self._silent.clear()
 
     def fell_silent(self, address: Address) -> None:
-        """Nobody answered there: the service passes it over from now on."""
+        """Nobody answered there: the service passes it over from now on. It may have been told
+        late, of one that is an upstream no more."""
+        if self._closed or address not in self._all():
+            return
         self._silent[address] = _Trial(
             address, self._loop, self._service, lambda: self._answers(address)
         )

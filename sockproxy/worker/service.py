@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from enum import IntEnum
 from functools import partial
 from itertools import count
 from typing import Any
@@ -14,7 +15,15 @@ from sockproxy.net.tcp import Option
 from sockproxy.worker.address import native_address, native_addresses
 from sockproxy.worker.loop import EventLoop
 
-__all__ = ["Service", "Trials"]
+__all__ = ["Balance", "Service", "Trials"]
+
+
+class Balance(IntEnum):
+    """enum balance of native/door.h: whose turn it is, of the targets of a service."""
+
+    TURNS = 0
+    LEAST = 1
+    SOURCE = 2
 
 
 class Trials:
@@ -51,6 +60,7 @@ class Service:
 
     loops: of the workers that share the clients. timeout: seconds for each attempt to connect.
     original: upstreams are where clients meant to go before a REDIRECT, and no targets.
+    balance: whose turn it is.
     options: of the sockets to upstreams. here: more of them, of those to this host; they may fail.
     """
 
@@ -61,13 +71,16 @@ class Service:
         *,
         timeout: float,
         original: bool = False,
+        balance: Balance = Balance.TURNS,
         options: Iterable[Option] = (),
         here: Iterable[Option] = (),
     ) -> None:
         """Raises OSError."""
         self._lib, self._loops, self._trials = load_native(), loops, trials
         self._native = loops[0].native
-        self.number = check(self._lib.worker_serve(self._native, int(timeout * 1e9), original))
+        self.number = check(
+            self._lib.worker_serve(self._native, int(timeout * 1e9), original, balance)
+        )
         """By which its clients are told of."""
         for loopback, each in ((False, options), (True, here)):
             for level, name, value in each:

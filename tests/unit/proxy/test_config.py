@@ -30,6 +30,7 @@ connect-timeout = "500ms"
 mark = 80
 nodelay = false
 keepalive = 30
+balance = "source"
 
 [[service]]
 listen = ":0"
@@ -60,7 +61,7 @@ def test_all_that_can_be_said(written):
     assert (options.eager, options.relay, options.short_circuit) == (True, False, False)
     web, sidecar = options.services
     assert (web.name, web.connect_timeout, web.mark, web.nodelay) == ("web", 0.5, 80, False)
-    assert web.keepalive == 30
+    assert (web.keepalive, web.balance) == (30, "source")
     assert [str(each) for each in web.listen] == ["127.0.0.1:8080", "[::1]:8080", "systemd:web"]
     assert web.listen[2] == Passed("web")
     assert web.upstream_names == ["127.0.0.1:9000", "127.0.0.2:9000"]
@@ -106,6 +107,7 @@ def test_what_is_left_out_is_as_on_the_command_line(written):
         ('[[service]]\nupstream = "127.0.0.1:2"\n', 1, "service 1: listen: missing"),
         ('[[service]]\nlisten = "127.0.0.1:1"\n', 1, "service 1: upstream: missing"),
         (SERVICE + "colour = 1\n", 4, "service 1: colour: unknown"),
+        (SERVICE + "balance = 'best'\n", 4, "service 1: balance: 'best' is none of round-robin"),
         (SERVICE + "mark = 0\n", 4, "service 1: mark: must be a whole number from 1"),
         (SERVICE + "keepalive = 40000\n", 4, "service 1: keepalive: must be"),
         (SERVICE + 'connect-timeout = "-1s"\n', 4, "service 1: connect-timeout: duration"),
