@@ -9,6 +9,7 @@
 #include "news.h"
 #include "own.h"
 #include "pair.h"
+#include "proxy_protocol.h"
 #include "service.h"
 #include "system.h"
 #include "targets.h"
@@ -104,8 +105,15 @@ static void hand_over(struct worker *worker, struct client *client)
 		.came = client->came,
 		.service = client->attempt.service->number,
 	};
+	unsigned char preface[LONGEST_PREFACE];
 	int failed;
 
+	if (client->attempt.service->preface) {
+		from.ahead[0] = preface;
+		from.ahead_size[0] =
+			write_preface(client->attempt.service->preface, &client->ends, preface);
+		from.why_not_past = "the upstream was told first who the client is";
+	}
 	from.upstream = take_socket(&client->attempt);
 	if (!begin_pair(worker, &from, &failed)) {
 		drop_own(worker->all, from.own);

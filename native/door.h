@@ -136,6 +136,9 @@ void worker_limit_clients(struct worker *worker, uint32_t most);
  * original: upstreams are where clients meant to go before a REDIRECT, and not targets. */
 int worker_serve(struct worker *worker, int64_t timeout, int original, enum balance balance);
 
+/* Tell the service's upstreams first who each client is, by this version of the PROXY protocol. */
+int worker_send_preface(struct worker *worker, uint32_t service, uint32_t version);
+
 /* Accept from this listening, non-blocking socket, for the service and all workers: the one that is
  * woken accepts, and the one with the fewest clients has them. From each worker's thread. One that
  * is listened to already is that service's from now on. It stays its owner's, who closes it after

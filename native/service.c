@@ -35,6 +35,16 @@ EXPORT int worker_serve(struct worker *worker, int64_t timeout, int original, en
 	return (int)count;
 }
 
+EXPORT int worker_send_preface(struct worker *worker, uint32_t number, uint32_t version)
+{
+	struct service *service = service_of(worker, number);
+
+	if (!service || version > 2)
+		return -EINVAL;
+	service->preface = version;
+	return 0;
+}
+
 EXPORT int worker_set_option(struct worker *worker, uint32_t number, int level, int name,
 			     const void *value, uint32_t size, int loopback)
 {

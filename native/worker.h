@@ -87,7 +87,8 @@ struct service {
 	size_t options_count;
 	int64_t timeout; /* of each attempt */
 	enum balance balance;
-	bool original; /* upstreams are where clients meant to go before a REDIRECT */
+	uint32_t preface; /* version of the PROXY protocol; 0: none */
+	bool original;	  /* upstreams are where clients meant to go before a REDIRECT */
 	struct target *targets;
 	uint32_t targets_count, turn;
 };

@@ -27,6 +27,7 @@ from sockproxy.proxy.options import (
     MOST_CONNECTIONS,
     MOST_KEEPALIVE,
     MOST_WORKERS,
+    PROXY_VERSIONS,
     ProxyOptions,
     ServiceOptions,
     clash,
@@ -82,6 +83,11 @@ or
     default="round-robin",
     show_default=True,
     help="Whose turn it is, of several upstreams; source: the same for all clients of a host.",
+)
+@click.option(
+    "--send-proxy",
+    type=click.Choice(tuple(PROXY_VERSIONS)),
+    help="Tell upstreams first who the client is, by the PROXY protocol.",
 )
 @click.option(
     "--config",
@@ -184,6 +190,7 @@ def proxy(
     listen: tuple[Address | Passed, ...],
     upstream: tuple[str, ...],
     balance: str,
+    send_proxy: str | None,
     config: Path | None,
     take_over: bool,
     name: str | None,
@@ -250,6 +257,7 @@ def proxy(
         nodelay=nodelay,
         keepalive=keepalive,
         balance=balance,
+        send_proxy=PROXY_VERSIONS[send_proxy] if send_proxy else 0,
     )
     options = ProxyOptions(
         services=(service,),

@@ -9,7 +9,7 @@ log-level = "info"       and log-format
 name = "web"             in connections and logs
 listen = ["127.0.0.1:8080", "systemd:web"]
 upstream = "app"         a group, or ["10.0.0.2:9000", "app.example:9000"], or "original-dst"
-connect-timeout = "10s"  and balance, mark, nodelay, keepalive: as the options of these names
+connect-timeout = "10s"  and balance, send-proxy, mark, nodelay, keepalive: as these options
 
 [[group]]                upstreams that services share, may be repeated
 name = "app"
@@ -35,6 +35,7 @@ from sockproxy.proxy.options import (
     MOST_KEEPALIVE,
     MOST_MARK,
     MOST_WORKERS,
+    PROXY_VERSIONS,
     ProxyOptions,
     ServiceOptions,
     clash,
@@ -52,6 +53,7 @@ _FILE = {
 }  # fmt: skip
 _SERVICE = {
     "name", "listen", "upstream", "connect-timeout", "mark", "nodelay", "keepalive", "balance",
+    "send-proxy",
 }  # fmt: skip
 _GROUP = {"name", "upstream"}
 
@@ -136,6 +138,9 @@ def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOpt
         if table.has("keepalive")
         else None,
         balance=table.word("balance", tuple(BALANCES), "round-robin"),
+        send_proxy=PROXY_VERSIONS[table.word("send-proxy", tuple(PROXY_VERSIONS))]
+        if table.has("send-proxy")
+        else 0,
     )
 
 

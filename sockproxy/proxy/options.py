@@ -22,6 +22,7 @@ __all__ = [
     "MOST_MARK",
     "MOST_WORKERS",
     "ORIGINAL",
+    "PROXY_VERSIONS",
     "ProxyOptions",
     "ServiceOptions",
     "clash",
@@ -42,6 +43,7 @@ BALANCES = {
     "least-connections": Balance.LEAST,
     "source": Balance.SOURCE,
 }
+PROXY_VERSIONS = {"v1": 1, "v2": 2}
 LOG_LEVELS = ("error", "warning", "info", "debug")
 
 
@@ -55,6 +57,7 @@ class ServiceOptions:
     mark: the SO_MARK of connections to upstreams, for rules to know them by.
     keepalive: seconds of silence before a probe; None to leave the system's default.
     balance: one of BALANCES: whose turn it is.
+    send_proxy: one of PROXY_VERSIONS, by which upstreams are told who the client is; 0 for none.
     """
 
     listen: tuple[Address | Passed, ...]
@@ -65,6 +68,7 @@ class ServiceOptions:
     nodelay: bool = True
     keepalive: int | None = None
     balance: str = "round-robin"
+    send_proxy: int = 0
 
     @property
     def upstream_names(self) -> list[str]:

@@ -45,6 +45,7 @@ class ProxyService:
             timeout=options.connect_timeout,
             original=not options.upstreams,
             balance=BALANCES[options.balance],
+            send_proxy=options.send_proxy,
             options=self._to_upstreams,
             here=spared_pacing(),
         )

@@ -60,7 +60,8 @@ class Service:
 
     loops: of the workers that share the clients. timeout: seconds for each attempt to connect.
     original: upstreams are where clients meant to go before a REDIRECT, and no targets.
-    balance: whose turn it is.
+    balance: whose turn it is. send_proxy: the version of the PROXY protocol by which upstreams are
+    told first who the client is; 0 for none.
     options: of the sockets to upstreams. here: more of them, of those to this host; they may fail.
     """
 
@@ -72,6 +73,7 @@ class Service:
         timeout: float,
         original: bool = False,
         balance: Balance = Balance.TURNS,
+        send_proxy: int = 0,
         options: Iterable[Option] = (),
         here: Iterable[Option] = (),
     ) -> None:
@@ -82,6 +84,7 @@ class Service:
             self._lib.worker_serve(self._native, int(timeout * 1e9), original, balance)
         )
         """By which its clients are told of."""
+        check(self._lib.worker_send_preface(self._native, self.number, send_proxy))
         for loopback, each in ((False, options), (True, here)):
             for level, name, value in each:
                 option = (self.number, level, name, value, len(value), loopback)

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What is said in front of a connection's bytes of who its client is: versions 1 and 2, by
+ * HAProxy's doc/proxy-protocol.txt. Included by clients.c.
+ */
+#ifndef SOCKPROXY_PROXY_PROTOCOL_H
+#define SOCKPROXY_PROXY_PROTOCOL_H
+
+#include "door.h"
+
+#include <stddef.h>
+
+#define LONGEST_PREFACE 108 /* bytes, of version 1, with the 0 of C */
+
+/* Write the preface of a connection whose client is at `ends->far`, and came to `ends->near`. Its
+ * size. */
+size_t write_preface(uint32_t version, const struct two_addresses *ends, unsigned char *into);
+
+#endif
