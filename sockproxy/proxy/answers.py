@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,8 @@ __all__ = ["MOST_BYTES", "read_answer"]
 
 LONGEST = 1000  # characters of one text
 LARGEST = 1 << 64
+_UNCLEAN = re.compile(rb'[\\\x00-\x1f\x7f]|"[^"]{%d}' % LONGEST)
+Check = Callable[[Any], bool]
 MOST_BYTES = {"status": 1 << 20, "connections": 1 << 28, "reload": 1 << 20, "retire": 1 << 20}
 """Of an answer: half a million connections take as much as the second."""
 
@@ -87,10 +90,9 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
 def read_answer(name: str, question: str, text: bytes) -> dict[str, Any]:
     """The answer of the proxy `name`. Raises SockproxyError when it is none."""
     try:
-        answer = json.loads(text)
-        if _fits(answer, SHAPES[question]) and answer["name"] == name:
-            cleaned: dict[str, Any] = _clean(answer)
-            return cleaned
+        answer: dict[str, Any] = json.loads(text)
+        if _CHECKS[question](answer) and answer["name"] == name:
+            return answer if _is_clean(text) else _clean(answer)
     except (ValueError, RecursionError):
         pass
     raise SockproxyError(
@@ -99,18 +101,35 @@ def read_answer(name: str, question: str, text: bytes) -> dict[str, Any]:
     )
 
 
-def _fits(value: Any, shape: Any) -> bool:
+def _check_of(shape: Any) -> Check:
+    """What tells whether a value has the shape. Ten thousand rows are looked at by it."""
     if isinstance(shape, Mapping):
-        return isinstance(value, dict) and all(
-            key in value and _fits(value[key], each) for key, each in shape.items()
+        fields = tuple((key, _check_of(each)) for key, each in shape.items())
+        return lambda value: (
+            isinstance(value, dict)
+            and all(key in value and check(value[key]) for key, check in fields)
         )
     if isinstance(shape, list):
-        return isinstance(value, list) and all(_fits(each, shape[0]) for each in value)
+        check_row = _check_of(shape[0])
+        return lambda value: isinstance(value, list) and all(map(check_row, value))
     if isinstance(shape, tuple):
-        return (
-            isinstance(value, list) and len(value) == len(shape) and all(map(_fits, value, shape))
+        checks = tuple(map(_check_of, shape))
+        return lambda value: (
+            isinstance(value, list)
+            and len(value) == len(checks)
+            and all(check(each) for check, each in zip(checks, value, strict=True))
         )
-    return bool(shape(value))
+    check: Check = shape
+    return check
+
+
+_CHECKS = {question: _check_of(shape) for question, shape in SHAPES.items()}
+
+
+def _is_clean(text: bytes) -> bool:
+    """Whether _clean() would change nothing: no text in it is escaped, or long, or more than ASCII.
+    So it is with what a proxy of ours answers, however much that is."""
+    return text.isascii() and not _UNCLEAN.search(text)
 
 
 def _clean(value: Any) -> Any:

@@ -117,7 +117,7 @@ def test_escapes_do_not_reach_the_terminal():
         assert r"\x1b[31mred" in harmless("status", FAKE, "--json", code=0)
     way = {"state": ESCAPE, "why": ESCAPE, "redirected": 0, "pumped": 0, "dropped": 0, "holds": 0,
            "short_circuited": 0}  # fmt: skip
-    pair = {"number": 1, "client": [ESCAPE, 1], "upstream": ["::1", 2], "age": 1,
+    pair = {"number": 1, "service": "", "client": [ESCAPE, 1], "upstream": ["::1", 2], "age": 1,
             "forward": way, "backward": way, "why_not_short_circuited": ESCAPE}  # fmt: skip
     answer = {"name": FAKE, "pid": 1, "connections": [pair]}
     with answering(json.dumps(answer).encode()):
