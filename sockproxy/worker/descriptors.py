@@ -14,6 +14,7 @@ SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 SHORTAGE_PAUSE = 0.05  # seconds until it is tried again: nobody tells when there is some
 PER_PAIR = 6  # two sockets and, while both directions are pumped, two pipes
 OWN = 64  # the programs and maps, doctor, resolver, those who ask, and what these open meanwhile
+KEPT_PIPES = 64  # where connections take all that there is
 PER_WORKER = 8  # of each but the first: epoll, a sink, two eventfds, a ring buffer, a signalfd
 
 
@@ -30,14 +31,15 @@ class Allowance:
 def allowance(connections: int, workers: int = 1) -> Allowance:
     """Raise the limit to what so many connections need, or as far as we may; what it allows.
 
-    Where that is not enough, a quarter of the descriptors is for pipes: a direction can do
-    without (Pump), a connection cannot do without its sockets.
+    Where that is not enough, some of the descriptors are for pipes, a quarter of few: a direction
+    can do without (native/pump.c), a connection cannot do without its sockets.
     """
     own = OWN + PER_WORKER * (workers - 1)
     need = PER_PAIR * connections + own
     limit = _raise_limit(need)
     free = limit - min(own, limit // 2)
-    allowed = min(connections, max(1, free * 3 // 8))
+    for_pipes = min(free // 4, 2 * KEPT_PIPES)
+    allowed = min(connections, max(1, (free - for_pipes) // 2))
     return Allowance(allowed, max(0, free - 2 * allowed) // 2, limit, need)
 
 
