@@ -7,6 +7,8 @@
 #include "system.h"
 #include "workers.h"
 
+#include <errno.h>
+
 /* -- places -- */
 
 static void set_paused(struct worker *worker, bool paused)
@@ -124,6 +126,19 @@ static void reset(struct client *client)
 	free_client(client);
 }
 
+/* There is no memory for it, but perhaps for this. */
+static void tell_refused(struct worker *worker, const struct client *client)
+{
+	struct news *news = tell(worker, NEWS_REFUSED);
+
+	if (!news)
+		return;
+	news->rejection = REJECTED_FAILED;
+	news->error = ENOMEM;
+	news->service = client->attempt.service->number;
+	news->client = client->ends;
+}
+
 static void serve_handed(struct worker *worker)
 {
 	struct client *client, *next;
@@ -134,7 +149,8 @@ static void serve_handed(struct worker *worker)
 			serve_client(worker, client);
 			continue;
 		}
-		reset(client); /* no memory */
+		tell_refused(worker, client);
+		reset(client);
 		atomic_fetch_add(&worker->all->refused, 1);
 		client_has_gone(worker, 0);
 	}

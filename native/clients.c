@@ -10,7 +10,6 @@
 #include "own.h"
 #include "pair.h"
 #include "proxy_protocol.h"
-#include "service.h"
 #include "system.h"
 #include "targets.h"
 #include "workers.h"
@@ -61,10 +60,8 @@ static void leave(struct worker *worker, struct client *client)
 
 void client_of_pair_has_gone(struct worker *worker, const struct pair *pair)
 {
-	struct service *service = service_of(worker, pair->service);
-
-	if (service->balance == BALANCE_LEAST)
-		leave_target(worker->all, service, &pair->upstream_is.far);
+	if (pair->service->balance == BALANCE_LEAST)
+		leave_target(worker->all, pair->service, &pair->upstream_is.far);
 	client_has_gone(worker, pair->own);
 }
 
@@ -103,7 +100,7 @@ static void hand_over(struct worker *worker, struct client *client)
 		.upstream_is = {.near = client->attempt.near, .far = client->attempt.target},
 		.own = client->attempt.own,
 		.came = client->came,
-		.service = client->attempt.service->number,
+		.service = client->attempt.service,
 	};
 	unsigned char preface[LONGEST_PREFACE];
 	int failed;
@@ -190,7 +187,11 @@ static void on_outcome(struct worker *worker, struct attempt *attempt, int numbe
 	bool silent;
 
 	if (!number) {
-		hand_over(worker, client);
+		/* Another worker may have accepted it before it was noted as our own. */
+		if (comes_back(worker->all, client->fd, &client->ends))
+			refuse(worker, client, REJECTED_OWN, 0);
+		else
+			hand_over(worker, client);
 		return;
 	}
 	silent = has_fallen_silent(worker, attempt, number);
@@ -221,6 +222,7 @@ static void try_next(struct worker *worker, struct client *client, int number)
 		refuse(worker, client, REJECTED_FAILED, number);
 		return;
 	}
+	client->attempt.target = address;
 	if (note_tried(client, &address))
 		refuse(worker, client, REJECTED_FAILED, ENOMEM);
 	else

@@ -27,7 +27,7 @@ struct beginning {
 	size_t ahead_size[2];
 	const char *why_not_past; /* NULL: it may be short-circuited */
 	uint32_t own;
-	uint32_t service;
+	struct service *service;
 	int64_t came; /* the moment of a client's accept; 0: it is none of the proxy's clients */
 };
 

@@ -67,23 +67,25 @@ static int find(struct sockmap *map, uint64_t cookie)
 	return failed ? failed : (int)slot;
 }
 
-/* From now on sock_ops does not free the slot, and its holds are told here. */
-static void own(struct sockmap *map, int slot, uint64_t cookie)
-{
-	STORE(map->directions[slot].worker, map->worker);
-	STORE(map->directions[slot].owner, cookie);
-}
-
-/* The slot that sock_ops gave the socket, from now on not freed by retire(). */
+/* The slot that sock_ops gave the socket, from now on not freed by retire(). The socket may be
+ * reset at any moment before that, and its slot be another's, of another worker too: nothing of
+ * that is overwritten. */
 static int take_over(struct sockmap *map, int fd, uint64_t cookie)
 {
 	int slot = find(map, cookie);
+	uint64_t before;
 
 	if (slot < 0)
 		return slot;
-	own(map, slot, cookie);
+	before = LOAD(map->directions[slot].owner);
+	if (find(map, cookie) != slot ||
+	    !__sync_bool_compare_and_swap(&map->directions[slot].owner, before, cookie))
+		return -ENOENT;
 	fence(fd);
-	return find(map, cookie) == slot ? slot : -ENOENT;
+	if (find(map, cookie) != slot)
+		return -ENOENT;
+	STORE(map->directions[slot].worker, map->worker);
+	return slot;
 }
 
 static int insert_anew(struct sockmap *map, int fd, uint64_t cookie)
@@ -105,7 +107,8 @@ static int insert_anew(struct sockmap *map, int fd, uint64_t cookie)
 		give_back(&map->parts, (int)slot);
 		return failed;
 	}
-	own(map, (int)slot, cookie);
+	STORE(map->directions[slot].worker, map->worker);
+	STORE(map->directions[slot].owner, cookie);
 	return (int)slot;
 }
 
@@ -194,7 +197,7 @@ EXPORT void sockmap_free(struct kernel *kernel)
 {
 	struct sockmap *map = of(kernel);
 
-	on_element(BPF_MAP_DELETE_ELEM, map->parts.holds, &map->worker, NULL, 0);
+	/* It stays in `holds` as long as that: a child that was forked frees what is its own. */
 	close_ring(&map->holds);
 	free(map);
 }

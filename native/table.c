@@ -114,7 +114,7 @@ static struct pair_stats stats_of(struct worker *worker, struct pair *pair)
 	struct past past = read_joint(worker, pair);
 	struct pair_stats stats = {
 		.number = pair->number,
-		.service = pair->service,
+		.service = pair->service ? pair->service->number : 0,
 		.client = pair->client_is,
 		.upstream = pair->upstream_is,
 		.age = now() - pair->born,

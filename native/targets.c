@@ -112,20 +112,40 @@ static void note_answer(struct service *service, const struct address *address)
 		target->silent = false;
 }
 
-static void replace(struct service *service, struct target *targets, uint32_t count)
+/* Any that has clients, also where it is gone. */
+static struct target *loaded_at(struct service *service, const struct address *address)
 {
-	const struct target *before;
 	uint32_t each;
 
+	for (each = 0; each < service->targets_count + service->gone_count; each++)
+		if (service->targets[each].load &&
+		    is_same_address(&service->targets[each].address, address))
+			return &service->targets[each];
+	return NULL;
+}
+
+/* targets: has room for those that there are now as well. */
+static void replace(struct service *service, struct target *targets, uint32_t count)
+{
+	uint32_t each, before = service->targets_count + service->gone_count, gone = 0;
+	struct target *old = service->targets, *known;
+
 	for (each = 0; each < count; each++) {
-		before = target_at(service, &targets[each].address);
-		targets[each].silent = before && before->silent;
-		targets[each].load = before ? before->load : 0;
+		known = target_at(service, &targets[each].address);
+		targets[each].silent = known && known->silent;
+		known = loaded_at(service, &targets[each].address);
+		targets[each].load = known ? known->load : 0;
+		if (known)
+			known->load = 0; /* it has been taken along */
 	}
-	free(service->targets);
+	for (each = 0; each < before; each++)
+		if (old[each].load)
+			targets[count + gone++] = old[each];
 	service->targets = targets;
 	service->targets_count = count;
+	service->gone_count = gone;
 	service->turn = count ? service->turn % count : 0;
+	free(old);
 }
 
 /* -- taking it -- */
@@ -149,12 +169,13 @@ bool take_turn(struct workers *all, struct client *client, struct address *targe
 
 void leave_target(struct workers *all, struct service *service, const struct address *address)
 {
-	struct target *target;
+	struct target *target, *gone;
 
 	pthread_mutex_lock(&all->lock);
-	target = target_at(service, address);
-	if (target && target->load) /* it may have gone, and come again */
-		target->load--;
+	target = loaded_at(service, address);
+	gone = service->targets + service->targets_count;
+	if (target && !--target->load && target >= gone)
+		*target = gone[--service->gone_count];
 	pthread_mutex_unlock(&all->lock);
 }
 
@@ -214,23 +235,24 @@ EXPORT void worker_has_answered(struct worker *worker, uint32_t service,
 	pthread_mutex_unlock(&all->lock);
 }
 
-EXPORT int worker_set_targets(struct worker *worker, uint32_t service,
+EXPORT int worker_set_targets(struct worker *worker, uint32_t number,
 			      const struct address *addresses, uint32_t count)
 {
-	struct target *targets = sys.realloc(NULL, (count + !count) * sizeof(*targets));
+	struct service *service = service_of(worker, number);
 	struct workers *all = worker->all;
-	uint32_t each;
+	struct target *targets;
+	uint32_t each, room;
 
-	if (!targets)
-		return -ENOMEM;
-	if (!service_of(worker, service)) {
-		free(targets);
+	if (!service)
 		return -EINVAL;
-	}
-	for (each = 0; each < count; each++)
-		targets[each].address = addresses[each];
 	pthread_mutex_lock(&all->lock);
-	replace(service_of(worker, service), targets, count);
+	room = count + service->targets_count + service->gone_count;
+	targets = sys.realloc(NULL, (room + !room) * sizeof(*targets));
+	if (targets) {
+		for (each = 0; each < count; each++)
+			targets[each].address = addresses[each];
+		replace(service, targets, count);
+	}
 	pthread_mutex_unlock(&all->lock);
-	return 0;
+	return targets ? 0 : -ENOMEM;
 }

@@ -87,10 +87,10 @@ struct service {
 	size_t options_count;
 	int64_t timeout; /* of each attempt */
 	enum balance balance;
-	uint32_t preface; /* version of the PROXY protocol; 0: none */
-	bool original;	  /* upstreams are where clients meant to go before a REDIRECT */
-	struct target *targets;
-	uint32_t targets_count, turn;
+	uint32_t preface;	/* version of the PROXY protocol; 0: none */
+	bool original;		/* upstreams are where clients meant to go before a REDIRECT */
+	struct target *targets; /* and, behind them, those that are gone, but have a load */
+	uint32_t targets_count, gone_count, turn;
 };
 
 struct attempt;

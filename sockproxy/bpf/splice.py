@@ -92,7 +92,7 @@ class SockmapKernel:
 
         Raises KernelError and its kin.
         """
-        return Share(self, self._new_native())
+        return Share(self._new_native())
 
     # -- for doctor, which proves what the worker relies on ------------------------------
 
@@ -151,11 +151,10 @@ class SockmapKernel:
 
 
 class Share:
-    """SpliceKernel of one more worker: SockmapKernel.share()."""
+    """KernelShare of one more worker: SockmapKernel.share()."""
 
-    def __init__(self, whole: SockmapKernel, made: Any) -> None:
-        self.capacity, self.native = whole.capacity, made
-        self.enrolments = whole.enrolments
+    def __init__(self, made: Any) -> None:
+        self.native = made
         self._lib = native.load_native()
 
     def close(self) -> None:

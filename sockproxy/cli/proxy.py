@@ -216,7 +216,7 @@ def proxy(
 
     SIGTERM or Ctrl-C stops accepting and lets connections finish within --grace; a
     second one ends them now. The exit status is 0 then; 128 and the signal's number for one
-    that comes before anything was done. SIGHUP does nothing.
+    that comes before anything was done. SIGHUP has a --config read again.
 
     What cannot be accelerated is relayed with splice(2), and 'sockproxy connections' says
     why; so is all, on a kernel where 'sockproxy doctor' finds the splice off. Where nobody has
@@ -292,10 +292,10 @@ def _check_alone(ctx: click.Context) -> None:
 
 def _run(served: Proxy, log: Log, take_over: bool) -> None:
     def on_hangup(_number: int, _frame: FrameType | None) -> None:
-        if served.reloader is not None:
-            served.reloader.begin()
-        else:
+        if served.reloader is None:
             log.write(logging.INFO, "SIGHUP does nothing: there is nothing to reload")
+        elif not served.reloader.begin():
+            log.write(logging.WARNING, "not reloaded: there may be no more threads now")
 
     def on_stop(_number: int, _frame: FrameType | None) -> None:
         notify("STOPPING=1")
@@ -305,14 +305,18 @@ def _run(served: Proxy, log: Log, take_over: bool) -> None:
         signal.signal(number, on_stop)
     signal.signal(signal.SIGHUP, on_hangup)
     name = served.options.name
-    control = None if take_over else Control(served, take_name(name))
+    control = Control(served)
     try:
-        if control is not None:
-            served.open(control.open)  # who can connect to it can ask it as well
-        else:
+        if take_over:
             served.open(taken=take_sockets(name))
-            control = Control(served, retire(name))
+            if served.is_stopped:
+                return  # the old one stays
+            control.hold(retire(name))
+            served.accept_anew()
             control.open()
+        else:
+            control.hold(take_name(name))
+            served.open(control.open)  # who can connect to it can ask it as well
         path = "accelerated" if served.worker.kernel is not None else "relaying in user space"
         if served.may_accelerate:
             path += f" for now: {served.worker.why_not}"
@@ -323,6 +327,5 @@ def _run(served: Proxy, log: Log, take_over: bool) -> None:
             served.watch_over(seconds, lambda: notify("WATCHDOG=1"))
         served.run()
     finally:
-        if control is not None:
-            control.close()
+        control.close()
         served.close()

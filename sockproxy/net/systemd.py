@@ -31,7 +31,8 @@ class Passed:
         return f"{SYSTEMD}:{self.name}" if self.name else SYSTEMD
 
     def take(self) -> list[socket.socket]:
-        """Them; a socket can be taken once, and no child inherits it.
+        """Them, each once more: they stay open in this process, for a time when they are wanted
+        again. No child inherits them.
 
         Raises UsageError where there is none, or one is no listening TCP socket.
         """
@@ -47,7 +48,6 @@ class Passed:
         try:
             for fd in chosen:
                 taken.append(_listening(fd, names[fd]))
-                _gone.add(fd)
         except UsageError:
             for each in taken:
                 each.close()
@@ -61,11 +61,8 @@ def parse_listen(text: str) -> Address | Passed:
     return Passed(name) if kind == SYSTEMD else parse_address(text, passive=True)
 
 
-_gone: set[int] = set()
-
-
 def _names() -> dict[int, str]:
-    """By descriptor, of those that are for us and were not taken yet."""
+    """By descriptor, of those that are for us."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return {}
     try:
@@ -75,7 +72,7 @@ def _names() -> dict[int, str]:
     names = os.environ.get("LISTEN_FDNAMES", "").split(":")
     names += ["unknown"] * (count - len(names))
     fds = range(FIRST, FIRST + count)
-    return {fd: name for fd, name in zip(fds, names, strict=False) if fd not in _gone}
+    return dict(zip(fds, names, strict=False))
 
 
 def _listening(fd: int, name: str) -> socket.socket:
@@ -83,14 +80,14 @@ def _listening(fd: int, name: str) -> socket.socket:
         f"systemd's socket {name} is no listening TCP socket", hint="use ListenStream=ADDR:PORT"
     )
     try:
-        sock = socket.socket(fileno=fd)
+        os.set_inheritable(fd, False)
+        sock = socket.socket(fileno=os.dup(fd))
     except OSError:
         raise wrong from None
     is_tcp = sock.family in _FAMILIES and sock.type == socket.SOCK_STREAM
     if not is_tcp or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        sock.detach()
+        sock.close()
         raise wrong
-    sock.set_inheritable(False)
     return sock
 
 

@@ -34,7 +34,7 @@ def ask_all(
     quiet: float = QUIET,
     waits: Callable[[str], None] = lambda _line: None,
 ) -> Answers:
-    """What each answers to "status" or "connections".
+    """What each answers to the question, one of MOST_BYTES.
 
     quiet: seconds without a byte after which a proxy is given up.
     waits: is told for whom this waits, once it takes long.
@@ -63,7 +63,7 @@ def ask_all(
 
 
 def ask(name: str, question: str) -> dict[str, Any]:
-    """What the proxy `name` answers to "status" or "connections".
+    """What the proxy `name` answers to the question, one of MOST_BYTES.
 
     Raises SockproxyError when no such proxy runs or it does not answer in time.
     """

@@ -75,7 +75,7 @@ def read_configuration(path: Path) -> Configuration:
     table = read_table(path, _FILE)
     groups = _groups(table)
     services = tuple(_service(each, groups) for each in table.tables("service", _SERVICE))
-    _check_listening(table, services)
+    _check_apart(table, services)
     flags = {key: table.flag(key) for key in ("relay", "eager", "force", "verdict-only")}
     if found := clash(flags["relay"], flags["eager"], flags["force"], flags["verdict-only"]):
         raise table.wrong(*found)
@@ -144,8 +144,11 @@ def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOpt
     )
 
 
-def _check_listening(table: Table, services: tuple[ServiceOptions, ...]) -> None:
-    """Each place is one service's. Port 0 is another one each time."""
+def _check_apart(table: Table, services: tuple[ServiceOptions, ...]) -> None:
+    """Each name, and each place, is one service's. Port 0 is another one each time."""
+    names = [each.name for each in services if each.name]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise table.wrong("service", f"there is another service {twice}")
     seen: dict[str, int] = {}
     for number, service in enumerate(services, 1):
         for where in map(str, service.listen):

@@ -111,21 +111,29 @@ QUESTIONS: dict[str, Callable[[Proxy], dict[str, Any]]] = {
 }
 
 
+WAITS_FOR_THE_LOOP = {"reload"}
+"""Not under the lock, for which the loop may wait."""
+
+
 class Control:
     """The unix socket of one proxy. Its loop accepts; a thread for each question reads what the
     worker and the proxy show to every thread, so that no question stops the connections."""
 
-    def __init__(self, proxy: Proxy, name: Name) -> None:
-        """name: by which it is asked; to be released with this."""
+    def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
-        self._name = name
+        self._name: Name | None = None
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._askers = 0
         self._closed = False
         self._reporting = threading.Lock()  # what is reported is closed only after it
 
+    def hold(self, name: Name) -> None:
+        """Have the name by which it is asked, and release it in the end."""
+        self._name = name
+
     def open(self) -> None:
-        """Answer from now on."""
+        """Answer from now on, by the name that it holds."""
+        assert self._name is not None
         self._listener.setblocking(False)
         self._name.bind(self._listener)
         self._listener.listen(MOST_ASKERS)
@@ -184,22 +192,26 @@ class Control:
         report = QUESTIONS.get(question)
         if report is None:
             return
-        with self._reporting:
-            if self._closed:
-                return
+        if question in WAITS_FOR_THE_LOOP:
             answer = report(self._proxy)
+        else:
+            with self._reporting:
+                if self._closed:
+                    return
+                answer = report(self._proxy)
         asker.settimeout(ANSWER_TIME)
-        with contextlib.suppress(OSError):  # who asked has gone
+        try:
             asker.sendall(json.dumps(answer).encode())
+        except OSError:
+            return  # who asked has gone
         if question == "retire":
             self._proxy.worker.loop.call(self._retire)
 
     def _give_sockets(self, asker: socket.socket) -> None:
         """They are dup()ed on the loop's thread, which may be about to close them."""
         taken: Taken = []
-        with self._reporting, contextlib.suppress(OSError):
-            if not self._closed:
-                self._proxy.worker.loop.do(lambda: taken.extend(self._proxy.taken))
+        with contextlib.suppress(OSError):
+            self._proxy.worker.loop.do(lambda: taken.extend(self._proxy.taken))
         with contextlib.suppress(OSError):
             give_sockets(asker, taken)
         for _, sockets in taken:
@@ -208,8 +220,10 @@ class Control:
 
     def _retire(self) -> None:
         log.info("another one has taken over")
+        self._proxy.stop_listening()  # before it learns that by the name, which is free then
         self.close()
-        self._proxy.stop()
+        if self._proxy.serves:  # or this would be the second stop, which waits for nobody
+            self._proxy.stop()
 
     def close(self) -> None:
         """Answer no more and give the name back. Before the proxy closes what is reported. Twice
@@ -219,7 +233,8 @@ class Control:
                 return
             self._closed = True
         self._listener.close()
-        self._name.release()
+        if self._name is not None:
+            self._name.release()
 
 
 def _read_question(asker: socket.socket) -> str:

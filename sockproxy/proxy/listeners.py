@@ -22,34 +22,32 @@ _HINTS = {
 
 
 class Listeners:
-    """By the places that a service names. options: of the clients' sockets, which inherit them."""
+    """By the places that a service names. options: of the clients' sockets, which inherit them.
+
+    addresses: of all of them, with the ports that they have; for every thread.
+    foreign: whether one was opened elsewhere, and so is of another cgroup.
+    """
 
     def __init__(self, options: Iterable[Option]) -> None:
         self._options = (*EVERY_END, *options)
         self._at: dict[str, list[socket.socket]] = {}
+        self.addresses: tuple[Address, ...] = ()
+        self.foreign = False
 
     def __iter__(self) -> Iterator[socket.socket]:
-        return (sock for each in self._at.values() for sock in each)
+        return iter([sock for each in self._at.values() for sock in each])
 
     @property
     def by_place(self) -> list[tuple[str, list[socket.socket]]]:
         """Those of each place."""
         return list(self._at.items())
 
-    @property
-    def addresses(self) -> list[Address]:
-        """Of all of them, with the ports that they have."""
-        return [address_of(sock) for sock in self]
-
     def open(self, where: Address | Passed) -> None:
         """Listen there, but accept nobody yet. Raises SockproxyError."""
         if isinstance(where, Passed):
-            self._at[str(where)] = taken = where.take()
-            for sock in taken:
-                self._prepare(sock, where)
+            self.put(where, where.take(), foreign=True)
             return
         sock = socket.socket(where.family, socket.SOCK_STREAM)
-        self._at[str(where)] = [sock]
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if where.family == socket.AF_INET6:
@@ -58,33 +56,44 @@ class Listeners:
             sock.bind(where.sockaddr)
             sock.listen(BACKLOG)
         except OSError as error:
+            sock.close()
             raise _failure(where, error) from None
-        self._prepare(sock, where)
+        self.put(where, [sock])
 
-    def _prepare(self, sock: socket.socket, where: Address | Passed) -> None:
+    def put(
+        self, where: Address | Passed, sockets: list[socket.socket], *, foreign: bool = False
+    ) -> None:
+        """Have those that listen there. Raises SockproxyError."""
+        self._at.setdefault(str(where), []).extend(sockets)
+        self.foreign |= foreign
         try:
-            sock.setblocking(False)
-            set_options(sock, self._options)
-            if address_of(sock).loopback:
-                set_options(sock, spared_pacing())
+            for sock in sockets:
+                sock.setblocking(False)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)  # it may have had it
+                set_options(sock, self._options)
+                if address_of(sock).loopback:
+                    set_options(sock, spared_pacing())
         except OSError as error:
             raise _failure(where, error) from None
+        finally:
+            self._look()
 
     def take(self, where: Address | Passed) -> list[socket.socket]:
         """Those that listen there, which are the caller's now."""
-        return self._at.pop(str(where))
-
-    def put(self, where: Address | Passed, sockets: list[socket.socket]) -> None:
-        """Have those that listen there, and were another's. Raises SockproxyError."""
-        self._at[str(where)] = sockets
-        for sock in sockets:
-            self._prepare(sock, where)
+        taken = self._at.pop(str(where))
+        self._look()
+        return taken
 
     def close(self) -> None:
         """Listen no more. Twice is allowed."""
-        for sock in self:
-            sock.close()
+        sockets = list(self)
         self._at.clear()
+        self._look()
+        for sock in sockets:
+            sock.close()
+
+    def _look(self) -> None:
+        self.addresses = tuple(address_of(sock) for sock in self)
 
 
 def _failure(where: Address | Passed, error: OSError) -> SockproxyError:

@@ -27,11 +27,17 @@ __all__ = ["Proxy"]
 log = logging.getLogger("sockproxy.proxy")
 
 
+FOREIGN = (
+    "a listening socket is of another cgroup, where it was opened: its clients are enrolled when"
+    " they are paired, and stay with the proxy where a bypass has them"
+)
+
+
 class Reloads(Protocol):
     """Has other services for a proxy: sockproxy.proxy.reload."""
 
-    def begin(self) -> None:
-        """From a signal handler: do it in the background."""
+    def begin(self) -> bool:
+        """From a signal handler: do it in the background; whether that can be."""
 
     def reload(self) -> dict[str, Any]:
         """From any thread but the loop's: do it, and tell."""
@@ -60,7 +66,7 @@ class Proxy:
         self._by_number: dict[int, ProxyService] = {}
         self._acceptor: Acceptor | None = None
         self._stops = 0
-        self._opened = False
+        self._opened = self._runs = False
         self._acceleration: Acceleration | None = None
         self._enrolment: Enrolment | None = None
         self._circuits: ShortCircuits | None = None
@@ -142,6 +148,12 @@ class Proxy:
             self._circuits = ShortCircuits(self.worker, enrolment.cgroup)
             self._circuits.look()
 
+    def accept_anew(self) -> None:
+        """Before run(), when another one has stopped to accept from sockets that were its own: of a
+        client that waits only that one may have been told. Raises OSError."""
+        for each in self.services:
+            each.accept()
+
     # -- services --------------------------------------------------------------------------
 
     def open_service(self, service: ProxyService) -> None:
@@ -161,9 +173,14 @@ class Proxy:
         self.services = services
 
     @property
-    def is_ending(self) -> bool:
-        """Whether it accepts nobody any more, or has not begun to."""
-        return self._stops > 0 or not self._opened
+    def is_stopped(self) -> bool:
+        """Whether it was, at least once."""
+        return self._stops > 0
+
+    @property
+    def serves(self) -> bool:
+        """Whether its loop runs, and it was not stopped."""
+        return self._runs and not self._stops
 
     def service_of(self, number: int) -> ProxyService:
         """By the number that its clients tell; also one that is ours no more."""
@@ -186,6 +203,8 @@ class Proxy:
         """Why sockets are enrolled one by one, when they are paired; "" where they are not."""
         if self._enrolment is None or self.worker.kernel is None:
             return ""
+        if not self._enrolment.why_not and any(each.listeners.foreign for each in self.services):
+            return FOREIGN
         return self._enrolment.why_not
 
     def _allow(self) -> int:
@@ -205,7 +224,7 @@ class Proxy:
         """End what still runs and release everything. Closing twice is allowed."""
         if self._opened:
             self.worker.halt()
-        self._stop_listening()
+        self.stop_listening()
         if self._acceptor is not None:
             self._acceptor.close()
         if self._acceleration is not None and self._enrolment is not None:
@@ -227,11 +246,15 @@ class Proxy:
             return
         for each in self.services:
             each.upstreams.begin()
+        self.worker.loop.call(self._begin)
         try:
             self.worker.run()
         finally:
             for each in self.services:
                 each.upstreams.close()
+
+    def _begin(self) -> None:
+        self._runs = True
 
     def watch_over(self, seconds: float, alive: Callable[[], None]) -> None:
         """After open(): call `alive` in time, more often than every so many seconds, from when it
@@ -245,7 +268,7 @@ class Proxy:
             self.worker.loop.call(self._end_now if self._stops > 1 else self._end_gently)
 
     def _end_gently(self) -> None:
-        self._stop_listening()
+        self.stop_listening()
         self.worker.want((Ended,))  # the last one ends the loop
         if not self.clients.count:
             self._end_now()
@@ -264,7 +287,8 @@ class Proxy:
         if self._stops and not self.clients.count:
             self.worker.loop.stop()
 
-    def _stop_listening(self) -> None:
+    def stop_listening(self) -> None:
+        """Accept nobody any more. Twice is allowed."""
         if self._acceptor is not None:
             self._acceptor.listen_no_more()
         for each in self.services:

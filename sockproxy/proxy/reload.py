@@ -6,6 +6,7 @@ connections that are there go on as they are. What cannot be done leaves everyth
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -14,6 +15,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from sockproxy.errors import SockproxyError
+from sockproxy.net.address import Address
 from sockproxy.net.systemd import notify
 from sockproxy.proxy.config import Configuration
 from sockproxy.proxy.listeners import Listeners
@@ -26,6 +28,9 @@ __all__ = ["Reloader"]
 log = logging.getLogger("sockproxy.proxy")
 
 AT_ONCE = {"services", "grace"}
+SHOWN_ELSEWHERE = {"listen", "upstreams", "name"}
+PATIENCE = 2.0  # seconds
+NOT_NOW = "it does not serve yet, or is about to end"
 Holders = dict[str, ProxyService]
 """By the name of a place, whose listening sockets are there."""
 
@@ -43,12 +48,14 @@ class Reloader:
         self._proxy, self._read, self._applied = proxy, read, applied
         self._lock = threading.Lock()  # one after another
 
-    def begin(self) -> None:
-        """From a signal handler: reload, in a thread of its own, and tell it in the log."""
+    def begin(self) -> bool:
+        """From a signal handler: reload, in a thread of its own, and tell it in the log. Whether
+        there may be one."""
         try:
             threading.Thread(target=self.reload, name="sockproxy-reload", daemon=True).start()
         except RuntimeError:
-            log.warning("not reloaded: there may be no more threads now")
+            return False
+        return True
 
     def reload(self) -> dict[str, Any]:
         """From any thread but the loop's: read it, and apply it there. What has changed, one line
@@ -56,6 +63,7 @@ class Reloader:
         with self._lock:
             notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
             try:
+                self._wait()
                 wanted = self._read()
                 changes: list[str] = []
                 self._proxy.worker.loop.do(lambda: changes.extend(self._apply(wanted)))
@@ -69,64 +77,112 @@ class Reloader:
             log.info(f"reloaded: {line}")
         return {"changes": changes, "error": error}
 
+    def _wait(self) -> None:
+        """A moment, for one that is about to serve: systemd knows of it already."""
+        deadline = time.monotonic() + PATIENCE
+        while not self._proxy.serves:
+            if self._proxy.is_stopped or time.monotonic() > deadline:
+                raise SockproxyError(NOT_NOW)
+            time.sleep(0.01)
+
     def _apply(self, wanted: Configuration) -> list[str]:
         proxy, options = self._proxy, wanted.options
-        if proxy.is_ending:
-            raise SockproxyError("it is about to end")
-        before, had = proxy.options, proxy.listening
+        if not proxy.serves:
+            raise SockproxyError(NOT_NOW)
+        before, had = proxy.options, _listening(proxy)
         try:
-            upstreams = _bring_together(proxy, options.services)
+            changes = _bring_together(proxy, options.services)
         except OSError as error:  # no memory
             raise SockproxyError("serve", errno=error.errno) from None
         proxy.options = replace(before, services=options.services, grace=options.grace)
         self._applied(wanted)
         proxy.worker.want(proxy.clients.wanted)  # a log has other levels, perhaps
-        has = proxy.listening
+        has = _listening(proxy)
+        if options.grace != before.grace:
+            changes.append(f"grace is {options.grace:g} s")
         return [
-            *(f"listens on {each}" for each in has if each not in had),
-            *(f"listens no more on {each}" for each in had if each not in has),
-            *upstreams,
+            *(f"{label} listens on {each}" for label, each in has if (label, each) not in had),
+            *(
+                f"{label} listens no more on {each}"
+                for label, each in had
+                if (label, each) not in has
+            ),
+            *changes,
             *_later(before, options),
         ] or ["nothing has changed"]
 
 
+def _listening(proxy: Proxy) -> list[tuple[str, Address]]:
+    return [(each.label, address) for each in proxy.services for address in each.listening]
+
+
 def _bring_together(proxy: Proxy, wanted: tuple[ServiceOptions, ...]) -> list[str]:
-    """Have the services that are wanted. What has changed of upstreams. Nothing has, if it raises
-    SockproxyError."""
+    """Have the services that are wanted. What has changed of their rules and upstreams. Nothing
+    has, if it raises SockproxyError."""
     old = list(proxy.services)
-    found = [_known_again(each, old) for each in wanted]
+    found = _known_again(wanted, old)
     services = [
         before if before is not None and before.may_stay(options) else ProxyService(options)
         for before, options in zip(found, wanted, strict=True)
     ]
     holders = _holders(old, found, wanted)
     opened = _open_others(services, wanted, holders)
+    changed: list[ProxyService] = []
     try:
-        for each in services:
-            if each not in old:
-                proxy.open_service(each)
+        for service, options in zip(services, wanted, strict=True):
+            if service not in old:
+                proxy.open_service(service)
+            elif options.upstreams != service.options.upstreams:
+                changed.append(service)
+                service.upstreams.change(options.upstreams)
     except BaseException:
         for listeners in opened:
             listeners.close()
+        for service in changed:
+            with contextlib.suppress(OSError):
+                service.upstreams.change(service.options.upstreams)
         raise
+    told = _changes(found, wanted)
     _hand_over(old, services, wanted, holders, opened)
-    told = []
-    for service, before, options in zip(services, found, wanted, strict=True):
-        if before is None or before.options.upstreams != options.upstreams:
-            names = ", ".join(options.upstream_names)
-            told.append(f"{', '.join(map(str, options.listen))} has the upstreams {names}")
+    for service, options in zip(services, wanted, strict=True):
         service.change(options)
     proxy.replace_services(services)
     return told
 
 
-def _known_again(wanted: ServiceOptions, old: list[ProxyService]) -> ProxyService | None:
-    """The one of that name; of those without a name, one that listens at the first place."""
-    for each in old:
-        has = each.options
-        if has.name == wanted.name and (wanted.name or has.listen[0] in wanted.listen):
-            return each
-    return None
+def _changes(found: list[ProxyService | None], wanted: tuple[ServiceOptions, ...]) -> list[str]:
+    """Of services that were there before: other upstreams, other rules."""
+    told = []
+    for before, options in zip(found, wanted, strict=True):
+        if before is None:
+            continue
+        if before.options.upstreams != options.upstreams:
+            told.append(f"{before.label} has the upstreams {', '.join(options.upstream_names)}")
+        told += [
+            f"{before.label} has {each.name.replace('_', '-')} {getattr(options, each.name)}"
+            for each in fields(ServiceOptions)
+            if each.name not in SHOWN_ELSEWHERE
+            and getattr(before.options, each.name) != getattr(options, each.name)
+        ]
+    return told
+
+
+def _known_again(
+    wanted: tuple[ServiceOptions, ...], old: list[ProxyService]
+) -> list[ProxyService | None]:
+    """For each the one of its name, or without a name one that listens at its first place."""
+    left = list(old)
+    found: list[ProxyService | None] = []
+    for options in wanted:
+        known = [
+            each
+            for each in left
+            if each.options.name == options.name
+            and (options.name or each.options.listen[0] in options.listen)
+        ]
+        found.append(known[0] if known else None)
+        left = [each for each in left if each not in known[:1]]
+    return found
 
 
 def _holders(
@@ -178,14 +234,15 @@ def _hand_over(
     """Each socket to who is to have it. Those that nobody is to have are closed."""
     moved = []
     for service, options, has, fresh in zip(services, wanted, holders, opened, strict=True):
-        for where in options.listen:
+        for where in dict.fromkeys(options.listen):
             holder = has.get(str(where))
             sockets = (holder.listeners if holder is not None else fresh).take(where)
             moved.append((service, where, sockets))
     for each in old:
         each.stop_listening()
+    foreign = any(each.foreign for each in (*(one.listeners for one in old), *opened))
     for service, where, sockets in moved:
-        service.listeners.put(where, sockets)
+        service.listeners.put(where, sockets, foreign=foreign)
 
 
 def _later(before: ProxyOptions, wanted: ProxyOptions) -> list[str]:

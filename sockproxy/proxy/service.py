@@ -63,7 +63,7 @@ class ProxyService:
             there = next((found for found in taken if found[0] == str(each)), None)
             if there is not None:
                 taken.remove(there)
-                self.listeners.put(each, there[1])
+                self.listeners.put(each, there[1], foreign=True)
             else:
                 self.listeners.open(each)
 
@@ -80,9 +80,8 @@ class ProxyService:
         self.listeners.close()
 
     def change(self, options: ServiceOptions) -> None:
-        """Do what these say, as may_stay() allows, with the sockets that it has. Raises OSError."""
-        if options.upstreams != self.options.upstreams:
-            self.upstreams.change(options.upstreams)
+        """Do what these say, as may_stay() allows, with the sockets and upstreams that it has.
+        Raises OSError."""
         self.options = options
         self.accept()
 
@@ -92,9 +91,14 @@ class ProxyService:
         return as_now == self.options and bool(options.upstreams) == bool(self.options.upstreams)
 
     @property
+    def label(self) -> str:
+        """By which people know it."""
+        return self.options.name or str(self.options.listen[0])
+
+    @property
     def listening(self) -> list[Address]:
         """Its addresses, with the ports that they have."""
-        return self.listeners.addresses
+        return list(self.listeners.addresses)
 
     @property
     def way_out_of_a_loop(self) -> str:

@@ -7,11 +7,12 @@ taken over from gives its name back, accepts no more, and lets its connections f
 from __future__ import annotations
 
 import array
+import errno
 import json
 import socket
 import time
 
-from sockproxy.errors import SockproxyError
+from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.proxy.asking import ANSWER_TIME, ask
 from sockproxy.rundir import Name, connect, is_running, take_name
 
@@ -30,6 +31,8 @@ def give_sockets(asker: socket.socket, sockets: Taken) -> None:
     fds = array.array("i", [each.fileno() for _, of_place in sockets for each in of_place])
     places = [[place, len(of_place)] for place, of_place in sockets]
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if fds else []
+    if len(fds) > MOST_SOCKETS:
+        raise OSError(errno.E2BIG, "more sockets than one message can have")
     asker.sendmsg([json.dumps(places).encode()], rights)
 
 
@@ -53,7 +56,8 @@ def take_sockets(name: str) -> Taken:
         raise SockproxyError(
             f"take over the sockets of {name}",
             errno=number,
-            hint="is it of another version, or does it end? start without --take-over then",
+            hint="is it of another version, does it end, or listen in more than 250 places?"
+            " start without --take-over then",
         ) from None
 
 
@@ -65,6 +69,10 @@ def retire(name: str) -> Name:
     deadline = time.monotonic() + ANSWER_TIME
     if is_running(name):
         ask(name, "retire")
-        while is_running(name) and time.monotonic() < deadline:
+    while True:
+        try:
+            return take_name(name)
+        except UsageError:
+            if time.monotonic() > deadline:
+                raise
             time.sleep(_PAUSE)
-    return take_name(name)

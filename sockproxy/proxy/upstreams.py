@@ -46,8 +46,13 @@ class Upstreams:
 
     def begin(self) -> None:
         """The loop runs from now on."""
-        if names := [host for host in self._hosts if host.may_change]:
+        names = [host for host in self._hosts if host.may_change]
+        if not names or self._closed:
+            return
+        try:
             self._resolver = Resolver(names, self._loop, self._resolved)
+        except RuntimeError:  # there may be no more threads now
+            self._loop.later(RESOLVE_EVERY, self.begin)
 
     def change(self, hosts: Sequence[Host]) -> None:
         """Have these from now on; connections to others go on. Raises OSError, and has those that
@@ -99,7 +104,9 @@ class Upstreams:
         return list(dict.fromkeys(each for found in self._hosts.values() for each in found))
 
     def _resolved(self, host: Host, found: Iterable[Address]) -> None:
-        """The host has these addresses now."""
+        """The host has these addresses now. It may be told late, of one that is none any more."""
+        if self._closed or host not in self._hosts:
+            return
         now, before = set(found), self._hosts[host]
         if now == set(before):
             return

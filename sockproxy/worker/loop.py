@@ -190,7 +190,8 @@ class EventLoop:
             handler(news.events)
 
     def tell_rest(self) -> None:
-        """After run(): hand out what has been told since."""
+        """After run(): make the calls that were asked for, and hand out what was told since."""
+        self._run_ready()
         while count := self._lib.worker_take_news(self.native, self._news, MOST_NEWS):
             self._tell_news(count)
 

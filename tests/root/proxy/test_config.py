@@ -126,7 +126,7 @@ def test_a_file_is_read_again(tmp_path, servers):
         path.write_text(services(servers))
         done = reload(proxy)
         assert done.returncode == 0
-        assert "listens on 127.0.0.1:" in done.stdout
+        assert "s1 listens on 127.0.0.1:" in done.stdout
         assert len(proxy.status()["services"]) == 2
         path.write_text("workers = 0\n" + services(servers))
         done = reload(proxy)
@@ -136,7 +136,7 @@ def test_a_file_is_read_again(tmp_path, servers):
         assert document["error"].startswith(f"{path}:1: workers")
         path.write_text("log-level = 'debug'\n" + services(servers[:1]))
         proxy.signal(signal.SIGHUP)
-        proxy.says("reloaded: listens no more on")
+        proxy.says("reloaded: s1 listens no more on")
         with socket.create_connection(proxy.address, patience(10)) as client:
             upstream = servers[0].accept()[0]
             client.close()

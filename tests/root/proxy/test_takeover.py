@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import pytest
 
@@ -87,6 +88,8 @@ def test_connections_of_the_old_one_go_on():
                     other.sendall(b"new")
                     assert receive(taken, 3) == b"new"
                     taken.close()
+                if (status := after.status())["accelerated"]:
+                    assert "of another cgroup" in status["why_no_cgroup"]
                 client.sendall(b"old")
                 assert receive(upstream, 3) == b"old"
                 upstream.sendall(b"still")
@@ -95,6 +98,51 @@ def test_connections_of_the_old_one_go_on():
                 upstream.close()
                 assert before.process.wait(patience(20)) == 0
                 assert after.status()["connections_ended"] <= 1
+
+
+def test_one_that_drains_is_taken_over_once_more_and_drains_on():
+    where = place()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(patience(10))
+        with started(where, server.getsockname(), "--grace", "60s") as before:
+            client = socket.create_connection(before.address, patience(10))
+            upstream = server.accept()[0]
+            before.process.terminate()
+            before.says("have 60 s to finish")
+            with started(where, server.getsockname(), "--take-over"):
+                eventually(lambda: "another one has taken over" in before.stderr())
+                client.sendall(b"on")
+                assert receive(upstream, 2) == b"on"
+                client.close()
+                upstream.close()
+                assert before.process.wait(patience(20)) == 0
+                assert "were reset" not in before.stderr()
+
+
+def test_one_that_is_stopped_while_it_starts_leaves_the_old_one_in_its_place():
+    where = place()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(patience(10))
+        upstream = "{}:{}".format(*server.getsockname())
+        with started(where, server.getsockname()) as proxy:
+            for turn in range(12):
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "sockproxy", "proxy", "--listen", where, "--upstream",
+                     upstream, "--name", NAME, "--take-over"],
+                    cwd=ROOT, stderr=subprocess.PIPE, text=True,
+                )  # fmt: skip
+                time.sleep(0.25 + 0.03 * turn)
+                process.terminate()
+                _, said = process.communicate(timeout=patience(20))
+                assert "Traceback" not in said
+                if "listening on" in said:
+                    break  # it was in its place before that
+                assert proxy.status()["pid"] == proxy.pid
+                with socket.create_connection(proxy.address, patience(10)) as client:
+                    served = server.accept()[0]
+                    client.sendall(b"x")
+                    assert receive(served, 1) == b"x"
+                    served.close()
 
 
 def test_where_there_is_none_it_just_starts():

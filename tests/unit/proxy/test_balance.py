@@ -79,6 +79,29 @@ def test_one_that_refuses_is_not_thought_to_be_free(servers):
             upstream.close()
 
 
+def test_one_that_goes_and_comes_again_has_its_clients_still(servers):
+    with balanced(servers[:2], "least-connections") as running:
+        pairs = [served(running, servers) for _ in range(6)]
+        upstreams = running.proxy.services[0].upstreams
+        upstreams.change([host(servers[0])])
+        upstreams.change([host(each) for each in servers[:2]])
+        number, *_ = pair = served(running, servers)
+        pairs.append(pair)
+        pairs.append(served(running, servers))
+        assert {number, pairs[-1][0]} == {0, 1}
+        upstreams.change([host(servers[0])])
+        for _, client, upstream in pairs:
+            client.close()
+            upstream.close()
+        eventually(lambda: running.proxy.clients.count == 0)
+        upstreams.change([host(each) for each in servers[:2]])
+        again = [served(running, servers) for _ in range(4)]
+        assert Counter(number for number, _, _ in again) == {0: 2, 1: 2}
+        for _, client, upstream in again:
+            client.close()
+            upstream.close()
+
+
 def test_clients_of_one_host_have_one_server(servers):
     with balanced(servers, "source") as running:
         hosts = [f"127.0.1.{number}" for number in range(1, 25)]

@@ -119,6 +119,7 @@ def test_what_is_left_out_is_as_on_the_command_line(written):
             3,
             "service 1: upstream: original-dst stands alone",
         ),
+        (2 * (SERVICE + 'name = "a"\n'), 1, "service: there is another service a"),
         (SERVICE + SERVICE, 1, "service: 2 listens on 127.0.0.1:1 as 1 does"),
         (SERVICE + "[[group]]\nupstream = []\n", 4, "group 1: name: missing"),
         (

@@ -13,7 +13,8 @@ from sockproxy.errors import UsageError
 from sockproxy.net.address import parse_address, parse_host
 from sockproxy.proxy.config import Configuration
 from sockproxy.proxy.options import ProxyOptions, ServiceOptions
-from sockproxy.proxy.reload import Reloader
+from sockproxy.proxy.proxy import Proxy
+from sockproxy.proxy.reload import NOT_NOW, Reloader
 from tests.support.proxy_thread import LISTEN, Running
 from tests.support.scale import patience
 from tests.support.sockets import eventually, receive
@@ -111,7 +112,9 @@ def test_other_rules_keep_the_socket_and_the_connections(servers, change):
     with Reloading([host(servers[0])]) as running:
         before = running.serves(servers[0])
         (sock,) = running.proxy.services[0].listeners
-        running.reload(ServiceOptions((LISTEN,), (host(servers[0]),), **change))
+        (told,) = running.reload(ServiceOptions((LISTEN,), (host(servers[0]),), **change))
+        ((name, value),) = change.items()
+        assert told == f"127.0.0.1:0 has {name.replace('_', '-')} {value}"
         assert list(running.proxy.services[0].listeners) == [sock]
         after = running.serves(servers[0])
         rows = running.proxy.worker.read().live
@@ -128,11 +131,11 @@ def test_places_come_and_go(servers):
     with Reloading([host(servers[0])], listen=(one,)) as running:
         before = running.serves(servers[0])
         changes = running.reload(ServiceOptions((one, other), (host(servers[0]),)))
-        assert changes == [f"listens on {other}"]
+        assert changes == [f"{one} listens on {other}"]
         talk(running.serves(servers[0], one))
         talk(running.serves(servers[0], other))
         changes = running.reload(ServiceOptions((other,), (host(servers[0]),), name="new"))
-        assert changes[0] == f"listens no more on {one}"
+        assert changes[:2] == [f"new listens on {other}", f"{one} listens no more on {one}"]
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(one.sockaddr)
         talk(running.serves(servers[0], other))
@@ -145,9 +148,12 @@ def test_a_place_goes_from_one_service_to_another(servers):
     with Reloading([a], listen=(one,), name="a") as running:
         running.reload(ServiceOptions((one,), (a,), "a"), ServiceOptions((other,), (b,), "b"))
         sockets = {sock for each in running.proxy.services for sock in each.listeners}
-        assert running.reload(
-            ServiceOptions((other,), (a,), "a"), ServiceOptions((one,), (b,), "b")
-        ) == ["nothing has changed"]
+        assert set(
+            running.reload(ServiceOptions((other,), (a,), "a"), ServiceOptions((one,), (b,), "b"))
+        ) == {
+            f"a listens on {other}", f"a listens no more on {one}",
+            f"b listens on {one}", f"b listens no more on {other}",
+        }  # fmt: skip
         assert {sock for each in running.proxy.services for sock in each.listeners} == sockets
         talk(running.serves(servers[0], other))
         talk(running.serves(servers[1], one))
@@ -160,7 +166,7 @@ def test_a_service_goes_and_its_connections_stay(servers):
     with Reloading([host(servers[0])], listen=(one,), name="a") as running:
         running.reload(*both)
         kept = running.serves(servers[1], other)
-        assert running.reload(both[0]) == [f"listens no more on {other}"]
+        assert running.reload(both[0]) == [f"b listens no more on {other}"]
         talk(kept)
         talk(running.serves(servers[0], one))
         eventually(lambda: running.proxy.clients.count == 0)
@@ -204,7 +210,7 @@ def test_what_cannot_be_changed_is_said(servers):
     with Reloading([host(servers[0])]) as running:
         options = running.proxy.options.services
         changes = running.reload(*options, workers=3, budget=4096, grace=1.0)
-        assert changes == ["from the next start on: budget, workers"]
+        assert changes == ["grace is 1 s", "from the next start on: budget, workers"]
         assert running.proxy.options.grace == 1.0
         assert running.proxy.options.workers == 2
 
@@ -296,12 +302,45 @@ def test_not_while_it_could_not_be_read_for_long(servers):
         eventually(lambda: running.told("reloaded: nothing has changed"))
 
 
+def test_before_it_serves(servers):
+    """A signal may come at any moment."""
+    options = ServiceOptions((LISTEN,), (host(servers[0]),))
+    proxy = Proxy(ProxyOptions((options,), "unit", relay=True))
+    reloader = Reloader(proxy, lambda: None, lambda found: None)
+    assert reloader.reload()["error"] == NOT_NOW
+    proxy.open()
+    assert reloader.reload()["error"] == NOT_NOW
+    proxy.close()
+
+
+def test_services_of_one_place_without_names(servers):
+    """Port 0 is the place of many."""
+    a, b = host(servers[0]), host(servers[1])
+    with Reloading([a]) as running:
+        both = ServiceOptions((LISTEN,), (a,)), ServiceOptions((LISTEN,), (b,))
+        running.reload(*both)
+        places = running.proxy.listening
+        assert len(places) == 2
+        assert running.reload(*both) == ["nothing has changed"]
+        assert running.proxy.listening == places
+        talk(running.serves(servers[0], places[0]))
+        talk(running.serves(servers[1], places[1]))
+
+
+def test_a_rule_that_goes_is_gone(servers):
+    with Reloading([host(servers[0])], keepalive=7) as running:
+        (sock,) = running.proxy.services[0].listeners
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        running.reload(ServiceOptions((LISTEN,), (host(servers[0]),)))
+        assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
 def test_one_that_ends_or_has_ended(servers):
     running = Reloading([host(servers[0])])
     with running:
         pair = running.serves(servers[0])
         running.proxy.stop()
         wanted = ServiceOptions((LISTEN,), (host(servers[1]),))
-        assert running.refused(wanted) == "it is about to end"
+        assert running.refused(wanted) == NOT_NOW
         talk(pair)
-    assert running.refused(wanted) == "it is about to end"
+    assert running.refused(wanted) == NOT_NOW

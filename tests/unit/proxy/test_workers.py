@@ -57,6 +57,17 @@ def test_events_are_told_on_the_first_ones_thread(monkeypatch, listener):
     assert {thread for _, thread in told} == {running.thread}
 
 
+def test_each_end_is_told_also_at_the_last(listener):
+    """A second stop resets what lives, of every worker."""
+    with Running([host(listener)], workers=3) as running:
+        pairs = [(running.connect(), listener.accept()[0]) for _ in range(6)]
+        eventually(lambda: shares(running) == [2, 2, 2])
+    assert len([line for line in running.lines if "closed after" in line]) == 6
+    for client, upstream in pairs:
+        client.close()
+        upstream.close()
+
+
 def test_there_may_be_no_more_threads(monkeypatch):
     start = threading.Thread.start
     started = []

@@ -121,7 +121,8 @@ def test_a_pair_that_cannot_be_watched_is_none(place):
 def test_status_when_no_thread_can_be_started(monkeypatch):
     """It is answered when one can; the proxy goes on."""
     with socket.create_server(("127.0.0.1", 0)) as listener, Running([host(listener)]) as running:
-        answers = Control(running.proxy, take_name(running.proxy.options.name))
+        answers = Control(running.proxy)
+        answers.hold(take_name(running.proxy.options.name))
         failures = []
 
         class Scarce(threading.Thread):

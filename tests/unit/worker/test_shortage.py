@@ -199,7 +199,8 @@ def test_a_client_that_waits_is_let_go_at_the_end(sockets):
 @KINDS
 def test_an_asker_waits(monkeypatch, number):
     with socket.create_server(("127.0.0.1", 0)) as server, Running([host(server)]) as running:
-        control = Control(running.proxy, take_name(running.proxy.options.name))
+        control = Control(running.proxy)
+        control.hold(take_name(running.proxy.options.name))
         scarce = Scarce(number)
         scarce.fails = lambda _sock: scarce.failures < 5
         real = socket.socket.accept
