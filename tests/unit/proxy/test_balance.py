@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 from collections import Counter
@@ -12,15 +11,6 @@ import pytest
 from tests.support.proxy_thread import Running, host
 from tests.support.scale import patience
 from tests.support.sockets import eventually, receive
-
-
-@pytest.fixture
-def servers():
-    with contextlib.ExitStack() as stack:
-        made = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-        for each in made:
-            stack.enter_context(each).settimeout(patience(10))
-        yield made
 
 
 def served(running, servers, source="127.0.0.1"):

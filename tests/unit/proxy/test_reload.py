@@ -20,15 +20,6 @@ from tests.support.scale import patience
 from tests.support.sockets import eventually, receive
 
 
-@pytest.fixture
-def servers():
-    with contextlib.ExitStack() as stack:
-        made = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-        for each in made:
-            stack.enter_context(each).settimeout(patience(10))
-        yield made
-
-
 def host(server):
     return parse_host("{}:{}".format(*server.getsockname()))
 
