@@ -72,6 +72,9 @@ int take_record(struct ring *ring, void *into, size_t bytes)
 	const uint32_t *header;
 	int found = 0;
 
+	/* bpf_ringbuf_commit() tells of a record only where it finds that all before it was taken:
+	 * it must see that, or this the record. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	while (!found && at < __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE)) {
 		header = (const uint32_t *)(ring->records + (at & (ring->size - 1)));
 		length = __atomic_load_n(header, __ATOMIC_ACQUIRE);

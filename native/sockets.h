@@ -2,7 +2,7 @@
 /*
  * What Linux's TCP sockets tell and take.
  * Included by channel.c, connect.c, end.c, failure.c, farewell.c, joint.c, life.c, mark.c, pair.c,
- * pump.c, redirect.c, sockmap.c, waits.c.
+ * pump.c, redirect.c, sockmap.c, urgent.c, waits.c.
  */
 #ifndef SOCKPROXY_SOCKETS_H
 #define SOCKPROXY_SOCKETS_H

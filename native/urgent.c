@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "urgent.h"
 
+#include "channel.h"
 #include "loop.h"
 #include "pair.h"
 #include "redirect.h"
+#include "sockets.h"
 #include "system.h"
 #include "timers.h"
 
@@ -15,7 +17,8 @@
 
 #define SHARE 10 /* looking takes one part in so many of the loop's time at most */
 
-/* A signal does not tell for which socket. */
+/* A signal does not tell for which socket. tcp_check_urg() sends it a moment before it writes down
+ * that there is an urgent byte: behind the lock, which it has, that is written. */
 static void look(struct worker *worker, void *owner)
 {
 	int64_t began = now(), ended;
@@ -25,8 +28,10 @@ static void look(struct worker *worker, void *owner)
 	(void)owner;
 	for (slot = 0; worker->kernel && slot < worker->kernel->capacity; slot++) {
 		channel = channel_of_slot(worker, slot);
-		if (channel)
-			look_for_urgent(worker, channel);
+		if (!channel || state_of(channel) != STATE_REDIRECT)
+			continue;
+		fence(channel->source->fd);
+		look_for_urgent(worker, channel);
 	}
 	ended = now();
 	worker->urgent.not_before = ended + SHARE * (ended - began);

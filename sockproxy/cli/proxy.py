@@ -248,7 +248,8 @@ def proxy(
     if not BUDGETS[0] <= budget <= BUDGETS[1]:
         raise UsageError("--budget", hint="choose from 4KiB to 1GiB")
     if found_clash := clash(relay, eager, force, verdict_only):
-        raise UsageError(f"--{found_clash[0]} {found_clash[1]}")
+        key, why = found_clash
+        raise UsageError(f"--{key} {why.replace('without force', 'without --force')}")
     service = ServiceOptions(
         listen,
         parse_upstreams(upstream),

@@ -119,8 +119,7 @@ def clash(relay: bool, eager: bool, force: bool, verdict_only: bool) -> tuple[st
         return "relay", "excludes eager, force and verdict-only"
     if verdict_only and not force:
         return "verdict-only", (
-            "loses the promise: bytes may come twice, and nothing bounds memory; add force to"
-            " measure it all the same"
+            "without force loses the promise: bytes may come twice, and nothing bounds memory"
         )
     return None
 

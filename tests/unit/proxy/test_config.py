@@ -100,7 +100,7 @@ def test_what_is_left_out_is_as_on_the_command_line(written):
         ("idle-timeout = 0\n" + SERVICE, 1, "idle-timeout: duration '0'"),
         ('relay = "yes"\n' + SERVICE, 1, "relay: must be true or false"),
         ("relay = true\neager = true\n" + SERVICE, 1, "relay: excludes eager"),
-        ("verdict-only = true\n" + SERVICE, 1, "verdict-only: loses the promise"),
+        ("verdict-only = true\n" + SERVICE, 1, "verdict-only: without force loses the promise"),
         ('log-level = "loud"\n' + SERVICE, 1, "log-level: 'loud' is none of error, warning"),
         ('log-format = "xml"\n' + SERVICE, 1, "log-format: 'xml' is none of auto, text"),
         ("[service]\n", 1, "service: must be tables: [[service]]"),
