@@ -31,7 +31,7 @@ _OPAQUE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_SYNTAX = re.compile(r"(.*) \(at line (\d+), column \d+\)", re.DOTALL)
+_SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", re.DOTALL)
 
 
 def read_table(path: Path, known: Collection[str]) -> Table:
@@ -55,7 +55,7 @@ def read_table(path: Path, known: Collection[str]) -> Table:
     except RecursionError:
         raise UsageError(f"{path}: is nested too deeply") from None
     except ValueError as error:
-        raise _syntax_error(path, str(error)) from None
+        raise _syntax_error(path, str(error), text) from None
     return Table(found, path, known, lines=_key_lines(text))
 
 
@@ -219,10 +219,13 @@ def _bytes(size: int) -> str:
     return "1 byte" if size == 1 else format_size(size)
 
 
-def _syntax_error(path: Path, why: str) -> UsageError:
+def _syntax_error(path: Path, why: str, text: str) -> UsageError:
     """tomllib tells the line at the end of its message, but not when it is the last one."""
     found = _SYNTAX.fullmatch(why)
-    return UsageError(f"{path}:{found[2]}: {found[1]}" if found else f"{path}: {why}")
+    if found is None:
+        return UsageError(f"{path}: {why}")
+    line = found[2] or max(1, len(text.splitlines()))
+    return UsageError(f"{path}:{line}: {found[1]}")
 
 
 def _key_lines(text: str) -> dict[tuple[str, str], int]:

@@ -109,7 +109,7 @@ def test_keys_and_tables_that_are_wrong(read, text, told):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("title = ", "x.toml: Invalid value"),
+        ("title = ", "x.toml:1: Invalid value"),
         ("title = 1\n[x\ncount = 2", "x.toml:2: "),
         (b"title = 1\ncount = '\xff'", "x.toml:2: is no UTF-8"),
         ("a = " + "[" * 100_000, "x.toml: "),

@@ -140,9 +140,9 @@ def test_what_is_left_out_is_as_on_the_command_line(written):
             3,
             "service 1: upstream: a group stands alone",
         ),
-        ("name = 'x\n", None, ""),
+        ("name = 'x\n", 1, ""),
         ("name = \n", 1, ""),
-        ("[[service]]\nlisten = [\n", None, ""),
+        ("[[service]]\nlisten = [\n", 2, ""),
     ],
 )
 def test_what_is_wrong_is_one_line_that_says_where(written, text, line, told):
