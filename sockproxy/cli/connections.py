@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from sockproxy.bypass.view import bypass_connections
-from sockproxy.cli.names import NOT_ALL, gather
+from sockproxy.cli.names import NOT_ALL, complete_name, gather
 from sockproxy.cli.output import age, show_json, table, tell
 from sockproxy.net.address import format_address
 from sockproxy.units import format_size
@@ -45,7 +45,7 @@ BYPASS_HEADINGS = (
 
 
 @click.command(epilog="\b\nExamples:\n  sockproxy connections\n  sockproxy connections web --json")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_name)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def connections(name: str | None, as_json: bool) -> int:
     """Show each live connection: of a proxy one line a direction, of a bypass one a socket.

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
+
+import click
 
 from sockproxy.cli.output import tell
 from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.proxy.asking import ANSWER_TIME, QUIET, ask_all
 from sockproxy.rundir import check_name, is_running, running, sight
 
-__all__ = ["gather", "select"]
+__all__ = ["complete_name", "complete_proxy", "gather", "select"]
 
 NOT_ALL = 1  # exit status when a proxy or a bypass gave no answer
+
+
+def complete_name(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """For a shell: the proxies and bypasses that run, and are called so."""
+    found: set[str] = set()
+    for names in (running, sight.names):
+        with contextlib.suppress(SockproxyError, OSError):
+            found.update(names())
+    return sorted(each for each in found if each.startswith(begun))
+
+
+def complete_proxy(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """As complete_name(), of proxies alone."""
+    with contextlib.suppress(SockproxyError, OSError):
+        return sorted(each for each in running() if each.startswith(begun))
+    return []
 
 
 def select(name: str | None) -> tuple[list[str], list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from sockproxy.cli.names import complete_proxy
 from sockproxy.cli.output import show_json
 from sockproxy.errors import SockproxyError
 from sockproxy.proxy.asking import ask
@@ -14,7 +15,7 @@ __all__ = ["reload"]
 
 
 @click.command(epilog="\b\nExamples:\n  sockproxy check edge.toml && sockproxy reload edge")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_proxy)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def reload(name: str, as_json: bool) -> int:
     """Have the proxy NAME read its configuration file again; SIGHUP does the same.

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sockproxy.bypass.view import LEFT_PLAIN, bypass_status
-from sockproxy.cli.names import NOT_ALL, gather
+from sockproxy.cli.names import NOT_ALL, complete_name, gather
 from sockproxy.cli.output import age, show_json, table
 from sockproxy.text import clean
 from sockproxy.units import format_size
@@ -51,7 +51,7 @@ USUAL = Path("/sys/fs/bpf/sockproxy")  # where no line says that a bypass lives
 
 
 @click.command(epilog="\b\nExamples:\n  sockproxy status\n  sockproxy status web --watch")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_name)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--watch", is_flag=True, help="Show anew every second until Ctrl-C.")
 def status(name: str | None, as_json: bool, watch: bool) -> int:
