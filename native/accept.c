@@ -162,8 +162,7 @@ EXPORT int worker_listen(struct worker *worker, uint32_t number, int fd)
 	if (!listener)
 		return add_listener(worker, service, fd);
 	listener->service = service;
-	/* Anew: of a client that waits another process may have been told, which takes it no more.
-	 */
+	/* Anew: another process may have been told of a client, which it takes no more. */
 	pause_accepting(worker);
 	begin_accepting(worker);
 	return 0;

@@ -101,6 +101,15 @@ int read_near(int fd, struct address *near)
 	return 0;
 }
 
+uint32_t hash_bytes(uint32_t hash, const void *bytes, size_t size)
+{
+	const unsigned char *byte = bytes;
+
+	while (size--)
+		hash = (hash ^ *byte++) * 16777619U;
+	return hash;
+}
+
 bool read_original(int fd, const struct address *near, struct address *original)
 {
 	struct address here = plain_address(near);

@@ -24,6 +24,10 @@ struct address plain_address(const struct address *address);
 
 bool is_same_address(const struct address *one, const struct address *other);
 
+/* FNV-1a, begun with HASH_OF_NOTHING. */
+#define HASH_OF_NOTHING 2166136261U
+uint32_t hash_bytes(uint32_t hash, const void *bytes, size_t size);
+
 /* 0.0.0.0, or [::]. */
 bool is_any(const struct address *address);
 

@@ -131,12 +131,8 @@ static void tell_refused(struct worker *worker, const struct client *client)
 {
 	struct news *news = tell(worker, NEWS_REFUSED);
 
-	if (!news)
-		return;
-	news->rejection = REJECTED_FAILED;
-	news->error = ENOMEM;
-	news->service = client->attempt.service->number;
-	news->client = client->ends;
+	if (news)
+		describe_refusal(news, client, REJECTED_FAILED, ENOMEM);
 }
 
 static void serve_handed(struct worker *worker)

@@ -72,16 +72,20 @@ void client_has_gone(struct worker *worker, uint32_t own)
 	give_place_back(worker);
 }
 
-/* number: an errno, or FAILURE_TIME_OUT. */
-static void refuse(struct worker *worker, struct client *client, enum rejection why, int number)
+void describe_refusal(struct news *news, const struct client *client, enum rejection why,
+		      int number)
 {
-	struct news *news = tell_reserved(worker, NEWS_REFUSED);
-
 	news->rejection = why;
 	news->error = number == FAILURE_TIME_OUT ? 0 : number;
 	news->client = client->ends;
 	news->service = client->attempt.service->number;
 	news->upstream.far = client->attempt.target;
+}
+
+/* number: as of describe_refusal(). */
+static void refuse(struct worker *worker, struct client *client, enum rejection why, int number)
+{
+	describe_refusal(tell_reserved(worker, NEWS_REFUSED), client, why, number);
 	leave(worker, client);
 	cancel_attempt(worker, &client->attempt);
 	unlink_client(client);

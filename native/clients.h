@@ -18,6 +18,10 @@ struct client *new_client(struct worker *worker);
 /* Of one that did not come. The entry is the caller's. */
 void free_client(struct client *client);
 
+/* Say in news of NEWS_REFUSED who was, and why. number: an errno, or FAILURE_TIME_OUT. */
+void describe_refusal(struct news *news, const struct client *client, enum rejection why,
+		      int number);
+
 /* One that was served has gone: there is room for another. own: the number of its upstream's among
  * the own connections; 0: it had none. */
 void client_has_gone(struct worker *worker, uint32_t own);

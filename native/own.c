@@ -10,17 +10,12 @@
 
 #define FIRST_ROOM 64 /* a power of two, as all are */
 
-/* FNV-1a, of what a port of this host differs by. */
+/* Of what a port of this host differs by. */
 static uint32_t hash_of(const struct own_list *list, const struct address *near)
 {
-	uint32_t hash = 2166136261U;
-	size_t each;
+	uint32_t hash = hash_bytes(HASH_OF_NOTHING, near->host, sizeof(near->host));
 
-	for (each = 0; each < sizeof(near->host); each++)
-		hash = (hash ^ near->host[each]) * 16777619U;
-	hash = (hash ^ (near->port & 0xff)) * 16777619U;
-	hash = (hash ^ near->port >> 8) * 16777619U;
-	return hash & (list->room - 1);
+	return hash_bytes(hash, &near->port, sizeof(near->port)) & (list->room - 1);
 }
 
 static struct own *own_by(const struct own_list *list, uint32_t number)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What is said in front of a connection's bytes of who its client is: versions 1 and 2, by
- * HAProxy's doc/proxy-protocol.txt. Included by clients.c.
+ * What is said of who the client is, in front of a connection's bytes: the PROXY protocol, versions
+ * 1 and 2, by HAProxy's doc/proxy-protocol.txt.
+ * Included by clients.c.
  */
 #ifndef SOCKPROXY_PROXY_PROTOCOL_H
 #define SOCKPROXY_PROXY_PROTOCOL_H

@@ -29,7 +29,6 @@ struct sockmap {
 	struct ring holds;
 };
 
-/* What the call answers, or a negative errno. */
 static struct sockmap *of(struct kernel *kernel)
 {
 	return (struct sockmap *)kernel;

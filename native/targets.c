@@ -40,13 +40,10 @@ static bool has_tried(const struct client *client, const struct address *address
 	return false;
 }
 
-/* FNV-1a, finished so that the last bytes count in all bits. */
-static uint32_t hash(uint32_t hash, const void *bytes, size_t size)
+/* Mixed, so that the last bytes count in all bits. */
+static uint32_t mix(uint32_t hash, const void *bytes, size_t size)
 {
-	const unsigned char *byte = bytes;
-
-	while (size--)
-		hash = (hash ^ *byte++) * 16777619U;
+	hash = hash_bytes(hash, bytes, size);
 	return (hash ^ hash >> 15) * 2246822519U;
 }
 
@@ -54,10 +51,10 @@ static uint32_t hash(uint32_t hash, const void *bytes, size_t size)
 static uint32_t attraction(const struct client *client, const struct target *target)
 {
 	struct address from = plain_address(&client->ends.far);
-	uint32_t seed = hash(2166136261U, from.host, sizeof(from.host));
+	uint32_t hash = mix(HASH_OF_NOTHING, from.host, sizeof(from.host));
 
-	seed = hash(seed, target->address.host, sizeof(target->address.host));
-	return hash(seed, &target->address.port, sizeof(target->address.port));
+	hash = mix(hash, target->address.host, sizeof(target->address.host));
+	return mix(hash, &target->address.port, sizeof(target->address.port));
 }
 
 /* Of two that follow each other in turn. */

@@ -167,11 +167,9 @@ class Table:
             raise self.wrong(key, f"must be from {_bytes(least)} to {_bytes(most)}")
         return size
 
-    def duration(self, key: str, default: float | None) -> float | None:
+    def duration(self, key: str, default: float | None = None) -> float:
         """Seconds, written as parse_duration() has them; `default` where there is none."""
-        if not self.has(key):
-            return default
-        found = self._get(key, None)
+        found = self._get(key, default)
         if not isinstance(found, str | int | float) or isinstance(found, bool):
             raise self.wrong(key, 'must be a time, such as "10s"')
         try:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Host
@@ -55,6 +55,7 @@ _SERVICE = {
     "name", "listen", "upstream", "connect-timeout", "mark", "nodelay", "keepalive", "balance",
     "send-proxy",
 }  # fmt: skip
+T = TypeVar("T")
 _GROUP = {"name", "upstream"}
 
 
@@ -83,14 +84,14 @@ def read_configuration(path: Path) -> Configuration:
         services=services,
         name=_name(table, path.name.removesuffix(".toml")),
         workers=table.number("workers", usual_workers(), 1, MOST_WORKERS),
-        idle_timeout=table.duration("idle-timeout", None),
+        idle_timeout=_if_there(table, "idle-timeout", table.duration),
         max_connections=table.number("max-connections", 4096, 1, MOST_CONNECTIONS),
         budget=table.size("budget", "1MiB", *BUDGETS),
         relay=flags["relay"],
         eager=flags["eager"],
         parser=not flags["verdict-only"],
         force=flags["force"],
-        grace=table.duration("grace", 10.0) or 0.0,
+        grace=table.duration("grace", 10.0),
         short_circuit=table.flag("short-circuit", True),
     )
     level = table.word("log-level", LOG_LEVELS, "info")
@@ -99,7 +100,7 @@ def read_configuration(path: Path) -> Configuration:
 
 def _name(table: Table, default: str) -> str:
     name = table.text("name", default)
-    return _checked(table, "name", check_name, name) or name
+    return str(_checked(table, "name", check_name, name))
 
 
 def _groups(table: Table) -> dict[str, tuple[Host, ...]]:
@@ -125,23 +126,25 @@ def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOpt
         raise table.wrong("upstream", "a group stands alone")
     else:
         upstreams = _checked(table, "upstream", parse_upstreams, words)
-    timeout = table.duration("connect-timeout", 10.0)
-    assert timeout is not None
+    version = _if_there(table, "send-proxy", lambda key: table.word(key, tuple(PROXY_VERSIONS)))
     return ServiceOptions(
         tuple(listen),
         upstreams,
         name=table.text("name", ""),
-        connect_timeout=timeout,
-        mark=table.number("mark", None, 1, MOST_MARK) if table.has("mark") else None,
+        connect_timeout=table.duration("connect-timeout", 10.0),
+        mark=_if_there(table, "mark", lambda key: table.number(key, None, 1, MOST_MARK)),
         nodelay=table.flag("nodelay", True),
-        keepalive=table.number("keepalive", None, 1, MOST_KEEPALIVE)
-        if table.has("keepalive")
-        else None,
+        keepalive=_if_there(
+            table, "keepalive", lambda key: table.number(key, None, 1, MOST_KEEPALIVE)
+        ),
         balance=table.word("balance", tuple(BALANCES), "round-robin"),
-        send_proxy=PROXY_VERSIONS[table.word("send-proxy", tuple(PROXY_VERSIONS))]
-        if table.has("send-proxy")
-        else 0,
+        send_proxy=PROXY_VERSIONS[version] if version else 0,
     )
+
+
+def _if_there(table: Table, key: str, take: Callable[[str], T]) -> T | None:
+    """What `take` makes of the entry; None where there is none."""
+    return take(key) if table.has(key) else None
 
 
 def _check_apart(table: Table, services: tuple[ServiceOptions, ...]) -> None:

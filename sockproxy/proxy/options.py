@@ -21,7 +21,6 @@ __all__ = [
     "MOST_KEEPALIVE",
     "MOST_MARK",
     "MOST_WORKERS",
-    "ORIGINAL",
     "PROXY_VERSIONS",
     "ProxyOptions",
     "ServiceOptions",

@@ -16,7 +16,7 @@ from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.proxy.asking import ANSWER_TIME, ask
 from sockproxy.rundir import Name, connect, is_running, take_name
 
-__all__ = ["MOST_SOCKETS", "Taken", "give_sockets", "retire", "take_sockets"]
+__all__ = ["Taken", "give_sockets", "retire", "take_sockets"]
 
 MOST_SOCKETS = 250  # at once: SCM_MAX_FD is 253
 _LONGEST = 1 << 16  # bytes of the places' names
@@ -48,8 +48,8 @@ def take_sockets(name: str) -> Taken:
             asked.settimeout(ANSWER_TIME)
             asked.sendall(b"sockets\n")
             told, rights, _, _ = socket.recv_fds(asked, _LONGEST, MOST_SOCKETS)
+        left = [socket.socket(fileno=fd) for fd in rights]  # first: they are closed whatever comes
         places = json.loads(told)
-        left = [socket.socket(fileno=fd) for fd in rights]
         return [(str(place), [left.pop(0) for _ in range(count)]) for place, count in places]
     except (OSError, ValueError, IndexError, TypeError) as error:
         number = error.errno if isinstance(error, OSError) else None

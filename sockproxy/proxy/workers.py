@@ -48,6 +48,10 @@ class Workers:
             self.close()
             raise
 
+    @property
+    def _all(self) -> list[Engine]:
+        return [self.first, *self._others]
+
     # -- their threads -----------------------------------------------------------------------
 
     @property
@@ -155,7 +159,7 @@ class Workers:
     # -- connections ---------------------------------------------------------------------------
 
     def want(self, wanted: Collection[type[Event]]) -> None:
-        for each in (self.first, *self._others):
+        for each in self._all:
             each.loop.do(partial(each.want, wanted))
 
     @property
@@ -163,14 +167,14 @@ class Workers:
         return self.first.live + sum(each.live for each in self._others)
 
     def read(self) -> Reading:
-        each_of = [each.read() for each in (self.first, *self._others)]
+        each_of = [each.read() for each in self._all]
         live = [pair for each in each_of for pair in each.live]
         live.sort(key=attrgetter("number"))
         return Reading(sum_of(each.ended for each in each_of), tuple(live))
 
     def sums_of_each(self) -> list[Sums]:
         """The sums of each worker, from any thread."""
-        return [each.sums() for each in (self.first, *self._others)]
+        return [each.sums() for each in self._all]
 
     def close(self) -> None:
         self.halt()

@@ -44,6 +44,15 @@ def place():
         return "{}:{}".format(*sock.getsockname())
 
 
+def serves(proxy, server):
+    """A client of it reaches the server."""
+    with socket.create_connection(proxy.address, patience(10)) as client:
+        served = server.accept()[0]
+        client.sendall(b"x")
+        assert receive(served, 1) == b"x"
+        served.close()
+
+
 @pytest.mark.parametrize("option", [[], ["--relay"]], ids=["auto", "relay"])
 def test_every_byte_and_no_refusal_while_they_follow_one_another(option):
     where = place()
@@ -138,11 +147,7 @@ def test_one_that_is_stopped_while_it_starts_leaves_the_old_one_in_its_place():
                 if "listening on" in said:
                     break  # it was in its place before that
                 assert proxy.status()["pid"] == proxy.pid
-                with socket.create_connection(proxy.address, patience(10)) as client:
-                    served = server.accept()[0]
-                    client.sendall(b"x")
-                    assert receive(served, 1) == b"x"
-                    served.close()
+                serves(proxy, server)
 
 
 def test_where_there_is_none_it_just_starts():
@@ -178,11 +183,7 @@ def test_one_that_cannot_start_leaves_the_old_one_in_its_place():
             assert done.returncode == 1
             assert f"listen on {taken}" in done.stderr
             assert proxy.status()["pid"] == proxy.pid
-            with socket.create_connection(proxy.address, patience(10)) as client:
-                served = server.accept()[0]
-                client.sendall(b"x")
-                assert receive(served, 1) == b"x"
-                served.close()
+            serves(proxy, server)
 
 
 def test_whose_it_takes_must_be_said():

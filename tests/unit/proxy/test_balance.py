@@ -24,6 +24,12 @@ def served(running, servers, source="127.0.0.1"):
     return number, client, upstream
 
 
+def close(pairs):
+    for _, client, upstream in pairs:
+        client.close()
+        upstream.close()
+
+
 class Balanced(Running):
     def serve_ready(self, servers):
         (ready,) = select.select(servers, [], [], patience(10))[0]
@@ -46,15 +52,11 @@ def test_the_one_with_the_fewest_clients_is_next(servers, workers):
         eventually(lambda: running.proxy.clients.count == 6)
         more = [served(running, servers) for _ in range(3)]
         assert [number for number, _, _ in more] == [1, 1, 1]
-        for _, client, upstream in first + more:
-            client.close()
-            upstream.close()
+        close(first + more)
         eventually(lambda: running.proxy.clients.count == 0)
         last = [served(running, servers) for _ in range(3)]  # all are equal again
         assert {number for number, _, _ in last} == {0, 1, 2}
-        for _, client, upstream in last:
-            client.close()
-            upstream.close()
+        close(last)
 
 
 def test_one_that_refuses_is_not_thought_to_be_free(servers):
@@ -64,9 +66,7 @@ def test_one_that_refuses_is_not_thought_to_be_free(servers):
     with Balanced([*map(host, servers), gone], balance="least-connections") as running:
         pairs = [served(running, servers) for _ in range(8)]
         assert Counter(number for number, _, _ in pairs) == {0: 4, 1: 4}
-        for _, client, upstream in pairs:
-            client.close()
-            upstream.close()
+        close(pairs)
 
 
 def test_one_that_goes_and_comes_again_has_its_clients_still(servers):
@@ -80,16 +80,12 @@ def test_one_that_goes_and_comes_again_has_its_clients_still(servers):
         pairs.append(served(running, servers))
         assert {number, pairs[-1][0]} == {0, 1}
         upstreams.change([host(servers[0])])
-        for _, client, upstream in pairs:
-            client.close()
-            upstream.close()
+        close(pairs)
         eventually(lambda: running.proxy.clients.count == 0)
         upstreams.change([host(each) for each in servers[:2]])
         again = [served(running, servers) for _ in range(4)]
         assert Counter(number for number, _, _ in again) == {0: 2, 1: 2}
-        for _, client, upstream in again:
-            client.close()
-            upstream.close()
+        close(again)
 
 
 def test_clients_of_one_host_have_one_server(servers):
