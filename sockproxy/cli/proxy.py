@@ -294,7 +294,7 @@ def _check_alone(ctx: click.Context) -> None:
 def _run(served: Proxy, log: Log, take_over: bool) -> None:
     def on_hangup(_number: int, _frame: FrameType | None) -> None:
         if served.reloader is None:
-            log.write(logging.INFO, "SIGHUP does nothing: there is nothing to reload")
+            log.write(logging.INFO, "SIGHUP does nothing: it was not started with --config")
         elif not served.reloader.begin():
             log.write(logging.WARNING, "not reloaded: there may be no more threads now")
 

@@ -35,6 +35,7 @@ from sockproxy.proxy.options import (
     MOST_KEEPALIVE,
     MOST_MARK,
     MOST_WORKERS,
+    ORIGINAL,
     PROXY_VERSIONS,
     ProxyOptions,
     ServiceOptions,
@@ -124,6 +125,8 @@ def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOpt
         upstreams = groups[words[0]]
     elif any(word in groups for word in words):
         raise table.wrong("upstream", "a group stands alone")
+    elif unknown := [word for word in words if ":" not in word and word != ORIGINAL]:
+        raise table.wrong("upstream", f"no group is called {unknown[0]}; write others as ADDR:PORT")
     else:
         upstreams = _checked(table, "upstream", parse_upstreams, words)
     version = _if_there(table, "send-proxy", lambda key: table.word(key, tuple(PROXY_VERSIONS)))

@@ -21,6 +21,7 @@ __all__ = [
     "MOST_KEEPALIVE",
     "MOST_MARK",
     "MOST_WORKERS",
+    "ORIGINAL",
     "PROXY_VERSIONS",
     "ProxyOptions",
     "ServiceOptions",

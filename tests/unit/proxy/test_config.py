@@ -113,7 +113,11 @@ def test_what_is_left_out_is_as_on_the_command_line(written):
         (SERVICE + 'connect-timeout = "-1s"\n', 4, "service 1: connect-timeout: duration"),
         ('[[service]]\nlisten = "nowhere"\nupstream = "127.0.0.1:2"\n', 2, "service 1: listen: "),
         ('[[service]]\nlisten = []\nupstream = "127.0.0.1:2"\n', 2, "service 1: listen: must be"),
-        ('[[service]]\nlisten = "127.0.0.1:1"\nupstream = "app"\n', 3, "service 1: upstream: "),
+        (
+            '[[service]]\nlisten = "127.0.0.1:1"\nupstream = "app"\n',
+            3,
+            "service 1: upstream: no group is called app",
+        ),
         (
             '[[service]]\nlisten = "127.0.0.1:1"\nupstream = ["original-dst", "127.0.0.1:2"]\n',
             3,
