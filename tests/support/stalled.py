@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import selectors
 import socket
 import time
@@ -23,14 +24,14 @@ class Stream:
         self.sent = 0
         self.pattern, self.checker = Pattern(seed), Checker(seed)
 
-    def push(self):
-        """Send until the socket is full; whether anything was taken."""
+    def push(self, until=math.inf):
+        """Send until the socket is full, or `until` bytes are sent; whether anything was taken."""
         before = self.sent
-        try:
-            while True:
-                self.sent += self.source.send(self.pattern.at(self.sent, self.chunk))
-        except BlockingIOError:
-            return self.sent > before
+        with contextlib.suppress(BlockingIOError):
+            while self.sent < until:
+                chunk = self.pattern.at(self.sent, min(self.chunk, until - self.sent))
+                self.sent += self.source.send(chunk)
+        return self.sent > before
 
     def pull(self):
         """Receive and check what is there."""
@@ -64,12 +65,15 @@ def connected(proxy, listener, count):
         yield ends
 
 
-def push_until_all_block(streams, quiet=None):
-    """Nobody reads; send until nothing has been taken for `quiet` seconds."""
+def push_until_all_block(streams, quiet=None, most=math.inf):
+    """Nobody reads; send until nothing has been taken for `quiet` seconds, of each stream at
+    `most` so many bytes."""
     quiet = quiet or scaled(2.0, 0.6)
+    until = [stream.sent + most for stream in streams]
     last = time.monotonic()
     while time.monotonic() - last < quiet:
-        taken = [stream.push() for stream in streams]  # all of them: any() would stop early
+        # all of them: any() would stop early
+        taken = [stream.push(end) for stream, end in zip(streams, until, strict=True)]
         if any(taken):
             last = time.monotonic()
         time.sleep(0.002)
