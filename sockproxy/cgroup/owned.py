@@ -1,7 +1,8 @@
 """Cgroups that belong to one process, which other processes remove once that one is dead.
 
-They lie in ``sockproxy/`` at the root of the hierarchy and are called ``NAME.MARK``, where MARK
-names the owner: see owner.py.
+They lie in ``sockproxy/`` and are called ``NAME.MARK``, where MARK names the owner: see owner.py.
+``sockproxy/`` is below the cgroup that systemd has delegated to this service, if it has, or else at
+the root of the hierarchy.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sockproxy.errors import CgroupError, SockproxyError
 __all__ = ["KEPT", "OwnedCgroup", "create_owned", "orphans", "sweep"]
 
 PARENT = "sockproxy"
+DELEGATE = "user.delegate"  # what systemd sets to "1" on the cgroup of a unit with Delegate=yes
 KEPT = "run@"
 """The beginning of names that sweep() passes over: a bypass must be detached from such a cgroup
 before it is removed, which sockproxy.bypass.leftovers does."""
@@ -48,7 +50,8 @@ class OwnedCgroup(Cgroup):
 def create_owned(name: str) -> OwnedCgroup:
     """Make a cgroup that this process owns. Raises CgroupError, PermissionDenied without the
     rights, and Unsupported without a writable cgroup v2."""
-    parent = Cgroup(find_mount()).child(PARENT)
+    # What is attached to a KEPT one outlives its unit, and is looked for at the root.
+    parent = _root() if name.startswith(KEPT) else _home()
     path = parent.child(f"{name}.{owner_mark()}").path
     for _ in range(TRIES):
         with contextlib.suppress(CgroupError):  # the parent exists already
@@ -66,8 +69,8 @@ def create_owned(name: str) -> OwnedCgroup:
 
 def orphans() -> list[Cgroup]:
     """The cgroups whose owners are dead."""
-    parent = Cgroup(find_mount()).child(PARENT)
-    paths = sorted(parent.path.glob("*"))
+    parents = {parent.path for parent in (_root(), _home())}
+    paths = sorted(path for parent in parents for path in parent.glob("*"))
     return [Cgroup(path) for path in paths if path.is_dir() and is_owner_dead(path.name)]
 
 
@@ -81,8 +84,26 @@ def sweep() -> list[Path]:
         with contextlib.suppress(SockproxyError):
             group.remove()
             swept.append(group.path)
-    _remove_parent(find_mount() / PARENT)
+    for parent in (_root(), _home()):
+        _remove_parent(parent.path)
     return swept
+
+
+def _root() -> Cgroup:
+    return Cgroup(find_mount()).child(PARENT)
+
+
+def _home() -> Cgroup:
+    """Where this process makes its own. A service with Delegate=yes stays below its unit, whose
+    limits hold for it, and needs no rights elsewhere."""
+    inside = current()
+    if inside.path.parent.name == PARENT:  # one of ours: others go beside it
+        return Cgroup(inside.path.parent)
+    try:
+        delegated = os.getxattr(inside.path, DELEGATE) == b"1"
+    except OSError:  # no such attribute; or of an older kernel, or systemd
+        delegated = False
+    return inside.child(PARENT) if delegated else _root()
 
 
 def _remove_parent(path: Path) -> None:

@@ -318,15 +318,22 @@ def _run(served: Proxy, log: Log, take_over: bool) -> None:
         else:
             control.hold(take_name(name))
             served.open(control.open)  # who can connect to it can ask it as well
-        path = "accelerated" if served.worker.kernel is not None else "relaying in user space"
-        if served.may_accelerate:
-            path += f" for now: {served.worker.why_not}"
+        path = _path(served)
         for address in served.listening:
             LOG.info(f"{served.options.name}: listening on {address}, {path}")
         notify("READY=1", f"STATUS={path}")
         if seconds := watchdog_seconds():
-            served.watch_over(seconds, lambda: notify("WATCHDOG=1"))
+            served.watch_over(seconds, lambda: notify("WATCHDOG=1", f"STATUS={_path(served)}"))
         served.run()
     finally:
         control.close()
         served.close()
+
+
+def _path(served: Proxy) -> str:
+    """What becomes of the connections that come now, for people."""
+    if served.worker.kernel is not None:
+        return "accelerated"
+    return "relaying in user space" + (
+        f" for now: {served.worker.why_not}" if served.may_accelerate else ""
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import struct
@@ -12,7 +11,7 @@ from typing import Any
 
 from sockproxy.errors import SockproxyError
 from sockproxy.proxy.answers import MOST_BYTES, read_answer
-from sockproxy.rundir import connect
+from sockproxy.rundir import connect, users
 from sockproxy.units import format_size
 
 __all__ = ["ANSWER_TIME", "Answers", "ask", "ask_all"]
@@ -112,7 +111,7 @@ class _Asking:
             ) from None
         self.sock = sock
         _, user, _ = PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
-        if user not in (0, os.geteuid()):
+        if user not in users():
             raise SockproxyError(f"ask the proxy {self.name}: it is run by the user {user}")
         sock.send(self._question.encode() + b"\n")
 

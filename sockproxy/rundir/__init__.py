@@ -16,6 +16,7 @@ from sockproxy.rundir.proxies import (
     running,
     runtime_root,
     take_name,
+    users,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "running",
     "runtime_root",
     "take_name",
+    "users",
 ]

@@ -73,12 +73,16 @@ class Folder:
         self.close()
 
 
-def open_folder(name: str | Path, parent: Folder | None = None) -> Folder:
+def open_folder(name: str | Path, parent: Folder | None = None, owner: int | None = None) -> Folder:
     """Open the directory called `name` in `parent`, or at that path; the caller closes it.
 
-    Raises PermissionDenied when it is a link or something else, when it is not ours, and when
-    others have rights to it; the OSError when it cannot be opened, FileNotFoundError as a rule.
+    owner: whose it has to be; this process's user, where none is given.
+
+    Raises PermissionDenied when it is a link or something else, when it is not its owner's, and
+    when others have rights to it; the OSError when it cannot be opened, FileNotFoundError as a
+    rule.
     """
+    owner = os.geteuid() if owner is None else owner
     path = parent.path / name if parent is not None else Path(name)
     dir_fd = parent.fd if parent is not None else None
     try:
@@ -86,11 +90,11 @@ def open_folder(name: str | Path, parent: Folder | None = None) -> Folder:
     except OSError:
         with contextlib.suppress(FileNotFoundError):
             about = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-            _check(about, path)  # a link, say, which the call did not follow
+            _check(about, path, owner)  # a link, say, which the call did not follow
         raise
     folder = Folder(fd, path)
     try:
-        _check(os.fstat(fd), path)
+        _check(os.fstat(fd), path, owner)
     except BaseException:
         folder.close()
         raise
@@ -104,11 +108,11 @@ def make_folder(name: str, parent: Folder) -> Folder:
     return open_folder(name, parent)
 
 
-def _check(about: os.stat_result, path: Path) -> None:
+def _check(about: os.stat_result, path: Path, owner: int) -> None:
     if not stat.S_ISDIR(about.st_mode):
         kind = "a symbolic link" if stat.S_ISLNK(about.st_mode) else "no directory"
         raise PermissionDenied(f"use {path}: it is {kind}", hint="find out who made it; remove it")
-    if about.st_uid != os.geteuid():
+    if about.st_uid != owner:
         raise PermissionDenied(
             f"use {path}: it belongs to the user {about.st_uid}",
             hint="find out what is in it; remove it",

@@ -3,7 +3,8 @@
     ROOT/NAME/lock           held as long as the proxy lives
     ROOT/NAME/control.sock   where it answers
 
-Both directories are of mode 0700, and are used only as such: see folder.py.
+Both directories are of mode 0700, and are used only as such: see folder.py. Those that systemd
+runs as the user SERVICE_USER are below SERVICES; root finds them as well as its own.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import contextlib
 import errno
 import fcntl
 import os
+import pwd
 import re
 import shutil
 import socket
+import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from sockproxy.errors import PermissionDenied, SockproxyError, UsageError
@@ -31,8 +35,11 @@ __all__ = [
     "running",
     "runtime_root",
     "take_name",
+    "users",
 ]
 
+SERVICE_USER = "sockproxy"
+SERVICES = Path("/run/sockproxy-proxy/sockproxy")  # cgroup/sockproxy-proxy@.service
 SOCKET = "control.sock"
 TRIES = 10
 PAUSE = 0.01  # seconds between two tries: to remove the folder of a dead proxy takes less
@@ -181,12 +188,8 @@ def running() -> list[str]:
 
     Raises PermissionDenied when the directory is not ours alone.
     """
-    try:
-        with open_folder(runtime_root()) as root:
-            names = root.names()
-    except OSError:
-        return []
-    return [name for name in names if _NAME.fullmatch(name) and _takes_questions(name)]
+    names = {name for root in _roots() for name in root.names()}
+    return sorted(name for name in names if _NAME.fullmatch(name) and _takes_questions(name))
 
 
 def is_running(name: str) -> bool:
@@ -216,12 +219,65 @@ def connect(name: str) -> socket.socket:
     proxy takes no more questions now, and another OSError when none of that name runs.
     """
     check_name(name)
-    with open_folder(runtime_root()) as root, open_folder(name, root) as folder:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        sock.setblocking(False)
+    missing: OSError = FileNotFoundError(errno.ENOENT, "no such proxy")
+    for root in _roots():
         try:
-            sock.connect(str(folder.at(SOCKET)))
-        except BaseException:
-            sock.close()
-            raise
+            with open_folder(name, root, os.fstat(root.fd).st_uid) as folder:
+                return _connect(folder)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            missing = error  # or a service has the name
+    raise missing
+
+
+def _connect(folder: Folder) -> socket.socket:
+    # By a descriptor: a service might put a link there that leads to a socket of root's.
+    there = os.open(SOCKET, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if not stat.S_ISSOCK(os.fstat(there).st_mode):
+            raise PermissionDenied(f"use {folder.path / SOCKET}: it is no socket")
+        sock.connect(f"/proc/self/fd/{there}")
+    except BaseException:
+        sock.close()
+        raise
+    finally:
+        os.close(there)
     return sock
+
+
+def _roots() -> Iterator[Folder]:
+    """The directories of proxies that this user may ask, each open until the next; its own first.
+
+    Raises PermissionDenied when that is not ours alone; what a service has done to its own must not
+    hide the others.
+    """
+    places = [(runtime_root(), os.geteuid())]
+    if (service := _service_user()) is not None:
+        places.append((SERVICES, service))
+    for path, owner in places:
+        try:
+            root = open_folder(path, owner=owner)
+        except OSError:  # as a rule there is none
+            continue
+        except PermissionDenied:
+            if path != SERVICES:
+                raise
+            continue
+        with root:
+            yield root
+
+
+def users() -> set[int]:
+    """Whose answers this user takes for those of a proxy, by uid."""
+    return {0, os.geteuid()} | ({service} if (service := _service_user()) is not None else set())
+
+
+def _service_user() -> int | None:
+    """The uid of SERVICE_USER, for root alone; None where there is no such user."""
+    if os.geteuid():
+        return None
+    try:
+        return pwd.getpwnam(SERVICE_USER).pw_uid
+    except KeyError:
+        return None

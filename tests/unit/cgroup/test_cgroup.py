@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import subprocess
@@ -141,3 +142,50 @@ def test_the_empty_parent_goes_too(tree):
     sweep()
     assert not tree.exists()
     assert sweep() == []
+
+
+@pytest.fixture
+def unit(tree, monkeypatch):
+    """The cgroup of a service, in which we are, delegated to it."""
+    inside = Cgroup(tree.parent / "system.slice" / "edge.service")
+    inside.path.mkdir(parents=True)
+    monkeypatch.setattr(owned, "current", lambda: inside)
+    monkeypatch.setattr(os, "getxattr", lambda path, name: {inside.path: b"1"}[path])
+    return inside.path
+
+
+def test_a_service_keeps_to_what_is_delegated_to_it(unit, tree, monkeypatch):
+    """And what it makes from inside of its own goes beside that."""
+    made = owned.create_owned("edge")
+    assert made.path.parent == unit / "sockproxy"
+    monkeypatch.setattr(owned, "current", lambda: made)
+    beside = owned.create_owned("probe")
+    assert beside.path.parent == unit / "sockproxy"
+    beside.remove()
+    made.remove()
+    assert list(unit.iterdir()) == []
+
+
+def test_what_a_bypass_outlives_is_at_the_root(unit, tree):
+    kept = owned.create_owned(f"{owned.KEPT}web")
+    assert kept.path.parent == tree
+
+
+def test_the_dead_are_found_in_both_places(unit, tree):
+    dead = f"web.{HERE}.4194304.5"
+    for place in (tree, unit / "sockproxy"):
+        (place / dead).mkdir(parents=True)
+    assert set(sweep()) == {tree / dead, unit / "sockproxy" / dead}
+
+
+@pytest.mark.parametrize("value", [b"0", None])
+def test_what_is_not_delegated_is_let_alone(unit, tree, monkeypatch, value):
+    def getxattr(_path, _name):
+        if value is None:
+            raise OSError(errno.ENODATA, "no such attribute")
+        return value
+
+    monkeypatch.setattr(os, "getxattr", getxattr)
+    made = owned.create_owned("edge")
+    assert made.path.parent == tree
+    made.remove()

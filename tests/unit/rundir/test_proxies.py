@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import socket
 import threading
 
@@ -233,3 +234,64 @@ def test_a_name_is_taken_though_a_command_clears_it_at_this_moment(root):
         timer.start()
         take_name("one").release()
         timer.join()
+
+
+@pytest.fixture
+def services(tmp_path, root, monkeypatch):
+    """The directory of proxies that another user runs, which this one, as root, may ask."""
+    path = tmp_path / "services" / "sockproxy"
+    path.mkdir(mode=0o700, parents=True)
+    monkeypatch.setattr(runtime, "SERVICES", path)
+    monkeypatch.setattr(runtime, "_service_user", lambda: path.stat().st_uid)
+    return path
+
+
+def take_as_service(name, services, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime, "runtime_root", lambda: services)
+        return take_name(name)
+
+
+def listening(taken):
+    sock = socket.socket(socket.AF_UNIX)
+    taken.bind(sock)
+    sock.listen()
+    return sock
+
+
+def test_services_are_found_beside_ones_own(root, services, monkeypatch):
+    """And not by a name that was taken here, and whose proxy is not there yet."""
+    for name in ("edge", "both"):
+        taken = take_as_service(name, services, monkeypatch)
+        with contextlib.closing(listening(taken)):
+            own = take_name("both")
+            assert running() == [name]
+            own.release()
+            assert running() == [name]
+        taken.release()
+    assert running() == []
+
+
+def test_a_service_hides_nobody_and_leads_nowhere(root, services, monkeypatch, tmp_path):
+    """By rights to its directory, or by a link in place of its socket."""
+    own, taken = take_name("own"), take_as_service("edge", services, monkeypatch)
+    with contextlib.closing(listening(own)), socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "private"))
+        other.listen()
+        (services / "edge" / "control.sock").symlink_to(tmp_path / "private")
+        assert running() == ["own"]
+        with pytest.raises(PermissionDenied, match="no socket"):
+            runtime.connect("edge")
+        taken.release()
+        services.chmod(0o755)
+        assert running() == ["own"]
+    own.release()
+
+
+@pytest.mark.root
+def test_whose_answers_count(monkeypatch):
+    assert os.geteuid() in runtime.users()
+    monkeypatch.setattr(runtime, "SERVICE_USER", "nobody")
+    assert pwd.getpwnam("nobody").pw_uid in runtime.users()
+    monkeypatch.setattr(runtime, "SERVICE_USER", "no such user")
+    assert runtime.users() == {0}
