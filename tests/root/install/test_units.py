@@ -8,18 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
-from sockproxy.cgroup import create_owned
 from tests.support.proxy import ROOT
-from tests.support.sockets import eventually
+from tests.support.systemd import booted, write_targets
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 UNITS = ROOT / "cgroup"
 COMMAND = Path(sys.executable).with_name("sockproxy")
 BYPASS = "sockproxy-bypass@web.service"
 BYPASSES = (BYPASS, "sockproxy-bypass@pods.service")
+PROXY = "sockproxy-proxy@edge.service"
 EXAMPLES = ("nginx.service", "redis-server.service")
 # Two ends in one process, which ask and answer: what a service of the slice does.
 CONVERSE = """\
@@ -34,23 +32,6 @@ with socket.create_server(("127.0.0.1", 6379)) as listener:
             source.sendall(b"x")
             assert target.recv(1) == b"x"
 """
-# As pid 1 of namespaces of its own: no unit but those of the test, no file of the machine
-# but those that it reads.
-BOOT = """\
-echo $$ >"$GROUP/cgroup.procs"
-exec unshare --pid --mount --cgroup --net --uts --ipc --fork --kill-child --mount-proc sh -ec '
-    mount --make-rprivate /
-    ip link set lo up
-    mount -t tmpfs none /run
-    umount -R /sys/fs/cgroup
-    mount -t cgroup2 none /sys/fs/cgroup
-    mount -t bpf bpf /sys/fs/bpf
-    # Or it would set fs.file-max, and the identity of a machine that has none.
-    mount --bind /proc/sys /proc/sys
-    mount -o remount,bind,ro /proc/sys
-    mount -o remount,bind,ro /
-    exec /lib/systemd/systemd --unit=basic.target --log-target=console --show-status=no'
-"""
 
 
 @pytest.fixture
@@ -59,28 +40,29 @@ def units(tmp_path):
     shutil.copytree(UNITS, tmp_path, dirs_exist_ok=True)
     for each in (tmp_path / "example").iterdir():
         each.rename(tmp_path / each.name)
-    unit = tmp_path / "sockproxy-bypass@.service"
-    text = (
-        unit.read_text()
-        .replace("=sockproxy ", f"={COMMAND} ")
-        .replace("+sock", f"+{COMMAND.parent}/sock")
-    )
-    text = text.replace("PrivateTmp=yes", "PrivateTmp=no")  # where a checkout may lie
-    unit.write_text(text.replace("/etc/sockproxy/%i.env", f"{tmp_path}/%i.env"))
+    for unit in tmp_path.glob("sockproxy-*@.service"):
+        text = unit.read_text()
+        for before, after in (
+            ("=sockproxy ", f"={COMMAND} "),
+            ("+sock", f"+{COMMAND.parent}/sock"),
+            ("PrivateTmp=yes", "PrivateTmp=no"),  # where a checkout may lie
+            ("/etc/sockproxy/%i.env", f"{tmp_path}/%i.env"),
+        ):
+            text = text.replace(before, after)
+        unit.write_text(text)
     (tmp_path / "talk.py").write_text(CONVERSE)
     for each in EXAMPLES:
         (tmp_path / each).write_text(
             f"[Service]\nType=oneshot\nExecStart={sys.executable} {tmp_path}/talk.py\n"
         )
-    for each in ("basic", "sysinit", "shutdown", "slices", "multi-user"):
-        (tmp_path / f"{each}.target").write_text("[Unit]\nDefaultDependencies=no\n")
+    write_targets(tmp_path)
     return tmp_path
 
 
 @pytest.mark.tools("systemd-analyze")
 def test_systemd_takes_the_units(units):
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *BYPASSES, "sockproxy.slice", *EXAMPLES],
+        ["systemd-analyze", "verify", "--man=no", *BYPASSES, "sockproxy.slice", PROXY, *EXAMPLES],
         capture_output=True,
         text=True,
         timeout=60,
@@ -89,49 +71,15 @@ def test_systemd_takes_the_units(units):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-class Systemd:
-    """A systemd that runs in namespaces of its own."""
-
-    def __init__(self, process):
-        self._process = process
-        eventually(self._answers, 20)
-
-    def _answers(self):
-        assert self._process.poll() is None, self._process.stdout.read()
-        found = psutil.Process(self._process.pid).children()
-        self._pid = found[0].pid if found else 0
-        return found and self.run("systemctl", "is-active", "basic.target").stdout == "active\n"
-
-    def run(self, *argv):
-        enter = ["nsenter", "--target", str(self._pid), "--pid", "--mount", "--net", "--cgroup"]
-        return subprocess.run([*enter, *argv], capture_output=True, text=True, timeout=60)
-
-    def systemctl(self, *arguments):
-        done = self.run("systemctl", *arguments)
-        why = self.run("systemctl", "status", "--no-pager", "--full", arguments[-1])
-        assert done.returncode == 0, done.stderr + why.stdout
-
-    def bypasses(self):
-        return json.loads(self.run(str(COMMAND), "status", "--json").stdout)["bypasses"]
+def bypasses(systemd):
+    return json.loads(systemd.succeed(str(COMMAND), "status", "--json"))["bypasses"]
 
 
 @pytest.fixture
 def systemd(units):
     """One that knows only `units`."""
-    group = create_owned("systemd")
-    process = subprocess.Popen(
-        ["sh", "-ec", BOOT],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={"PATH": PATH, "GROUP": group.path, "SYSTEMD_UNIT_PATH": units, "container": "test"},
-    )
-    try:
-        yield Systemd(process)
-    finally:
-        process.kill()  # and --kill-child all that is inside
-        process.communicate()
-        group.remove()
+    with booted(units) as systemd:
+        yield systemd
 
 
 @pytest.mark.root
@@ -143,7 +91,7 @@ def test_under_systemd(systemd, units):
         "OPTIONS=--allow 1-7000 --deny 443 --blocking-readers --any-reader\n"
     )
     systemd.systemctl("start", EXAMPLES[0])
-    (bypass,) = systemd.bypasses()
+    (bypass,) = bypasses(systemd)
     assert bypass["name"] == "web"
     assert bypass["cgroup"] == "/sys/fs/cgroup/sockproxy.slice/sockproxy-web.slice"
     assert bypass["rules"] == ["deny 443", "allow 1-7000"]
@@ -152,8 +100,8 @@ def test_under_systemd(systemd, units):
     (units / "web.env").write_text("OPTIONS=--observe\n")
     systemd.systemctl("reload", BYPASS)
     systemd.systemctl("start", EXAMPLES[1])
-    (bypass,) = systemd.bypasses()
+    (bypass,) = bypasses(systemd)
     assert (bypass["mode"], bypass["rules"], bypass["paired"]) == ("observe", [], 2)
 
     systemd.systemctl("stop", BYPASS)
-    assert systemd.bypasses() == []
+    assert bypasses(systemd) == []
