@@ -21,7 +21,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help system system-matrix system-suites setup build dist lint format test walks conformance ends suites soak matrix demo bench clean stale
+.PHONY: help system system-matrix system-suites system-package setup build man dist deb lint format test walks conformance ends suites soak matrix demo bench clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ system-matrix:
 
 system-suites:
 	@tools/setup-debian suites
+
+system-package:
+	@tools/setup-debian package
 
 stale:
 
@@ -59,6 +62,12 @@ build: $(BUILT) ## compile the BPF objects and the native worker, and generate t
 
 dist: $(BUILT) ## build the sdist and the wheel in dist/
 	@$(BIN)/python -m build --no-isolation --outdir dist .
+
+man: $(BUILT) ## make man pages of the commands, in build/man
+	@$(BIN)/python -m tools.man_pages build/man
+
+deb: $(BUILT) | system-package ## build the Debian package in dist/
+	@package/build_deb $(BIN)/python
 
 lint: $(BUILT) ## check style and types
 	$(BIN)/ruff check .
