@@ -61,7 +61,10 @@ setup: $(BUILT) ## install system packages, a virtual environment and sockproxy 
 build: $(BUILT) ## compile the BPF objects and the native worker, and generate their bindings, in place
 
 dist: $(BUILT) ## build the sdist and the wheel in dist/
-	@$(BIN)/python -m build --no-isolation --outdir dist .
+	@rm -rf build/dist
+	@$(BIN)/python -m build --no-isolation --outdir build/dist .
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl >build/dist/log 2>&1 || { cat build/dist/log; exit 1; } # for its tag alone
+	@mv build/dist/*.tar.gz dist
 
 man: $(BUILT) ## make man pages of the commands, in build/man
 	@$(BIN)/python -m tools.man_pages build/man

