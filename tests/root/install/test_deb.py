@@ -66,7 +66,7 @@ log-format = "journal"
 [[service]]
 name = "web"
 listen = ["127.0.0.1:{port}", "systemd:web"]
-upstream = "127.0.0.1:9000"
+upstream = "localhost:9000"
 mark = 7
 """
 

@@ -1,4 +1,4 @@
-"""cgroup/: the units that attach at boot, as systemd reads them and as it runs them."""
+"""cgroup/: the units, as systemd reads them and as it runs a bypass; test_deb.py has the proxy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNITS = ROOT / "cgroup"
 COMMAND = Path(sys.executable).with_name("sockproxy")
 BYPASS = "sockproxy-bypass@web.service"
 BYPASSES = (BYPASS, "sockproxy-bypass@pods.service")
-PROXY = "sockproxy-proxy@edge.service"
+PROXY = ("sockproxy-proxy@edge.service", "sockproxy-proxy@edge.socket")
 EXAMPLES = ("nginx.service", "redis-server.service")
 # Two ends in one process, which ask and answer: what a service of the slice does.
 CONVERSE = """\
@@ -62,13 +62,18 @@ def units(tmp_path):
 @pytest.mark.tools("systemd-analyze")
 def test_systemd_takes_the_units(units):
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *BYPASSES, "sockproxy.slice", PROXY, *EXAMPLES],
+        ["systemd-analyze", "verify", "--man=no", *BYPASSES, "sockproxy.slice", *PROXY, *EXAMPLES],
         capture_output=True,
         text=True,
         timeout=60,
         env={"SYSTEMD_UNIT_PATH": str(units)},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_example_is_as_it_should_be(units):
+    done = subprocess.run([COMMAND, "check", units / "edge.toml"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def bypasses(systemd):
