@@ -42,12 +42,20 @@ enum balance {
 	BALANCE_SOURCE = 2, /* the same for all clients of one host, as long as it answers */
 };
 
+/* Why a client was reset. */
 enum rejection {
 	REJECTED_NOT = 0,
 	REJECTED_OWN = 1,	/* it is a connection of this worker that came back */
 	REJECTED_NOT_MEANT = 2, /* it has no original destination */
 	REJECTED_FAILED =
 		3, /* `upstream.far` was the last to be tried; error 0: no answer in time */
+	REJECTED_DENIED = 4,	/* by the networks that may be clients, or may not */
+	REJECTED_TOO_MANY = 5,	/* others of its host are clients */
+	REJECTED_TOO_OFTEN = 6, /* its host has had a client too short a time ago */
+	REJECTED_SLOW = 7,	/* it has not said in time what is to be heard first */
+	REJECTED_LEFT = 8,	/* it ended before it had said that */
+	REJECTED_NONSENSE = 9,	/* what it said first is wrong: `why` */
+	REJECTED_UNROUTED = 10, /* it asks for a name that has no upstreams, or for none */
 };
 
 /* The two addresses of a socket. */
@@ -136,9 +144,6 @@ void worker_limit_clients(struct worker *worker, uint32_t most);
  * original: upstreams are where clients meant to go before a REDIRECT, and not targets. */
 int worker_serve(struct worker *worker, int64_t timeout, int original, enum balance balance);
 
-/* Tell the service's upstreams first who each client is, by this version of the PROXY protocol. */
-int worker_send_preface(struct worker *worker, uint32_t service, uint32_t version);
-
 /* Accept from this listening, non-blocking socket, for the service and all workers: the one that is
  * woken accepts, and the one with the fewest clients has them. From each worker's thread. One that
  * is listened to already is that service's from now on. It stays its owner's, who closes it after
@@ -159,11 +164,6 @@ uint64_t worker_refused(const struct worker *worker);
 void worker_close_clients(struct worker *worker);
 
 /* -- upstreams -- */
-
-/* An option of the service's sockets to upstreams, before it listens; loopback: only to such, and
- * it may fail. */
-int worker_set_option(struct worker *worker, uint32_t service, int level, int name,
-		      const void *value, uint32_t size, int loopback);
 
 /* Those of a service, taken in turn. Those that were silent and stay are silent still. From any
  * thread. */

@@ -3,7 +3,7 @@
 
 #include "abi/splice.h"
 #include "channel.h"
-#include "clients.h"
+#include "departure.h"
 #include "joint.h"
 #include "memory.h"
 #include "news.h"

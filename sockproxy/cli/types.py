@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from sockproxy.errors import UsageError
+from sockproxy.net.networks import parse_network
 from sockproxy.net.systemd import parse_listen
 from sockproxy.proxy.options import MOST_MARK
-from sockproxy.units import parse_duration, parse_size
+from sockproxy.units import parse_duration, parse_rate, parse_size
 
-__all__ = ["DURATION", "LISTEN", "MARK", "SIZE", "Parsed"]
+__all__ = ["DURATION", "LISTEN", "MARK", "NETWORK", "RATE", "SIZE", "Parsed"]
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
@@ -44,3 +45,5 @@ SIZE = Parsed("size", parse_size)
 DURATION = Parsed("duration", parse_duration)
 LISTEN = Parsed("addr:port", parse_listen)
 MARK = Parsed("mark", _mark)
+NETWORK = Parsed("network", parse_network)
+RATE = Parsed("rate", parse_rate)

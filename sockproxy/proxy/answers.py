@@ -73,6 +73,8 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         "connections": _is_count,
         "connections_ended": _is_count,
         "connections_reset": _is_count,
+        "connections_refused": _is_count,
+        "refusals": [{"why": _is_text, "clients": _is_count}],
         "redirected": _is_count,
         "pumped": _is_count,
         "short_circuited": _is_count,

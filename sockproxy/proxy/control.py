@@ -57,6 +57,9 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
         "connections_ended": ended.pairs,
         "connections_reset": ended.reset,
         "connections_refused": proxy.clients.refused,
+        "refusals": [
+            {"why": why, "clients": count} for why, count in proxy.clients.refused_for.most_common()
+        ],
         "redirected": ended.redirected + live.redirected,
         "pumped": ended.pumped + live.pumped,
         "short_circuited": ended.short_circuited + live.short_circuited,
@@ -87,6 +90,9 @@ def _service(service: ProxyService) -> dict[str, Any]:
         "name": options.name,
         "listen": [str(address) for address in service.listening],
         "upstream": options.upstream_names,
+        "routes": [
+            {"names": list(each.names), "upstream": each.upstream_names} for each in options.routes
+        ],
     }
 
 
