@@ -155,6 +155,7 @@ struct table {
 	struct pair **hashed;
 	uint32_t room, count;
 	struct totals ended;
+	struct tally tally;
 };
 
 /* SIGURG as an event of the loop. */

@@ -25,7 +25,7 @@ Place = tuple[str, int]
 
 
 class Rejection(IntEnum):
-    """enum rejection of native/door.h: why a client was reset."""
+    """enum rejection of native/told.h: why a client was reset."""
 
     NONE = 0
     OWN = 1
