@@ -3,8 +3,11 @@
 
 #include "accept.h"
 #include "address.h"
+#include "admission.h"
 #include "arrivals.h"
 #include "connect.h"
+#include "departure.h"
+#include "hello.h"
 #include "memory.h"
 #include "news.h"
 #include "own.h"
@@ -41,78 +44,27 @@ void free_client(struct client *client)
 	free(client);
 }
 
-/* -- the end of a client's wait -- */
-
-static void unlink_client(struct client *client)
-{
-	*client->link = client->next;
-	if (client->next)
-		client->next->link = client->link;
-}
-
-/* It is at the target of its attempt no more. */
-static void leave(struct worker *worker, struct client *client)
-{
-	if (client->counted)
-		leave_target(worker->all, client->attempt.service, &client->attempt.target);
-	client->counted = false;
-}
-
-void client_of_pair_has_gone(struct worker *worker, const struct pair *pair)
-{
-	if (pair->service->balance == BALANCE_LEAST)
-		leave_target(worker->all, pair->service, &pair->upstream_is.far);
-	client_has_gone(worker, pair->own);
-}
-
-void client_has_gone(struct worker *worker, uint32_t own)
-{
-	drop_own(worker->all, own);
-	atomic_fetch_sub(&worker->load, 1);
-	give_place_back(worker);
-}
-
-void describe_refusal(struct news *news, const struct client *client, enum rejection why,
-		      int number)
-{
-	news->rejection = why;
-	news->error = number == FAILURE_TIME_OUT ? 0 : number;
-	news->client = client->ends;
-	news->service = client->attempt.service->number;
-	news->upstream.far = client->attempt.target;
-}
-
-/* number: as of describe_refusal(). */
-static void refuse(struct worker *worker, struct client *client, enum rejection why, int number)
-{
-	describe_refusal(tell_reserved(worker, NEWS_REFUSED), client, why, number);
-	leave(worker, client);
-	cancel_attempt(worker, &client->attempt);
-	unlink_client(client);
-	sys.close(client->fd);
-	free_client(client);
-	atomic_fetch_add(&worker->all->refused, 1);
-	client_has_gone(worker, 0);
-}
-
 /* It is a connection from now on, unless there is no memory for one. */
 static void hand_over(struct worker *worker, struct client *client)
 {
 	struct beginning from = {
 		.client = client->fd,
-		.client_is = client->ends,
+		.client_is = client->said,
 		.upstream_is = {.near = client->attempt.near, .far = client->attempt.target},
 		.own = client->attempt.own,
 		.came = client->came,
 		.service = client->attempt.service,
+		.host = client->host,
 	};
 	unsigned char preface[LONGEST_PREFACE];
 	int failed;
 
+	if (client->introduced)
+		from.why_not_past = "the client's PROXY header was not passed on";
 	if (client->attempt.service->preface) {
 		from.ahead[0] = preface;
 		from.ahead_size[0] =
-			write_preface(client->attempt.service->preface, &client->ends, preface);
+			write_preface(client->attempt.service->preface, &client->said, preface);
 		from.why_not_past = "the upstream was told first who the client is";
 	}
 	from.upstream = take_socket(&client->attempt);
@@ -233,6 +185,34 @@ static void try_next(struct worker *worker, struct client *client, int number)
 		begin_attempt(worker, &client->attempt, &address, on_outcome);
 }
 
+/* -- what is to be known first -- */
+
+static bool is_refused(struct worker *worker, struct client *client, enum rejection why,
+		       const char *what)
+{
+	if (why)
+		refuse_with(worker, client, why, why == REJECTED_FAILED ? ENOMEM : 0, what);
+	return why;
+}
+
+static void on_name(struct worker *worker, struct client *client, enum rejection why,
+		    const char *what)
+{
+	if (!why && client->attempt.service->only_routes)
+		why = REJECTED_UNROUTED;
+	if (!is_refused(worker, client, why, what))
+		try_next(worker, client, 0);
+}
+
+static void on_header(struct worker *worker, struct client *client, enum rejection why,
+		      const char *what)
+{
+	if (!why)
+		why = admit(worker->all, client);
+	if (!is_refused(worker, client, why, what))
+		hear_name(worker, client, on_name);
+}
+
 void serve_client(struct worker *worker, struct client *client)
 {
 	client->next = worker->connecting;
@@ -243,7 +223,7 @@ void serve_client(struct worker *worker, struct client *client)
 	if (comes_back(worker->all, client->fd, &client->ends))
 		refuse(worker, client, REJECTED_OWN, 0); /* it would come again, for ever */
 	else
-		try_next(worker, client, 0);
+		hear_header(worker, client, on_header);
 }
 
 EXPORT uint32_t worker_clients(const struct worker *worker)
@@ -261,11 +241,8 @@ EXPORT void worker_close_clients(struct worker *worker)
 	struct client *client;
 
 	while ((client = worker->connecting)) {
-		cancel_attempt(worker, &client->attempt);
+		close_client(worker, client);
 		give_up_reserved(worker);
-		unlink_client(client);
-		sys.close(client->fd);
-		free_client(client);
 		atomic_fetch_sub(&worker->load, 1);
 		atomic_fetch_sub(&worker->all->clients, 1);
 	}

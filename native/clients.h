@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Clients, from their accept until they have an upstream.
- * Included by accept.c, arrivals.c, table.c.
+ * Included by accept.c, arrivals.c, departure.c.
  *
  * One that cannot be served is told as TCP would tell it: by a RST, which SO_LINGER of the
  * listening socket makes of close(2).
@@ -17,17 +17,6 @@ struct client *new_client(struct worker *worker);
 
 /* Of one that did not come. The entry is the caller's. */
 void free_client(struct client *client);
-
-/* Say in news of NEWS_REFUSED who was, and why. number: an errno, or FAILURE_TIME_OUT. */
-void describe_refusal(struct news *news, const struct client *client, enum rejection why,
-		      int number);
-
-/* One that was served has gone: there is room for another. own: the number of its upstream's among
- * the own connections; 0: it had none. */
-void client_has_gone(struct worker *worker, uint32_t own);
-
-/* As client_has_gone(), of one that had an upstream. */
-void client_of_pair_has_gone(struct worker *worker, const struct pair *pair);
 
 /* It has come, with a descriptor and its addresses, and is one of `load`: connect it, and tell what
  * became of it. */

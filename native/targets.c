@@ -50,7 +50,7 @@ static uint32_t mix(uint32_t hash, const void *bytes, size_t size)
 /* By rendezvous: when a target goes, only its clients go elsewhere. */
 static uint32_t attraction(const struct client *client, const struct target *target)
 {
-	struct address from = plain_address(&client->ends.far);
+	struct address from = plain_address(&client->said.far);
 	uint32_t hash = mix(HASH_OF_NOTHING, from.host, sizeof(from.host));
 
 	hash = mix(hash, target->address.host, sizeof(target->address.host));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Which upstream is next: each in turn, but for those where nobody answers.
- * Included by clients.c.
+ * Included by clients.c, departure.c.
  *
  * Each attempt is a turn, also one that fails: so those that serve keep their order. One that did
  * not answer is passed over until worker_has_answered(); when no other is left, it is tried all the

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tools import man_pages
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = "/usr/bin/python3"
 LIBRARY = "usr/lib/sockproxy"
+EXTRAS = {"metrics"}  # Debian's rich will do for `top`; its prometheus_client is too old
 UNITS = "lib/systemd/system"  # in Debian 12; a link leads there from /usr/lib
 COMMAND = f"""\
 #!{PYTHON} -P
@@ -79,22 +80,23 @@ def install_libraries(wheel: Path, target: Path) -> None:
         [*pip, "--no-index", "--no-deps", "--no-compile", "--target", target, wheel], check=True
     )
     shutil.rmtree(target / "bin")  # the command is written above
-    for each in needed("sockproxy", set()):
+    for each in needed("sockproxy", {""} | EXTRAS, set()):
         for file in each.files or ():
             if ".." not in file.parts and "__pycache__" not in file.parts:
                 copy(Path(str(each.locate_file(file))), target / file)
 
 
-def needed(name: str, seen: set[str]) -> Iterator[Distribution]:
-    """What a distribution needs, without its extras, each once."""
+def needed(name: str, extras: Set[str], seen: set[str]) -> Iterator[Distribution]:
+    """What a distribution needs, with some of its extras, each once."""
     for line in distribution(name).requires or ():
         requirement = Requirement(line)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        marker = requirement.marker
+        if marker is not None and not any(marker.evaluate({"extra": each}) for each in extras):
             continue
         if requirement.name not in seen:
             seen.add(requirement.name)
             yield distribution(requirement.name)
-            yield from needed(requirement.name, seen)
+            yield from needed(requirement.name, {""} | requirement.extras, seen)
 
 
 def completion(shell: str) -> str:

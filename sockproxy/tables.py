@@ -19,7 +19,7 @@ from sockproxy.units import format_size, parse_duration, parse_size
 __all__ = ["Table", "read_table"]
 
 MOST_BYTES = 4 << 20  # of a file: /dev/zero never ends
-_HEADER = re.compile(r"\s*(\[\[?)\s*([\w-]+)\s*\]")
+_HEADER = re.compile(r"\s*(\[\[?)\s*([\w-]+(?:\.[\w-]+)*)\s*\]")
 _KEY = re.compile(r"\s*([\w-]+)\s*=")
 _OPAQUE = re.compile(
     r"""
@@ -180,15 +180,19 @@ class Table:
     def tables(self, key: str, known: Collection[str]) -> list[Table]:
         """The tables ``[[key]]``, at least one. known: the keys that each may have.
 
-        Errors call them "case 1", "case 2" where the key is "case".
+        Errors call them "case 1", "case 2" where the key is "case", and within another table
+        "service 1: route 2".
         """
         found = self._get(key, None)
         if not isinstance(found, list) or not found:
             raise self.wrong(key, f"must be tables: [[{key}]]")
         return [
-            Table(each, self.path, known, name=f"{key} {number}", lines=self._lines)
+            Table(each, self.path, known, name=self._within(f"{key} {number}"), lines=self._lines)
             for number, each in enumerate(found, 1)
         ]
+
+    def _within(self, name: str) -> str:
+        return f"{self._name}: {name}" if self._name else name
 
     def _get(self, key: str, default: Any) -> Any:
         found = self._content.get(key, default)
@@ -238,10 +242,26 @@ def _key_lines(text: str) -> dict[tuple[str, str], int]:
     name = ""
     for number, line in enumerate(blank.split("\n"), 1):
         if header := _HEADER.match(line):
-            counts[header[2]] += 1
-            name = f"{header[2]} {counts[header[2]]}" if header[1] == "[[" else header[2]
-            lines.setdefault(("", header[2]), number)
+            outer, own = _outer(header[2], counts)
+            lines.setdefault((outer, own), number)
+            if header[1] == "[[":
+                for within in [each for each in counts if each.startswith(f"{header[2]}.")]:
+                    del counts[within]  # they count from 1 in each
+                counts[header[2]] += 1
+                own = f"{own} {counts[header[2]]}"
+            name = f"{outer}: {own}" if outer else own
             lines.setdefault((name, ""), number)
         elif key := _KEY.match(line):
             lines.setdefault((name, key[1]), number)
     return lines
+
+
+def _outer(header: str, counts: Counter[str]) -> tuple[str, str]:
+    """The name of the table within which that of the header is, and its own key."""
+    *outer, key = header.split(".")
+    paths = [".".join(outer[: depth + 1]) for depth in range(len(outer))]
+    names = [
+        f"{each} {counts[path]}" if counts[path] else each
+        for each, path in zip(outer, paths, strict=True)
+    ]
+    return ": ".join(names), key

@@ -9,7 +9,13 @@ log-level = "info"       and log-format
 name = "web"             in connections and logs
 listen = ["127.0.0.1:8080", "systemd:web"]
 upstream = "app"         a group, or ["10.0.0.2:9000", "app.example:9000"], or "original-dst"
-connect-timeout = "10s"  and balance, send-proxy, mark, nodelay, keepalive: as these options
+connect-timeout = "10s"  and balance, send-proxy, mark, nodelay, keepalive, allow, deny,
+                         accept-proxy, max-per-client, rate-per-client, hello-timeout,
+                         idle-timeout, lifetime: as these options
+
+[[service.route]]        may be repeated; a service with routes may be without an upstream
+name = ["app.example", "*.app.example"]   that a client asks for by TLS
+upstream = "app"
 
 [[group]]                upstreams that services share, may be repeated
 name = "app"
@@ -18,6 +24,7 @@ upstream = ["10.0.0.2:9000", "10.0.0.3:9000"]
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +32,7 @@ from typing import Any, TypeVar
 
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Host
+from sockproxy.net.networks import Network, parse_network
 from sockproxy.net.systemd import parse_listen
 from sockproxy.proxy.options import (
     BALANCES,
@@ -38,6 +46,7 @@ from sockproxy.proxy.options import (
     ORIGINAL,
     PROXY_VERSIONS,
     ProxyOptions,
+    Route,
     ServiceOptions,
     clash,
     parse_upstreams,
@@ -45,6 +54,8 @@ from sockproxy.proxy.options import (
 )
 from sockproxy.rundir import check_name
 from sockproxy.tables import Table, read_table
+from sockproxy.units import parse_rate
+from sockproxy.worker.rules import NO_RULES, Rules
 
 __all__ = ["Configuration", "read_configuration"]
 
@@ -54,8 +65,11 @@ _FILE = {
 }  # fmt: skip
 _SERVICE = {
     "name", "listen", "upstream", "connect-timeout", "mark", "nodelay", "keepalive", "balance",
-    "send-proxy",
+    "send-proxy", "route", "allow", "deny", "accept-proxy", "max-per-client", "rate-per-client",
+    "hello-timeout", "idle-timeout", "lifetime",
 }  # fmt: skip
+_ROUTE = {"name", "upstream"}
+_NAME = re.compile(r"(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 T = TypeVar("T")
 _GROUP = {"name", "upstream"}
 
@@ -120,19 +134,12 @@ def _groups(table: Table) -> dict[str, tuple[Host, ...]]:
 
 def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOptions:
     listen = [_checked(table, "listen", parse_listen, each) for each in table.words("listen")]
-    words = table.words("upstream")
-    if len(words) == 1 and words[0] in groups:
-        upstreams = groups[words[0]]
-    elif any(word in groups for word in words):
-        raise table.wrong("upstream", "a group stands alone")
-    elif unknown := [word for word in words if ":" not in word and word != ORIGINAL]:
-        raise table.wrong("upstream", f"no group is called {unknown[0]}; write others as ADDR:PORT")
-    else:
-        upstreams = _checked(table, "upstream", parse_upstreams, words)
+    routes = _routes(table, groups) if table.has("route") else ()
+    only_routes = bool(routes) and not table.has("upstream")
     version = _if_there(table, "send-proxy", lambda key: table.word(key, tuple(PROXY_VERSIONS)))
     return ServiceOptions(
         tuple(listen),
-        upstreams,
+        () if only_routes else _upstreams(table, groups),
         name=table.text("name", ""),
         connect_timeout=table.duration("connect-timeout", 10.0),
         mark=_if_there(table, "mark", lambda key: table.number(key, None, 1, MOST_MARK)),
@@ -142,7 +149,57 @@ def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOpt
         ),
         balance=table.word("balance", tuple(BALANCES), "round-robin"),
         send_proxy=PROXY_VERSIONS[version] if version else 0,
+        routes=routes,
+        rules=_rules(table, only_routes=only_routes),
     )
+
+
+def _rules(table: Table, *, only_routes: bool) -> Rules:
+    def networks(key: str) -> tuple[Network, ...]:
+        words = table.words(key) if table.has(key) else []
+        return tuple(_checked(table, key, parse_network, each) for each in words)
+
+    return Rules(
+        allow=networks("allow"),
+        deny=networks("deny"),
+        accept_proxy=networks("accept-proxy"),
+        max_per_client=_if_there(
+            table, "max-per-client", lambda key: table.number(key, None, 1, MOST_CONNECTIONS)
+        ),
+        rate_per_client=_if_there(
+            table, "rate-per-client", lambda key: _checked(table, key, parse_rate, table.text(key))
+        ),
+        hello_timeout=table.duration("hello-timeout", NO_RULES.hello_timeout),
+        idle_timeout=_if_there(table, "idle-timeout", table.duration),
+        lifetime=_if_there(table, "lifetime", table.duration),
+        only_routes=only_routes,
+    )
+
+
+def _routes(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> tuple[Route, ...]:
+    routes, seen = [], set[str]()
+    for each in table.tables("route", _ROUTE):
+        names = tuple(name.lower().removesuffix(".") for name in each.words("name"))
+        for name in names:
+            if not _NAME.fullmatch(name):
+                raise each.wrong("name", f"{name!r} is no name such as app.example or *.example")
+            if name in seen:
+                raise each.wrong("name", f"there is another route for {name}")
+            seen.add(name)
+        routes.append(Route(names, _upstreams(each, groups)))
+    return tuple(routes)
+
+
+def _upstreams(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> tuple[Host, ...]:
+    words = table.words("upstream")
+    if len(words) == 1 and words[0] in groups:
+        return groups[words[0]]
+    if any(word in groups for word in words):
+        raise table.wrong("upstream", "a group stands alone")
+    if unknown := [word for word in words if ":" not in word and word != ORIGINAL]:
+        raise table.wrong("upstream", f"no group is called {unknown[0]}; write others as ADDR:PORT")
+    found: tuple[Host, ...] = _checked(table, "upstream", parse_upstreams, words)
+    return found
 
 
 def _if_there(table: Table, key: str, take: Callable[[str], T]) -> T | None:

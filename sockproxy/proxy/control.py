@@ -57,6 +57,9 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
         "connections_ended": ended.pairs,
         "connections_reset": ended.reset,
         "connections_refused": proxy.clients.refused,
+        "refusals": [
+            {"why": why, "clients": count} for why, count in proxy.clients.refused_for.most_common()
+        ],
         "redirected": ended.redirected + live.redirected,
         "pumped": ended.pumped + live.pumped,
         "short_circuited": ended.short_circuited + live.short_circuited,
@@ -81,12 +84,33 @@ def connections_report(proxy: Proxy) -> dict[str, Any]:
     return {"name": proxy.options.name, "pid": os.getpid(), "connections": pairs}
 
 
+def metrics_report(proxy: Proxy) -> dict[str, Any]:
+    """What `sockproxy metrics` shows of one proxy: its status, and what connections have in common.
+    lives and sizes: how many that have ended are in each class of sockproxy.worker.tally."""
+    tally = proxy.worker.tally()
+    return {
+        **status_report(proxy),
+        "lives": tally.lives,
+        "sizes": tally.sizes,
+        "lived": tally.lived,
+        "carried": tally.carried,
+        "outcomes": [{"why": why, "count": count} for why, count in tally.outcomes.items()],
+        "reasons": [
+            {"what": what, "state": state, "why": why, "count": count}
+            for (what, state, why), count in tally.reasons.items()
+        ],
+    }
+
+
 def _service(service: ProxyService) -> dict[str, Any]:
     options = service.options
     return {
         "name": options.name,
         "listen": [str(address) for address in service.listening],
         "upstream": options.upstream_names,
+        "routes": [
+            {"names": list(each.names), "upstream": each.upstream_names} for each in options.routes
+        ],
     }
 
 
@@ -106,6 +130,7 @@ def retire_report(proxy: Proxy) -> dict[str, Any]:
 QUESTIONS: dict[str, Callable[[Proxy], dict[str, Any]]] = {
     "status": status_report,
     "connections": connections_report,
+    "metrics": metrics_report,
     "reload": reload_report,
     "retire": retire_report,
 }

@@ -176,6 +176,7 @@ def test_installed_and_removed(machine):
     before = files(machine)
     machine.succeed("dpkg", "--install", f"{UNITS}/{PACKAGE}")
     assert machine.succeed("sockproxy", "--version").startswith("sockproxy, version ")
+    assert "sockproxy_" in machine.succeed("sockproxy", "metrics", "--once")
     assert "--config" in machine.succeed("man", "sockproxy-proxy")
     assert "sockproxy-proxy" in machine.succeed("man", "sockproxy")
     # As bash asks: the words, and which of them is begun.
