@@ -76,6 +76,7 @@ _STATUS = {
     "age": _is_seconds,
     "listen": [_is_text],
     "upstream": [_is_text],
+    "services": [{"routes": _is_count}],
     "path": _is_text,
     "why_not": _is_text,
     "why_no_cgroup": _is_text,

@@ -42,6 +42,7 @@ from sockproxy.proxy.options import (
     MOST_CONNECTIONS,
     MOST_KEEPALIVE,
     MOST_MARK,
+    MOST_ROUTES,
     MOST_WORKERS,
     ORIGINAL,
     PROXY_VERSIONS,
@@ -179,14 +180,18 @@ def _rules(table: Table, *, only_routes: bool) -> Rules:
 def _routes(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> tuple[Route, ...]:
     routes, seen = [], set[str]()
     for each in table.tables("route", _ROUTE):
-        names = tuple(name.lower().removesuffix(".") for name in each.words("name"))
-        for name in names:
+        names = []
+        for written in each.words("name"):
+            name = written.lower().removesuffix(".")
             if not _NAME.fullmatch(name):
-                raise each.wrong("name", f"{name!r} is no name such as app.example or *.example")
+                raise each.wrong("name", f"{written!r} is no name such as app.example or *.example")
             if name in seen:
-                raise each.wrong("name", f"there is another route for {name}")
+                raise each.wrong("name", f"there is another route for {written}")
             seen.add(name)
-        routes.append(Route(names, _upstreams(each, groups)))
+            names.append(name)
+        routes.append(Route(tuple(names), _upstreams(each, groups)))
+    if len(seen) > MOST_ROUTES:
+        raise table.wrong("route", f"{len(seen)} names; there may be {MOST_ROUTES}")
     return tuple(routes)
 
 

@@ -108,9 +108,7 @@ def _service(service: ProxyService) -> dict[str, Any]:
         "name": options.name,
         "listen": [str(address) for address in service.listening],
         "upstream": options.upstream_names,
-        "routes": [
-            {"names": list(each.names), "upstream": each.upstream_names} for each in options.routes
-        ],
+        "routes": len(options.routes),
     }
 
 

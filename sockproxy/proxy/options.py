@@ -64,9 +64,6 @@ class Route:
         """As a user wrote them."""
         return [str(each) for each in self.upstreams] or [ORIGINAL]
 
-    def __str__(self) -> str:
-        return f"{' '.join(self.names)} to {' '.join(self.upstream_names)}"
-
 
 @dataclass(frozen=True, slots=True)
 class ServiceOptions:
@@ -94,6 +91,11 @@ class ServiceOptions:
     send_proxy: int = 0
     routes: tuple[Route, ...] = ()
     rules: Rules = NO_RULES
+
+    @property
+    def routed_names(self) -> dict[str, str]:
+        """The names of all routes, and to where they lead."""
+        return {name: ", ".join(each.upstream_names) for each in self.routes for name in each.names}
 
     @property
     def is_original(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sockproxy.net.address import Address
 from sockproxy.net.tcp import spared_pacing
 from sockproxy.proxy.listeners import Listeners
-from sockproxy.proxy.options import BALANCES, Route, ServiceOptions
+from sockproxy.proxy.options import BALANCES, ServiceOptions
 from sockproxy.proxy.outgoing import options_of_clients, options_of_upstreams, way_out_of_a_loop
 from sockproxy.proxy.takeover import Taken
 from sockproxy.proxy.upstreams import Upstreams
@@ -32,9 +32,7 @@ class ProxyService:
             options.mark, nodelay=options.nodelay, keepalive=options.keepalive
         )
         self.listeners = self.new_listeners()
-        self._routes = [
-            (each.names, ProxyService(_of_route(options, each))) for each in options.routes
-        ]
+        self._routed = _routed(self)
 
     def new_listeners(self) -> Listeners:
         """None yet, whose clients' sockets will have the options of this service."""
@@ -55,15 +53,16 @@ class ProxyService:
             here=spared_pacing(),
         )
         self.upstreams.open(loop, self._served)
-        for names, to in self._routes:
+        for to in self.parts[1:]:
             to.open(acceptor, loop)
-            for name in names:
-                self._served.route(name, to._served)
+        for name, to in self._routed.items():
+            self._served.route(name, to._served)
 
     @property
     def parts(self) -> list[ProxyService]:
         """Itself, and what its clients have instead by the name that they ask for."""
-        return [self, *(to for _, to in self._routes)]
+        others = (each for each in self._routed.values() if each is not self)
+        return [self, *dict.fromkeys(others)]
 
     def begin(self) -> None:
         """Look after the upstreams: the loop runs."""
@@ -131,7 +130,17 @@ class ProxyService:
         return way_out_of_a_loop(self.options.mark, has_upstreams=has_upstreams)
 
 
-def _of_route(options: ServiceOptions, route: Route) -> ServiceOptions:
-    """Of what has its clients: they have been admitted."""
+def _routed(service: ProxyService) -> dict[str, ProxyService]:
+    """Whose the clients are that ask for a name. Routes to the same upstreams share them: what is
+    known of one, and who resolves its name."""
+    options = service.options
+    by_upstreams = {} if options.rules.only_routes else {options.upstreams: service}
+    # They have been admitted.
     rules = Rules(idle_timeout=options.rules.idle_timeout, lifetime=options.rules.lifetime)
-    return replace(options, listen=(), upstreams=route.upstreams, routes=(), rules=rules)
+    routed = {}
+    for route in options.routes:
+        if route.upstreams not in by_upstreams:
+            theirs = replace(options, upstreams=route.upstreams, routes=(), rules=rules)
+            by_upstreams[route.upstreams] = ProxyService(theirs)
+        routed.update(dict.fromkeys(route.names, by_upstreams[route.upstreams]))
+    return routed

@@ -54,7 +54,7 @@ def test_connections_are_counted_by_how_they_lived_and_ended(servers, scraped):
                     client.sendall(b"x" * 5000)
                     assert receive(upstream, 5000)
         eventually(lambda: running.proxy.clients.count == 0)
-        with refusing.connect() as client, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), refusing.connect() as client:
             client.recv(1)
         has_refused(refusing, {"no upstream": 1})
         living = running.connect()
