@@ -25,7 +25,8 @@ FAKE = f"{NAME}-fake"
 STATUS = {
     "name": FAKE, "pid": 1, "age": 1.0, "listen": ["127.0.0.1:1"], "upstream": ["127.0.0.1:2"],
     "path": "parser", "why_not": "", "why_no_cgroup": "", "connections": 0,
-    "connections_ended": 0, "connections_reset": 0, "redirected": 0, "pumped": 0, "holds": 0,
+    "connections_ended": 0, "connections_reset": 0, "connections_refused": 0,
+    "refusals": [], "services": [], "redirected": 0, "pumped": 0, "holds": 0,
     "short_circuited": 0, "short_circuits_in": [], "why_no_short_circuit": "", "workers": [],
 }  # fmt: skip
 LONG = 3 << 20  # bytes; more than a status may have
