@@ -28,10 +28,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A connected, non-blocking TCP socket and its place in the sockmaps. */
+/* A connected, non-blocking TCP socket and its place in the sockmaps; or a Unix socket, which has
+ * none. */
 struct end {
 	struct pair *pair;
 	int fd;
+	bool is_unix;
 	int slot; /* -1: it is not enrolled */
 	uint64_t cookie;
 	const char *failed; /* why it has ended otherwise than by both FINs; NULL: it has not */
@@ -53,6 +55,7 @@ struct pump {
 	bool urgent_waits;	/* one has arrived (EPOLLPRI): look whether it is the next */
 	bool sees_end;		/* its FIN has come, and no urgent byte waits before that */
 	bool is_urgent;		/* what is held is one */
+	bool none_urgent;	/* the target takes none as such */
 	bool discards;		/* what is not written yet is thrown away */
 	_Atomic uint64_t pumped, discarded;
 };

@@ -16,7 +16,9 @@
 
 struct worker;
 
-/* AF_INET or AF_INET6, of which an IPv4 host has the first four bytes. port: in host order. */
+/* AF_INET or AF_INET6, of which an IPv4 host has the first four bytes. port: in host order.
+ * Of AF_UNIX: port: the number of its path, as worker_name_path() gave it; 0: it has none, as a
+ * client, whose process `scope` is then, and its user the first four bytes of the host. */
 struct address {
 	uint16_t family;
 	uint16_t port;
@@ -159,6 +161,13 @@ uint64_t worker_refused(const struct worker *worker);
 void worker_close_clients(struct worker *worker);
 
 /* -- upstreams -- */
+
+/* The address of a Unix socket's path, of all workers and for as long as they live: without the 0
+ * at its end; an abstract one begins with a 0. From any thread. */
+int worker_name_path(struct worker *worker, const void *path, uint32_t size, struct address *into);
+
+/* The path that has this number: its size, 108 at most; 0: none has. From any thread. */
+uint32_t worker_read_path(struct worker *worker, uint32_t number, void *into);
 
 /* An option of the service's sockets to upstreams, before it listens; loopback: only to such, and
  * it may fail. */

@@ -130,7 +130,7 @@ static ssize_t write_ahead(struct pump *pump, int target)
 {
 	unsigned char *at = pump->ahead + pump->ahead_at;
 
-	if (pump->is_urgent && !pump->discards)
+	if (pump->is_urgent && !pump->none_urgent && !pump->discards)
 		return RETRY(sys.send(target, at, 1, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL));
 	if (pump->discards)
 		return RETRY(sys.write(target, at, pump->held));

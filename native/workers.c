@@ -5,6 +5,7 @@
 #include "memory.h"
 #include "service.h"
 #include "system.h"
+#include "unix_socket.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -84,6 +85,7 @@ void leave_workers(struct worker *worker)
 	if (--all->count)
 		return;
 	free_services(all);
+	free_paths(all);
 	free(all->own.all);
 	free(all->own.hashed);
 	free(all);

@@ -8,10 +8,11 @@ import click
 
 from sockproxy.errors import UsageError
 from sockproxy.net.systemd import parse_listen
+from sockproxy.net.unix import parse_mode
 from sockproxy.proxy.options import MOST_MARK
 from sockproxy.units import parse_duration, parse_size
 
-__all__ = ["DURATION", "LISTEN", "MARK", "SIZE", "Parsed"]
+__all__ = ["DURATION", "LISTEN", "MARK", "MODE", "SIZE", "Parsed"]
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
@@ -44,3 +45,4 @@ SIZE = Parsed("size", parse_size)
 DURATION = Parsed("duration", parse_duration)
 LISTEN = Parsed("addr:port", parse_listen)
 MARK = Parsed("mark", _mark)
+MODE = Parsed("mode", parse_mode)

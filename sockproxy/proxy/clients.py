@@ -62,7 +62,7 @@ class Clients:
         service = self._service_of(refused.service)
         why = _reason(refused, service.options.connect_timeout)
         if refused.why is Rejection.OWN:
-            self._loops.say(lambda: service.way_out_of_a_loop)
+            self._loops.say(lambda: service.way_out_of_a_loop(refused.peer))
         elif refused.why is Rejection.FAILED and not log.isEnabledFor(logging.DEBUG):
             self._refusals.say(lambda: f"{format_address(refused.peer)} refused: {why}")
         self._tell_refused(service.options.name, refused.peer, why)

@@ -9,7 +9,8 @@ log-level = "info"       and log-format
 name = "web"             in connections and logs
 listen = ["127.0.0.1:8080", "systemd:web"]
 upstream = "app"         a group, or ["10.0.0.2:9000", "app.example:9000"], or "original-dst"
-connect-timeout = "10s"  and balance, send-proxy, mark, nodelay, keepalive: as these options
+connect-timeout = "10s"  and balance, send-proxy, mark, nodelay, keepalive, unix-mode: as these
+                         options
 
 [[group]]                upstreams that services share, may be repeated
 name = "app"
@@ -20,12 +21,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Host
 from sockproxy.net.systemd import parse_listen
+from sockproxy.net.unix import is_unix, parse_mode
 from sockproxy.proxy.options import (
     BALANCES,
     BUDGETS,
@@ -39,6 +42,7 @@ from sockproxy.proxy.options import (
     PROXY_VERSIONS,
     ProxyOptions,
     ServiceOptions,
+    check_original,
     clash,
     parse_upstreams,
     usual_workers,
@@ -54,7 +58,7 @@ _FILE = {
 }  # fmt: skip
 _SERVICE = {
     "name", "listen", "upstream", "connect-timeout", "mark", "nodelay", "keepalive", "balance",
-    "send-proxy",
+    "send-proxy", "unix-mode",
 }  # fmt: skip
 T = TypeVar("T")
 _GROUP = {"name", "upstream"}
@@ -129,6 +133,7 @@ def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOpt
         raise table.wrong("upstream", f"no group is called {unknown[0]}; write others as ADDR:PORT")
     else:
         upstreams = _checked(table, "upstream", parse_upstreams, words)
+    _checked(table, "upstream", partial(check_original, listen), upstreams)
     version = _if_there(table, "send-proxy", lambda key: table.word(key, tuple(PROXY_VERSIONS)))
     return ServiceOptions(
         tuple(listen),
@@ -142,7 +147,12 @@ def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOpt
         ),
         balance=table.word("balance", tuple(BALANCES), "round-robin"),
         send_proxy=PROXY_VERSIONS[version] if version else 0,
+        unix_mode=_if_there(table, "unix-mode", lambda key: _mode(table, key)) or "",
     )
+
+
+def _mode(table: Table, key: str) -> str:
+    return str(_checked(table, key, parse_mode, table.text(key)))
 
 
 def _if_there(table: Table, key: str, take: Callable[[str], T]) -> T | None:
@@ -158,7 +168,7 @@ def _check_apart(table: Table, services: tuple[ServiceOptions, ...]) -> None:
     seen: dict[str, int] = {}
     for number, service in enumerate(services, 1):
         for where in map(str, service.listen):
-            if where in seen and not where.endswith(":0"):
+            if where in seen and (is_unix(where) or not where.endswith(":0")):
                 raise table.wrong("service", f"{number} listens on {where} as {seen[where]} does")
             seen[where] = number
 

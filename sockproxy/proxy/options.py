@@ -25,6 +25,7 @@ __all__ = [
     "PROXY_VERSIONS",
     "ProxyOptions",
     "ServiceOptions",
+    "check_original",
     "clash",
     "parse_upstreams",
     "usual_workers",
@@ -58,6 +59,7 @@ class ServiceOptions:
     keepalive: seconds of silence before a probe; None to leave the system's default.
     balance: one of BALANCES: whose turn it is.
     send_proxy: one of PROXY_VERSIONS, by which upstreams are told who the client is; 0 for none.
+    unix_mode: of the files of Unix sockets that it listens at, such as "660"; "" for the umask's.
     """
 
     listen: tuple[Address | Passed, ...]
@@ -69,6 +71,7 @@ class ServiceOptions:
     keepalive: int | None = None
     balance: str = "round-robin"
     send_proxy: int = 0
+    unix_mode: str = ""
 
     @property
     def upstream_names(self) -> list[str]:
@@ -111,6 +114,13 @@ def parse_upstreams(texts: Sequence[str]) -> tuple[Host, ...]:
     if len(texts) > 1:
         raise UsageError(f"{ORIGINAL} stands alone", hint="leave the others out")
     return ()
+
+
+def check_original(listen: Sequence[Address | Passed], upstreams: Sequence[Host]) -> None:
+    """Raises UsageError where the original destination is asked for of what has none."""
+    for each in listen:
+        if not upstreams and isinstance(each, Address) and each.is_unix:
+            raise UsageError(f"{ORIGINAL}: clients of {each} were never redirected")
 
 
 def clash(relay: bool, eager: bool, force: bool, verdict_only: bool) -> tuple[str, str] | None:

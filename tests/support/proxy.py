@@ -7,14 +7,15 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from sockproxy.net.address import format_address
 from tests.support.scale import patience
+from tests.support.unix import connect
 
 ROOT = Path(__file__).resolve().parents[2]
 START = patience(20.0)  # seconds that a process may take to begin or to end
@@ -46,6 +47,8 @@ class ProxyProcess:
             found = re.search(r"listening on \[?([^\s\]]+?)\]?:(\d+)[,\s]", self.stderr())
             if found:
                 return found[1], int(found[2])
+            if found := re.search(r"listening on (unix:\S+), ", self.stderr()):
+                return found[1], 0
             if self.process.poll() is not None:
                 break
             time.sleep(0.01)
@@ -93,13 +96,13 @@ class ProxyProcess:
 
 @contextlib.contextmanager
 def running_proxy(upstream, *options, listen="127.0.0.1:0", exit_code=0, under=()):
-    """A proxy in front of `upstream`, a (host, port) or "original-dst"; of two workers, unless the
-    options say otherwise.
+    """A proxy in front of `upstream`, a (host, port), ("unix:PATH", 0) or "original-dst"; of two
+    workers, unless the options say otherwise.
 
     under: a command line that runs the one which follows it, such as setpriv's.
     """
     name = f"test-{os.getpid()}-{time.monotonic_ns()}"
-    target = upstream if isinstance(upstream, str) else f"{upstream[0]}:{upstream[1]}"
+    target = upstream if isinstance(upstream, str) else format_address(upstream)
     argv = [sys.executable, "-m", "sockproxy", "proxy", "--listen", listen, "--upstream", target]
     if "--workers" not in options:
         options = ("--workers", 2, *options)
@@ -146,10 +149,11 @@ def started(*argv, ready=None, **options):
 
 
 @contextlib.contextmanager
-def pattern_server():
-    """The server of tests.support.peer; its (host, port)."""
-    with started(sys.executable, "-m", "tests.support.peer", "server", 0, cwd=ROOT) as process:
-        yield "127.0.0.1", int(process.stdout.readline())
+def pattern_server(where=0):
+    """The server of tests.support.peer, at a port or ("unix:PATH", 0); its (host, port)."""
+    with started(sys.executable, "-m", "tests.support.peer", "server", where, cwd=ROOT) as process:
+        told = process.stdout.readline().strip()
+        yield (told, 0) if told.startswith("unix:") else ("127.0.0.1", int(told))
 
 
 def run_flows(address, *, clients=2, timeout=300, **spec):
@@ -179,7 +183,7 @@ def run_flows(address, *, clients=2, timeout=300, **spec):
 
 def through(proxy, listener):
     """A client's socket and the server's, connected through the proxy."""
-    client = socket.create_connection(proxy.address, timeout=patience(10))
+    client = connect(proxy.address, patience(10))
     upstream, _ = listener.accept()
     upstream.settimeout(patience(10))
     return client, upstream
