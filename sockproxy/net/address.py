@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from sockproxy.errors import UsageError
 from sockproxy.net.unix import is_unix, parse_unix, path_of
@@ -14,6 +16,7 @@ __all__ = [
     "Address",
     "Host",
     "format_address",
+    "in_turn",
     "parse_address",
     "parse_host",
     "peer_address",
@@ -141,7 +144,18 @@ def _resolve(host: str, port: int, text: str, flags: int = 0) -> tuple[Address, 
     addresses = (
         Address(family, str(sockaddr[0]), int(sockaddr[1])) for family, *_, sockaddr in found
     )
-    return tuple(dict.fromkeys(addresses))
+    return in_turn(addresses)
+
+
+def in_turn(addresses: Iterable[Address]) -> tuple[Address, ...]:
+    """Each once, the families by turns: where one has no route, or does not answer, the next is of
+    the other. Within a family the resolver's order stays, which is that of RFC 6724; so the whole
+    has that of RFC 8305, section 4."""
+    families: dict[int, list[Address]] = {}
+    for each in dict.fromkeys(addresses):
+        families.setdefault(each.family, []).append(each)
+    rounds = zip_longest(*families.values())
+    return tuple(each for one in rounds for each in one if each is not None)
 
 
 def peer_address(sock: socket.socket) -> tuple[str, int]:
