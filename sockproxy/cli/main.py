@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "status.status",
     "connections": "connections.connections",
     "doctor": "doctor.doctor",
+    "schema": "schema.schema",
     "bench": "bench.bench",
 }
 UNWRITABLE = (errno.ENOSPC, errno.EPIPE, errno.EBADF, errno.EIO, errno.EDQUOT)

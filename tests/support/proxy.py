@@ -15,15 +15,19 @@ from pathlib import Path
 
 from sockproxy.net.address import format_address
 from tests.support.scale import patience
+from tests.support.schema import check_document
 from tests.support.unix import connect
 
 ROOT = Path(__file__).resolve().parents[2]
 START = patience(20.0)  # seconds that a process may take to begin or to end
 
 
-def run_sockproxy(*arguments, timeout=30, **options):
-    """`sockproxy ARGUMENTS` to its end: the CompletedProcess, with text output."""
-    return subprocess.run(
+def run_sockproxy(*arguments, timeout=30, as_described=True, **options):
+    """`sockproxy ARGUMENTS` to its end: the CompletedProcess, with text output.
+
+    as_described: JSON that it prints must be what its schema says.
+    """
+    done = subprocess.run(
         [sys.executable, "-m", "sockproxy", *map(str, arguments)],
         capture_output=True,
         text=True,
@@ -31,6 +35,9 @@ def run_sockproxy(*arguments, timeout=30, **options):
         cwd=ROOT,
         **options,
     )
+    if as_described and "--json" in arguments and done.stdout:
+        check_document(done.stdout)
+    return done
 
 
 class ProxyProcess:
