@@ -13,7 +13,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from sockproxy.net.address import format_address
 from tests.support.scale import patience
 from tests.support.schema import check_document
 from tests.support.unix import connect
@@ -109,7 +108,9 @@ def running_proxy(upstream, *options, listen="127.0.0.1:0", exit_code=0, under=(
     under: a command line that runs the one which follows it, such as setpriv's.
     """
     name = f"test-{os.getpid()}-{time.monotonic_ns()}"
-    target = upstream if isinstance(upstream, str) else format_address(upstream)
+    target = upstream if isinstance(upstream, str) else f"{upstream[0]}:{upstream[1]}"
+    if target.startswith("unix:"):
+        target = upstream[0]
     argv = [sys.executable, "-m", "sockproxy", "proxy", "--listen", listen, "--upstream", target]
     if "--workers" not in options:
         options = ("--workers", 2, *options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 
 from sockproxy.cgroup import create_owned
 from tests.support.proxy import ROOT
+from tests.support.schema import check_document
 from tests.support.sockets import eventually
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -112,7 +112,7 @@ class Systemd:
         assert done.returncode == 0, done.stderr + why.stdout
 
     def bypasses(self):
-        return json.loads(self.run(str(COMMAND), "status", "--json").stdout)["bypasses"]
+        return check_document(self.run(str(COMMAND), "status", "--json").stdout)["bypasses"]
 
 
 @pytest.fixture
