@@ -82,6 +82,8 @@ def listen_at(name: str, mode: str, backlog: int) -> socket.socket:
         sock.listen(backlog)
     except BaseException:
         sock.close()
+        with contextlib.suppress(SockproxyError, OSError):
+            remove_stale(name)  # its own, if it came so far
         raise
     return sock
 

@@ -33,7 +33,7 @@ class Listeners:
     unix_mode: of the files of Unix sockets, such as "660"; "" for what the umask leaves.
 
     addresses: of all of them, with the ports that they have; for every thread.
-    foreign: whether one was opened elsewhere, and so is of another cgroup.
+    foreign: whether one of TCP was opened elsewhere, and so is of another cgroup.
     """
 
     def __init__(self, options: Iterable[Option], unix_mode: str = "") -> None:
@@ -84,7 +84,7 @@ class Listeners:
     ) -> None:
         """Have those that listen there. Raises SockproxyError."""
         self._at.setdefault(str(where), []).extend(sockets)
-        self.foreign |= foreign
+        self.foreign |= foreign and any(sock.family != socket.AF_UNIX for sock in sockets)
         try:
             for sock in sockets:
                 sock.setblocking(False)
