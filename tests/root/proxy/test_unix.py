@@ -180,9 +180,27 @@ def test_close_with_bytes_unread_is_a_reset(proxy, sides, listener, closer, size
 
 
 @pytest.mark.parametrize("closer", [0, 1], ids=["client", "upstream"])
-def test_a_reset_of_tcp_ends_the_unix_side(proxy, sides, listener, closer):
-    if sides[closer]:
-        pytest.skip("a Unix socket has no RST")
+def test_who_has_sent_what_nobody_reads_is_told_of_a_reset(proxy, listener, closer):
+    """Also by a Unix socket: the proxy closes it with bytes unread."""
+    ends = through(proxy, listener)
+    one, other = ends[closer], ends[1 - closer]
+    one.sendall(b"enough")
+    other.settimeout(patience(0.5))
+    with contextlib.suppress(TimeoutError):
+        while True:
+            other.send(bytes(1 << 20))
+    one.close()
+    other.settimeout(patience(10))
+    assert receive(other, 6) == b"enough"
+    assert told(other) == "reset"
+    other.close()
+    assert proxy.settled()["connections_reset"] == 1
+
+
+@pytest.mark.parametrize(
+    ("sides", "closer"), [((True, False), 1), ((False, True), 0)], indirect=["sides"]
+)
+def test_a_reset_of_tcp_ends_the_unix_side(proxy, listener, closer):
     ends = through(proxy, listener)
     one, other = ends[closer], ends[1 - closer]
     one.sendall(b"last words")
@@ -220,6 +238,7 @@ def test_killed_it_ends_both_sides_and_another_has_its_place(tmp_path, sides, li
 # -- who is told who the client is -----------------------------------------------------------
 
 
+@pytest.mark.parametrize("sides", [(True, True), (True, False)], indirect=True)
 @pytest.mark.parametrize(
     ("version", "preface"),
     [("v1", b"PROXY UNKNOWN\r\n"), ("v2", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")],
@@ -227,8 +246,6 @@ def test_killed_it_ends_both_sides_and_another_has_its_place(tmp_path, sides, li
 def test_a_client_without_an_address_is_told_as_unknown(
     tmp_path, sides, listener, version, preface
 ):
-    if not sides[0]:
-        pytest.skip("this client has an address")
     with proxied(tmp_path, sides, listener, "--send-proxy", version) as proxy:
         client, upstream = through(proxy, listener)
         with client, upstream:
@@ -236,9 +253,8 @@ def test_a_client_without_an_address_is_told_as_unknown(
             assert receive(upstream, len(preface) + 5) == preface + b"hello"
 
 
+@pytest.mark.parametrize("sides", [(False, True)], indirect=True)
 def test_a_client_of_tcp_is_told_to_a_unix_upstream(tmp_path, sides, listener):
-    if sides[0]:
-        pytest.skip("this client has no address")
     with proxied(tmp_path, sides, listener, "--send-proxy", "v1") as proxy:
         client, upstream = through(proxy, listener)
         with client, upstream:
