@@ -39,7 +39,7 @@ static void on_end_events(struct worker *worker, void *owner, uint32_t events)
 	if (events & EPOLLERR && check_error(worker, end))
 		return;
 	out->pump.urgent_waits = events & EPOLLPRI && !end->is_unix;
-	out->pump.sees_end = events & EPOLLRDHUP && !(events & EPOLLPRI);
+	out->pump.sees_end = events & EPOLLRDHUP && !(events & EPOLLPRI) && !end->is_unix;
 	if (out->shared && state_of(out) == STATE_REDIRECT) {
 		on_hold(worker, out);
 		if (events & ENDED && !pair->outcome)
@@ -66,7 +66,8 @@ static int open_channel(struct worker *worker, struct pair *pair, struct channel
 	begin_conversation(&channel->conversation, worker->eager);
 	begin_waits(&channel->waits);
 	set_phase(channel, STATE_PUMP, worker->at_first);
-	channel->pump.none_urgent = channel->target->is_unix;
+	channel->pump.from_unix = channel->source->is_unix;
+	channel->pump.to_unix = channel->target->is_unix;
 	return open_pump(&channel->pump, channel->source->fd, channel->target->fd, worker->budget,
 			 ahead, size);
 }
@@ -186,8 +187,7 @@ bool enrol_pair(struct worker *worker, struct pair *pair)
 		return pair->kernel;
 	why = enrol_end(worker, &pair->client);
 	other = enrol_end(worker, &pair->upstream); /* if only to give back what sock_ops gave it */
-	if (!why)
-		why = other;
+	why = why ? why : other;
 	if (!why) {
 		worker->by_slot[pair->client.slot] = worker->by_slot[pair->upstream.slot] = pair;
 		return true;

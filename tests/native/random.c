@@ -40,11 +40,12 @@ struct peer {
 	bool is_unix;
 };
 
-/* name: what a client says first, by which its server is known; no two have had the same of late.
+/* name: what a client says first, by which its server is known. What a Unix socket said that has
+ * been closed long ago may still come, so no two have the same.
  */
 struct couple {
 	struct peer client, server;
-	unsigned char name;
+	uint32_t name;
 	bool used;
 };
 
@@ -155,11 +156,11 @@ static void fail_from_now_on(void)
 /* The byte at this place of what the client or the server sends. */
 static unsigned char byte_at(int number, bool of_server, uint64_t place)
 {
-	unsigned char name = couples[number].name;
+	uint32_t name = couples[number].name;
 
-	if (!place)
-		return name;
-	return (unsigned char)(place * 31 + (place >> 8) * 17 + name * 7U + of_server);
+	if (place < sizeof(name))
+		return (unsigned char)(name >> 8 * place);
+	return (unsigned char)(place * 31 + (place >> 8) * 17 + name * 7 + of_server);
 }
 
 static void close_peer(struct peer *peer, bool reset)
@@ -252,22 +253,26 @@ static void begin_couple(void)
 	couples[number] = (struct couple){.client.fd = connected_socket(is_unix), .server.fd = -1};
 	couples[number].client.is_unix = is_unix;
 	couples[number].used = couples[number].client.fd >= 0;
-	couples[number].name = (unsigned char)begun++;
+	couples[number].name = (uint32_t)begun++;
 }
 
-/* A server's socket is known by its first byte, which may come later. */
+/* A server's socket is known by its first bytes, which may come later, or never all. */
 static bool is_known(int fd, bool is_unix)
 {
-	unsigned char first;
-	ssize_t got = recv(fd, &first, 1, 0);
+	struct pollfd asked = {.fd = fd, .events = POLLRDHUP};
+	bool ended = poll(&asked, 1, 0) > 0;
+	uint32_t name = 0;
+	ssize_t got = recv(fd, &name, sizeof(name), MSG_PEEK);
 	int number;
 
-	if (got < 0 && errno == EAGAIN)
+	if (got < (ssize_t)sizeof(name) && !ended)
 		return false;
-	for (number = 0; got == 1 && number < MOST; number++) {
-		if (!couples[number].used || couples[number].name != first)
+	for (number = 0; got == sizeof(name) && number < MOST; number++) {
+		if (!couples[number].used || couples[number].name != name)
 			continue;
-		couples[number].server = (struct peer){.fd = fd, .got = 1, .is_unix = is_unix};
+		CHECK(recv(fd, &name, sizeof(name), 0) == sizeof(name));
+		couples[number].server =
+			(struct peer){.fd = fd, .got = sizeof(name), .is_unix = is_unix};
 		met++;
 		return true;
 	}

@@ -44,7 +44,7 @@ def test_who_is_not_there_is_passed_over(tmp_path, unix_upstream, there):
 
 def test_nobody_is_there(tmp_path):
     with running_proxy((f"unix:{tmp_path}/none.sock", 0)) as proxy:
-        with connect(proxy.address, patience(10)) as client, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), connect(proxy.address, patience(10)) as client:
             client.recv(1)
         proxy.says(f"refused: unix:{tmp_path}/none.sock: no such file or directory")
 
@@ -85,7 +85,7 @@ def test_a_backlog_that_is_full_is_waited_for(unix_upstream, there):
 def test_a_backlog_that_stays_full_is_no_answer(unix_upstream, there):
     waiting = full(unix_upstream)
     with running_proxy(there, "--connect-timeout", "300ms") as proxy:
-        with connect(proxy.address, patience(20)) as client, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), connect(proxy.address, patience(20)) as client:
             client.recv(1)
         proxy.says("no answer in 0.3 s")
         for sock in waiting:
