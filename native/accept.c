@@ -11,6 +11,7 @@
 #include "sweep.h"
 #include "system.h"
 #include "timers.h"
+#include "unix_socket.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -77,15 +78,20 @@ static int accept_one(struct worker *worker, size_t number)
 		return ENOMEM;
 	client->fd = sys.accept4(listener->fd, (struct sockaddr *)&peer, &size,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (client->fd < 0) {
-		failed = errno;
+	failed = client->fd < 0 ? errno : 0;
+	if (!failed && peer.ss_family == AF_UNIX)
+		failed = meet_unix_client(client->fd, &client->ends.far);
+	else if (!failed)
+		client->ends.far = from_sockaddr(&peer);
+	if (failed) {
+		if (client->fd >= 0)
+			sys.close(client->fd);
 		give_up_reserved(worker);
 		free_client(client);
 		return failed;
 	}
 	client->came = now();
 	client->attempt.service = listener->service;
-	client->ends.far = from_sockaddr(&peer);
 	client->ends.near = listener->near;
 	if (listener->any)
 		read_near(client->fd, &client->ends.near);
@@ -145,6 +151,8 @@ static int add_listener(struct worker *worker, struct service *service, int fd)
 	worker->listeners = all;
 	all[count] = (struct listener){.fd = fd, .service = service};
 	failed = read_near(fd, &all[count].near);
+	if (!failed && all[count].near.family == AF_UNIX)
+		failed = read_unix_near(worker->all, fd, &all[count].near);
 	if (failed)
 		return failed;
 	all[count].any = is_any(&all[count].near);

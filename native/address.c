@@ -44,7 +44,7 @@ struct address from_sockaddr(const struct sockaddr_storage *sockaddr)
 	if (address.family == AF_INET) {
 		address.port = ntohs(four->sin_port);
 		memcpy(address.host, &four->sin_addr, sizeof(four->sin_addr));
-	} else {
+	} else if (address.family == AF_INET6) {
 		address.port = ntohs(six->sin6_port);
 		address.scope = six->sin6_scope_id;
 		memcpy(address.host, &six->sin6_addr, sizeof(six->sin6_addr));
@@ -84,7 +84,7 @@ bool is_same_address(const struct address *one, const struct address *other)
 
 bool is_any(const struct address *address)
 {
-	return !memcmp(address->host, NOWHERE, sizeof(NOWHERE));
+	return address->family != AF_UNIX && !memcmp(address->host, NOWHERE, sizeof(NOWHERE));
 }
 
 bool is_loopback(const struct address *address)
@@ -93,7 +93,7 @@ bool is_loopback(const struct address *address)
 
 	if (plain.family == AF_INET)
 		return plain.host[0] == 127;
-	return !memcmp(plain.host, NOWHERE, 15) && plain.host[15] == 1;
+	return plain.family == AF_INET6 && !memcmp(plain.host, NOWHERE, 15) && plain.host[15] == 1;
 }
 
 int read_near(int fd, struct address *near)

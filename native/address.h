@@ -2,7 +2,7 @@
 /*
  * struct address and struct sockaddr.
  * Included by accept.c, clients.c, connect.c, hosts.c, life.c, networks.c, own.c, proxy_protocol.c,
- * targets.c.
+ * targets.c, unix_socket.c.
  */
 #ifndef SOCKPROXY_ADDRESS_H
 #define SOCKPROXY_ADDRESS_H
@@ -12,12 +12,13 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* The sockaddr of an address; the answer is its size. */
+/* The sockaddr of an address of IPv4 or IPv6; the answer is its size. */
 socklen_t to_sockaddr(const struct address *address, struct sockaddr_storage *into);
 
 /* The size of its sockaddr. */
 socklen_t size_of_family(int family);
 
+/* Of a Unix socket: that it is one, and no more. */
 struct address from_sockaddr(const struct sockaddr_storage *sockaddr);
 
 /* Made comparable: IPv4-mapped as IPv4, and without a scope. */

@@ -3,6 +3,7 @@
 
 #include "hosts.h"
 #include "networks.h"
+#include "system.h"
 
 enum rejection admit(struct workers *all, struct client *client)
 {
@@ -10,9 +11,10 @@ enum rejection admit(struct workers *all, struct client *client)
 	const struct address *from = &client->said.far;
 	enum rejection why;
 
+	/* Who may connect to a Unix socket its file says. */
 	if (is_among(&service->denied, from))
 		return REJECTED_DENIED;
-	if (service->allowed.count && !is_among(&service->allowed, from))
+	if (service->allowed.count && from->family != AF_UNIX && !is_among(&service->allowed, from))
 		return REJECTED_DENIED;
 	if (!service->most_of_host && !service->host_interval)
 		return REJECTED_NOT;

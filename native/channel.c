@@ -102,7 +102,8 @@ static void finish(struct worker *worker, struct channel *channel)
 
 	if (channel->pump.failure) {
 		note_failure(worker, source, words_of_errno(worker, channel->pump.failure), 0);
-	} else if (!source->failed && fence(source->fd) == CLOSED && !source->fin_sent) {
+	} else if (!source->failed && !source->is_unix && fence(source->fd) == CLOSED &&
+		   !source->fin_sent) {
 		/* A reset, read as an end: after a FIN alone our side would still be open. */
 		had_fin = take_error(source->fd, false) == EPIPE;
 		note_failure(worker, source, words(worker, "reset by peer"), had_fin);

@@ -10,6 +10,7 @@
 #include "sockets.h"
 #include "system.h"
 #include "timers.h"
+#include "unix_socket.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -48,14 +49,22 @@ static void begin_again(struct worker *worker, void *owner)
 	begin(worker, owner);
 }
 
-/* The attempt has failed: at once, or, in a shortage, when that has lasted for too long. */
+/* A Unix socket's backlog is full. Nobody tells when it is no more. */
+static bool is_full(const struct attempt *attempt, int number)
+{
+	return number == EAGAIN && attempt->target.family == AF_UNIX;
+}
+
+/* The attempt has failed: at once, or, of what may pass, when that has lasted for too long. */
 static void end(struct worker *worker, struct attempt *attempt, int number)
 {
+	bool full = is_full(attempt, number);
+
 	cancel_attempt(worker, attempt);
-	if (is_shortage(number) && now() < attempt->until &&
+	if ((full || is_shortage(number)) && now() < attempt->until &&
 	    !set_timer(worker, &attempt->timer, now() + SHORTAGE_PAUSE, begin_again, attempt))
 		return;
-	attempt->done(worker, attempt, number);
+	attempt->done(worker, attempt, full ? FAILURE_TIME_OUT : number);
 }
 
 static void run_out(struct worker *worker, void *owner)
@@ -66,13 +75,13 @@ static void run_out(struct worker *worker, void *owner)
 static int set_options(const struct attempt *attempt)
 {
 	const struct service *service = attempt->service;
-	bool here = is_loopback(&attempt->target);
+	bool here = is_loopback(&attempt->target), is_unix = attempt->target.family == AF_UNIX;
 	const struct option *option;
 	size_t each;
 
 	for (each = 0; each < service->options_count; each++) {
 		option = &service->options[each];
-		if (option->loopback && !here)
+		if ((option->loopback && !here) || (is_unix && option->level != SOL_SOCKET))
 			continue;
 		if (sys.setsockopt(attempt->fd, option->level, option->name, option->value,
 				   option->size) &&
@@ -125,16 +134,29 @@ static int note_own(struct worker *worker, struct attempt *attempt)
 	return attempt->own ? 0 : ENOMEM;
 }
 
+/* The errno, or 0 for an answer, which is there at once. */
+static int connect_unix(struct worker *worker, struct attempt *attempt)
+{
+	struct sockaddr_storage target;
+	socklen_t size = to_unix_sockaddr(worker->all, &attempt->target, &target);
+
+	attempt->near = (struct address){.family = AF_UNIX};
+	return sys.connect(attempt->fd, (struct sockaddr *)&target, size) ? errno : 0;
+}
+
 /* The errno, 0 for an answer, or EINPROGRESS. On this host release_sock() in connect(2) finds the
  * answer in the socket's backlog, after EINPROGRESS was decided upon (__inet_stream_connect()). */
 static int connect_attempt(struct worker *worker, struct attempt *attempt)
 {
 	struct sockaddr_storage target;
-	socklen_t size = to_sockaddr(&attempt->target, &target);
 	int number = set_options(attempt), state;
+	socklen_t size;
 
 	if (number)
 		return number;
+	if (attempt->target.family == AF_UNIX)
+		return connect_unix(worker, attempt);
+	size = to_sockaddr(&attempt->target, &target);
 	if (sys.connect(attempt->fd, (struct sockaddr *)&target, size) && errno != EINPROGRESS)
 		return errno;
 	number = note_own(worker, attempt);

@@ -28,10 +28,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A connected, non-blocking TCP socket and its place in the sockmaps. */
+/* A connected, non-blocking TCP socket and its place in the sockmaps; or a Unix socket, which has
+ * none. */
 struct end {
 	struct pair *pair;
 	int fd;
+	bool is_unix;
 	int slot; /* -1: it is not enrolled */
 	uint64_t cookie;
 	const char *failed; /* why it has ended otherwise than by both FINs; NULL: it has not */
@@ -46,14 +48,15 @@ struct pump {
 	int pipe[2];	      /* -1: it has none now */
 	unsigned char *ahead; /* bytes that were read, and go first; NULL: none */
 	size_t ahead_at, ahead_end;
-	unsigned char small[8]; /* in its place without memory, and for one byte */
-	size_t held, limit;	/* bytes read and not yet written, and the most of them */
-	int failure;		/* the errno that the source ended with; 0 for a FIN */
-	bool at_end;		/* all that the source will ever give was read */
-	bool urgent_waits;	/* one has arrived (EPOLLPRI): look whether it is the next */
-	bool sees_end;		/* its FIN has come, and no urgent byte waits before that */
-	bool is_urgent;		/* what is held is one */
-	bool discards;		/* what is not written yet is thrown away */
+	unsigned char small[8];	 /* in its place without memory, and for one byte */
+	size_t held, limit;	 /* bytes read and not yet written, and the most of them */
+	int failure;		 /* the errno that the source ended with; 0 for a FIN */
+	bool at_end;		 /* all that the source will ever give was read */
+	bool urgent_waits;	 /* one has arrived (EPOLLPRI): look whether it is the next */
+	bool sees_end;		 /* its FIN has come, and no urgent byte waits before that */
+	bool is_urgent;		 /* what is held is one */
+	bool from_unix, to_unix; /* of a Unix socket no byte is urgent */
+	bool discards;		 /* what is not written yet is thrown away */
 	_Atomic uint64_t pumped, discarded;
 };
 

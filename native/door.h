@@ -85,6 +85,13 @@ void worker_close_clients(struct worker *worker);
 
 /* -- upstreams -- */
 
+/* The address of a Unix socket's path, of all workers and for as long as they live: without the 0
+ * at its end; an abstract one begins with a 0. From any thread. */
+int worker_name_path(struct worker *worker, const void *path, uint32_t size, struct address *into);
+
+/* The path that has this number: its size, 108 at most; 0: none has. From any thread. */
+uint32_t worker_read_path(struct worker *worker, uint32_t number, void *into);
+
 /* Those of a service, taken in turn. Those that were silent and stay are silent still. From any
  * thread. */
 int worker_set_targets(struct worker *worker, uint32_t service, const struct address *addresses,

@@ -8,6 +8,12 @@
 
 #include <errno.h>
 
+void open_end(struct end *end, struct pair *pair, int fd, const struct two_addresses *is)
+{
+	*end = (struct end){.pair = pair, .fd = fd, .slot = -1};
+	end->is_unix = is->far.family == AF_UNIX;
+}
+
 const char *enrol_end(struct worker *worker, struct end *end)
 {
 	struct kernel *kernel = worker->kernel;

@@ -8,6 +8,9 @@
 
 #include "connection.h"
 
+/* is: its addresses. */
+void open_end(struct end *end, struct pair *pair, int fd, const struct two_addresses *is);
+
 /* Have a slot; NULL, or why there is none. */
 const char *enrol_end(struct worker *worker, struct end *end);
 

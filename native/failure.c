@@ -20,7 +20,7 @@ const char *outcome_of(struct worker *worker, const struct end *end)
 
 bool check_error(struct worker *worker, struct end *end)
 {
-	int number = take_error(end->fd, !end->fin_sent);
+	int number = take_error(end->fd, !end->fin_sent && !end->is_unix);
 
 	if (!number || number == EAGAIN)
 		return false;

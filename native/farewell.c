@@ -33,7 +33,8 @@ void look_at_farewell(struct worker *worker, struct pair *pair)
 {
 	struct farewell *farewell = &pair->farewell;
 	struct channel *last = farewell->last;
-	int left = unacknowledged(last->target->fd);
+	/* What was sent to a Unix socket is there. */
+	int left = last->target->is_unix ? 0 : unacknowledged(last->target->fd);
 	uint64_t bytes = moved(last);
 	int64_t moment = now();
 

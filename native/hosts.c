@@ -116,7 +116,9 @@ static struct host like(const struct service *service, const struct address *add
 	struct host host = {.service = service->number};
 
 	wide_host(&plain, host.name);
-	if (plain.family != AF_INET)
+	if (plain.family == AF_UNIX)
+		host.name[sizeof(host.name) - 1] = 1; /* as no network has it */
+	else if (plain.family != AF_INET)
 		memset(host.name + NETWORK_BYTES, 0, sizeof(host.name) - NETWORK_BYTES);
 	return host;
 }

@@ -36,6 +36,8 @@ bool is_among(const struct networks *networks, const struct address *address)
 	uint32_t low = 0, high = networks->count, middle;
 	uint8_t host[16];
 
+	if (address->family == AF_UNIX)
+		return false;
 	wide_host(address, host);
 	while (low < high) { /* the last one that does not begin behind it */
 		middle = low + (high - low) / 2;

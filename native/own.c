@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FIRST_ROOM 64 /* a power of two, as all are */
 
@@ -105,6 +106,8 @@ static bool is_one_that_comes_back(const struct own_list *list, int client,
 {
 	struct address from = plain_address(&ends->far), to = plain_address(&ends->near);
 
+	if (ends->far.family == AF_UNIX) /* of its process this is told, and it is no other's */
+		return ends->far.scope == (uint32_t)getpid();
 	if (!list->count || !is_own(list, &from, NULL))
 		return false;
 	if (is_own(list, &from, &to))

@@ -4,6 +4,9 @@
  * of them. All of one network namespace.
  * Included by clients.c, connect.c, departure.c, pair.c.
  *
+ * One to a Unix socket has no address, but comes from this process, which connects to no other
+ * Unix socket but upstreams.
+ *
  * Two of one place to another are known at once, when one has the port of another that is closed,
  * but whose end is not told yet. So each has a number of its own.
  */

@@ -30,7 +30,6 @@
 #define EVENTS (EPOLLET | EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP)
 #define ENDED (EPOLLRDHUP | EPOLLHUP)
 #define TIMERS 6 /* of one pair: two of each channel, of its farewell, of its joint */
-
 static void on_end_events(struct worker *worker, void *owner, uint32_t events)
 {
 	struct end *end = owner;
@@ -39,8 +38,8 @@ static void on_end_events(struct worker *worker, void *owner, uint32_t events)
 
 	if (events & EPOLLERR && check_error(worker, end))
 		return;
-	out->pump.urgent_waits = events & EPOLLPRI;
-	out->pump.sees_end = events & EPOLLRDHUP && !(events & EPOLLPRI);
+	out->pump.urgent_waits = events & EPOLLPRI && !end->is_unix;
+	out->pump.sees_end = events & EPOLLRDHUP && !(events & EPOLLPRI) && !end->is_unix;
 	if (out->shared && state_of(out) == STATE_REDIRECT) {
 		on_hold(worker, out);
 		if (events & ENDED && !pair->outcome)
@@ -67,6 +66,8 @@ static int open_channel(struct worker *worker, struct pair *pair, struct channel
 	begin_conversation(&channel->conversation, worker->eager);
 	begin_waits(&channel->waits);
 	set_phase(channel, STATE_PUMP, worker->at_first);
+	channel->pump.from_unix = channel->source->is_unix;
+	channel->pump.to_unix = channel->target->is_unix;
 	return open_pump(&channel->pump, channel->source->fd, channel->target->fd, worker->budget,
 			 ahead, size);
 }
@@ -100,8 +101,8 @@ static struct pair *new_pair(const struct beginning *from)
 
 	if (!pair)
 		return NULL;
-	pair->client = (struct end){.pair = pair, .fd = from->client, .slot = -1};
-	pair->upstream = (struct end){.pair = pair, .fd = from->upstream, .slot = -1};
+	open_end(&pair->client, pair, from->client, &from->client_is);
+	open_end(&pair->upstream, pair, from->upstream, &from->upstream_is);
 	pair->forward.pump.pipe[0] = pair->backward.pump.pipe[0] = -1;
 	pair->client_is = from->client_is;
 	pair->upstream_is = from->upstream_is;
@@ -112,17 +113,24 @@ static struct pair *new_pair(const struct beginning *from)
 	return pair;
 }
 
+static void relay(struct worker *worker, struct pair *pair, const char *why)
+{
+	pair->kernel = false;
+	refuse_channel(&pair->forward, why);
+	refuse_channel(&pair->backward, why);
+	give_joint_up(worker, pair, why);
+}
+
 /* may_join: its conversation may be short-circuited, if there is a kernel to find one. */
 static void start_pair(struct worker *worker, struct pair *pair, bool may_join)
 {
-	pair->kernel = worker->kernel;
-	if (!pair->kernel) { /* one that refuses tells why in enrol_pair() */
-		refuse_channel(&pair->forward, worker->why_not);
-		refuse_channel(&pair->backward, worker->why_not);
-		give_joint_up(worker, pair, worker->why_not);
-	} else if (!may_join) {
+	pair->kernel = true;
+	if (pair->client.is_unix || pair->upstream.is_unix)
+		relay(worker, pair, words(worker, "one end is a Unix socket"));
+	else if (!worker->kernel) /* one that refuses tells why in enrol_pair() */
+		relay(worker, pair, worker->why_not);
+	else if (!may_join)
 		give_joint_up(worker, pair, why_not_past(pair));
-	}
 	begin_channel(worker, &pair->forward);
 	if (!pair->outcome)
 		begin_channel(worker, &pair->backward);
@@ -133,9 +141,7 @@ struct pair *begin_pair(struct worker *worker, const struct beginning *from, int
 	struct pair *pair = new_pair(from);
 
 	*failed = -ENOMEM;
-	if (!pair)
-		return NULL;
-	if (reserve_news(worker)) {
+	if (!pair || reserve_news(worker)) {
 		free(pair);
 		return NULL;
 	}
@@ -182,18 +188,14 @@ bool enrol_pair(struct worker *worker, struct pair *pair)
 		return pair->kernel;
 	why = enrol_end(worker, &pair->client);
 	other = enrol_end(worker, &pair->upstream); /* if only to give back what sock_ops gave it */
-	if (!why)
-		why = other;
+	why = why ? why : other;
 	if (!why) {
 		worker->by_slot[pair->client.slot] = worker->by_slot[pair->upstream.slot] = pair;
 		return true;
 	}
-	pair->kernel = false;
 	leave_maps(worker, &pair->client);
 	leave_maps(worker, &pair->upstream);
-	refuse_channel(&pair->forward, why);
-	refuse_channel(&pair->backward, why);
-	give_joint_up(worker, pair, why);
+	relay(worker, pair, why);
 	return false;
 }
 

@@ -10,6 +10,7 @@
 #define OVER_TCP4 0x11
 #define OVER_TCP6 0x21
 #define VERSION_2_PROXY 0x21
+#define VERSION_2_LOCAL 0x20
 
 #define BINARY_HEAD 16
 #define BAD "bad PROXY header: "
@@ -66,11 +67,30 @@ static size_t write_binary(int family, const struct address *from, const struct 
 	return at + 2 * sizeof(port);
 }
 
+/* Of a client without an address: the upstream has to make do with that of its own connection. */
+static size_t write_unknown(uint32_t version, unsigned char *into)
+{
+	static const char TEXT[] = "PROXY UNKNOWN\r\n";
+	size_t at = sizeof(SIGNATURE) - 1;
+
+	if (version == 1) {
+		memcpy(into, TEXT, sizeof(TEXT) - 1);
+		return sizeof(TEXT) - 1;
+	}
+	memcpy(into, SIGNATURE, at);
+	into[at++] = VERSION_2_LOCAL;
+	memset(into + at, 0, 3); /* of no family, and no bytes of addresses */
+	return at + 3;
+}
+
 size_t write_preface(uint32_t version, const struct two_addresses *ends, unsigned char *into)
 {
 	struct address from = plain_address(&ends->far), to = plain_address(&ends->near);
-	int family = unify(&from, &to);
+	int family;
 
+	if (from.family == AF_UNIX)
+		return write_unknown(version, into);
+	family = unify(&from, &to);
 	return version == 1 ? write_text(family, &from, &to, into)
 			    : write_binary(family, &from, &to, into);
 }

@@ -101,9 +101,9 @@ static int fill(struct worker *worker, struct pump *pump)
 	pump->held = (size_t)spliced;
 	/* At its end, or at the mark with a FIN behind it: read(2) tells which, unless epoll has.
 	 * (tcp_poll() has looked for a FIN and then for urgent bytes, all of which had come
-	 * before.)
+	 * before. A Unix socket also gives nothing where the kernel had no memory.)
 	 */
-	return spliced || pump->sees_end ? 0 : copy(pump, 1, true);
+	return spliced || pump->sees_end ? 0 : copy(pump, 1, !pump->from_unix);
 }
 
 /* Fill the pipe; false when nothing is there or nothing will come. */
@@ -130,7 +130,7 @@ static ssize_t write_ahead(struct pump *pump, int target)
 {
 	unsigned char *at = pump->ahead + pump->ahead_at;
 
-	if (pump->is_urgent && !pump->discards)
+	if (pump->is_urgent && !pump->to_unix && !pump->discards)
 		return RETRY(sys.send(target, at, 1, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL));
 	if (pump->discards)
 		return RETRY(sys.write(target, at, pump->held));

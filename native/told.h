@@ -9,7 +9,9 @@
 
 #include <stdint.h>
 
-/* AF_INET or AF_INET6, of which an IPv4 host has the first four bytes. port: in host order. */
+/* AF_INET or AF_INET6, of which an IPv4 host has the first four bytes. port: in host order.
+ * Of AF_UNIX: port: the number of its path, as worker_name_path() gave it; 0: it has none, as a
+ * client, whose process `scope` is then, and its user the first four bytes of the host. */
 struct address {
 	uint16_t family;
 	uint16_t port;

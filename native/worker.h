@@ -160,10 +160,19 @@ struct urgent {
 	struct timer timer;
 };
 
+/* -- Unix sockets: unix_socket.h -- */
+
+/* As in struct sockaddr_un, without the 0 at its end. */
+struct path {
+	uint8_t size;
+	char bytes[108];
+};
+
 /* -- what the workers of one proxy have in common: workers.h -- */
 
 struct workers {
-	pthread_mutex_t lock; /* of targets, hosts, own connections, and of what each is handed */
+	/* of targets, hosts, own connections, paths, and of what each is handed */
+	pthread_mutex_t lock;
 	struct worker *first; /* the list of them: no change while one of them runs */
 	uint32_t count;
 	atomic_uint clients, paused; /* paused: workers that wait for there to be fewer clients */
@@ -173,6 +182,8 @@ struct workers {
 	int most_pipes;	      /* negative: as many as the system gives */
 	atomic_uint silences; /* so many times a target has fallen silent */
 
+	struct path *paths; /* of Unix sockets, by number from 1: under the lock */
+	uint32_t paths_count;
 	struct service **services; /* by number; each stays as long as the workers */
 	uint32_t services_count;
 	struct own_list own;

@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "service.h"
 #include "system.h"
+#include "unix_socket.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -86,6 +87,7 @@ void leave_workers(struct worker *worker)
 		return;
 	free_services(all);
 	free_hosts(&all->hosts);
+	free_paths(all);
 	free(all->own.all);
 	free(all->own.hashed);
 	free(all);

@@ -21,7 +21,7 @@ A file says what the options of 'sockproxy proxy' say, by their names, and may h
   name = "web"                 # in connections and logs
   listen = ["127.0.0.1:8080", "[::1]:8080"]
   upstream = "app"             # a group, or addresses, or "original-dst"
-  connect-timeout = "2s"       # mark, nodelay, keepalive
+  connect-timeout = "2s"       # mark, nodelay, keepalive, unix-mode
   [[group]]
   name = "app"
   upstream = ["127.0.0.1:9000", "127.0.0.1:9001"]

@@ -32,6 +32,7 @@ COMMANDS = {
     "top": "top.top",
     "metrics": "metrics.metrics",
     "doctor": "doctor.doctor",
+    "schema": "schema.schema",
     "bench": "bench.bench",
 }
 UNWRITABLE = (errno.ENOSPC, errno.EPIPE, errno.EBADF, errno.EIO, errno.EDQUOT)

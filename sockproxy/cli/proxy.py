@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from sockproxy.cli.logs import Log, logging_to_stderr
-from sockproxy.cli.types import DURATION, LISTEN, MARK, NETWORK, RATE, SIZE
+from sockproxy.cli.types import DURATION, LISTEN, MARK, MODE, NETWORK, RATE, SIZE
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address
 from sockproxy.net.networks import Network
@@ -31,6 +31,7 @@ from sockproxy.proxy.options import (
     PROXY_VERSIONS,
     ProxyOptions,
     ServiceOptions,
+    check_original,
     clash,
     parse_upstreams,
     usual_workers,
@@ -52,6 +53,7 @@ Examples:
   sockproxy proxy --listen 127.0.0.1:8080 --upstream 127.0.0.1:9000
   sockproxy proxy --listen [::]:80 --upstream 10.0.0.2:80 --upstream 10.0.0.3:80 -v
   sockproxy proxy --listen 127.0.0.1:15001 --upstream original-dst --mark 80
+  sockproxy proxy --listen unix:/run/app.sock --upstream 10.0.0.2:80
   sockproxy proxy --config /etc/sockproxy/edge.toml
 
 \b
@@ -71,13 +73,13 @@ or
     "--listen",
     type=LISTEN,
     multiple=True,
-    metavar="ADDR:PORT|systemd[:NAME]",
+    metavar="ADDR:PORT|unix:PATH|systemd[:NAME]",
     help="Accept here; may be repeated. Port 0 takes a free one; systemd: those of a .socket unit.",
 )
 @click.option(
     "--upstream",
     multiple=True,
-    metavar="ADDR:PORT|original-dst",
+    metavar="ADDR:PORT|unix:PATH|original-dst",
     help="Connect there; several, and all addresses of a name, are taken in turn.",
 )
 @click.option(
@@ -195,6 +197,12 @@ or
     metavar="SECONDS",
     help="Probe silent peers on both sides.",
 )
+@click.option(
+    "--unix-mode",
+    type=MODE,
+    metavar="MODE",
+    help="Of the files of Unix sockets, such as 660.  [default: by the umask]",
+)
 @click.option("--relay", is_flag=True, help="Keep everything in user space, with splice(2).")
 @click.option(
     "--eager", is_flag=True, help="For measurements: redirect from the first byte, streams too."
@@ -254,6 +262,7 @@ def proxy(
     nodelay: bool,
     mark: int | None,
     keepalive: int | None,
+    unix_mode: str | None,
     relay: bool,
     eager: bool,
     short_circuit: bool,
@@ -301,9 +310,11 @@ def proxy(
     if found_clash := clash(relay, eager, force, verdict_only):
         key, why = found_clash
         raise UsageError(f"--{key} {why.replace('without force', 'without --force')}")
+    upstreams = parse_upstreams(upstream)
+    check_original(listen, upstreams)
     service = ServiceOptions(
         listen,
-        parse_upstreams(upstream),
+        upstreams,
         connect_timeout=connect_timeout,
         mark=mark,
         nodelay=nodelay,
@@ -319,6 +330,7 @@ def proxy(
             hello_timeout=hello_timeout,
             lifetime=lifetime,
         ),
+        unix_mode=unix_mode or "",
     )
     options = ProxyOptions(
         services=(service,),

@@ -11,10 +11,11 @@ from sockproxy.errors import UsageError
 from sockproxy.net.address import parse_address
 from sockproxy.net.networks import parse_network
 from sockproxy.net.systemd import parse_listen
+from sockproxy.net.unix import parse_mode
 from sockproxy.proxy.options import MOST_MARK
 from sockproxy.units import parse_duration, parse_rate, parse_size
 
-__all__ = ["ADDRESS", "DURATION", "LISTEN", "MARK", "NETWORK", "RATE", "SIZE", "Parsed"]
+__all__ = ["ADDRESS", "DURATION", "LISTEN", "MARK", "MODE", "NETWORK", "RATE", "SIZE", "Parsed"]
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
@@ -48,5 +49,6 @@ SIZE = Parsed("size", parse_size)
 DURATION = Parsed("duration", parse_duration)
 LISTEN = Parsed("addr:port", parse_listen)
 MARK = Parsed("mark", _mark)
+MODE = Parsed("mode", parse_mode)
 NETWORK = Parsed("network", parse_network)
 RATE = Parsed("rate", parse_rate)

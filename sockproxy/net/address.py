@@ -5,14 +5,18 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from sockproxy.errors import UsageError
+from sockproxy.net.unix import is_unix, parse_unix, path_of
 
 __all__ = [
     "Address",
     "Host",
     "format_address",
+    "in_turn",
     "parse_address",
     "parse_host",
     "peer_address",
@@ -25,29 +29,38 @@ _MAPPED = "::ffff:"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A resolved TCP address: AF_INET or AF_INET6, a numeric host, a port."""
+    """A resolved address: AF_INET or AF_INET6, a numeric host, a port; or AF_UNIX, and as host what
+    parse_unix() takes."""
 
     family: int
     host: str
     port: int
 
     @property
-    def sockaddr(self) -> tuple[str, int]:
+    def sockaddr(self) -> tuple[str, int] | bytes:
         """What bind() and connect() take."""
-        return (self.host, self.port)
+        return path_of(self.host) if self.is_unix else (self.host, self.port)
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it is a Unix socket's."""
+        return self.family == socket.AF_UNIX
 
     @property
     def loopback(self) -> bool:
         """Whether only this host can be at the other end."""
+        if self.is_unix:
+            return True
         return ipaddress.ip_address(self.host.removeprefix(_MAPPED).partition("%")[0]).is_loopback
 
     def __str__(self) -> str:
-        return format_address(self.sockaddr)
+        return format_address((self.host, self.port))
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host and a port as a user wrote them; `addresses` are those that it had when parsed."""
+    """A host and a port as a user wrote them, or a Unix socket and 0; `addresses` are those that it
+    had when parsed."""
 
     name: str
     port: int
@@ -56,6 +69,8 @@ class Host:
     @property
     def may_change(self) -> bool:
         """Whether it is a name, which may have other addresses later."""
+        if is_unix(self.name):
+            return False
         try:
             ipaddress.ip_address(self.name.partition("%")[0])
         except ValueError:
@@ -71,24 +86,37 @@ class Host:
 
 
 def format_address(address: tuple[str, int]) -> str:
-    """``127.0.0.1:80`` or ``[::1]:80``; a v4-mapped host is written as IPv4."""
+    """``127.0.0.1:80``, ``[::1]:80`` or ``unix:/run/x.sock``; a v4-mapped host is written as
+    IPv4."""
+    if is_unix(address[0]):
+        return address[0]
     host, port = address[0].removeprefix(_MAPPED), address[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def parse_address(text: str, *, passive: bool = False) -> Address:
-    """Resolve ``HOST:PORT`` or ``[IPV6]:PORT``; `passive` also takes ``:PORT``.
+    """Resolve ``HOST:PORT`` or ``[IPV6]:PORT``; `passive` also takes ``:PORT``. Or ``unix:/PATH``,
+    ``unix:@NAME``.
 
     Raises UsageError when it is not an address or the host has none.
     """
+    if is_unix(text):
+        return _unix(text)
     host, port = _split(text, passive)
     return _resolve(host, port, text, socket.AI_PASSIVE if passive else 0)[0]
 
 
 def parse_host(text: str) -> Host:
-    """``HOST:PORT`` or ``[IPV6]:PORT``, resolved. Raises UsageError as parse_address() does."""
+    """``HOST:PORT`` or ``[IPV6]:PORT``, resolved, or ``unix:/PATH``. Raises UsageError as
+    parse_address() does."""
+    if is_unix(text):
+        return Host(text, 0, (_unix(text),))
     host, port = _split(text, passive=False)
     return Host(host, port, _resolve(host, port, text))
+
+
+def _unix(text: str) -> Address:
+    return Address(socket.AF_UNIX, parse_unix(text), 0)
 
 
 def _split(text: str, passive: bool) -> tuple[str, int]:
@@ -116,7 +144,18 @@ def _resolve(host: str, port: int, text: str, flags: int = 0) -> tuple[Address, 
     addresses = (
         Address(family, str(sockaddr[0]), int(sockaddr[1])) for family, *_, sockaddr in found
     )
-    return tuple(dict.fromkeys(addresses))
+    return in_turn(addresses)
+
+
+def in_turn(addresses: Iterable[Address]) -> tuple[Address, ...]:
+    """Each once, the families by turns: where one has no route, or does not answer, the next is of
+    the other. Within a family the resolver's order stays, which is that of RFC 6724; so the whole
+    has that of RFC 8305, section 4."""
+    families: dict[int, list[Address]] = {}
+    for each in dict.fromkeys(addresses):
+        families.setdefault(each.family, []).append(each)
+    rounds = zip_longest(*families.values())
+    return tuple(each for one in rounds for each in one if each is not None)
 
 
 def peer_address(sock: socket.socket) -> tuple[str, int]:

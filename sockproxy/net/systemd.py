@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address, parse_address
+from sockproxy.net.unix import unix_name
 
 __all__ = ["SYSTEMD", "Passed", "address_of", "notify", "parse_listen", "watchdog_seconds"]
 
 SYSTEMD = "systemd"
 FIRST = 3  # descriptor
-_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Passed:
         """Them, each once more: they stay open in this process, for a time when they are wanted
         again. No child inherits them.
 
-        Raises UsageError where there is none, or one is no listening TCP socket.
+        Raises UsageError where there is none, or one is no listening socket of TCP or AF_UNIX.
         """
         names = _names()
         chosen = [fd for fd, name in names.items() if self.name in ("", name)]
@@ -56,7 +57,8 @@ class Passed:
 
 
 def parse_listen(text: str) -> Address | Passed:
-    """``HOST:PORT``, ``:PORT``, ``systemd`` or ``systemd:NAME``. Raises UsageError."""
+    """``HOST:PORT``, ``:PORT``, ``unix:/PATH``, ``systemd`` or ``systemd:NAME``. Raises
+    UsageError."""
     kind, _, name = text.partition(":")
     return Passed(name) if kind == SYSTEMD else parse_address(text, passive=True)
 
@@ -77,22 +79,28 @@ def _names() -> dict[int, str]:
 
 def _listening(fd: int, name: str) -> socket.socket:
     wrong = UsageError(
-        f"systemd's socket {name} is no listening TCP socket", hint="use ListenStream=ADDR:PORT"
+        f"systemd's socket {name} is no listening stream socket",
+        hint="use ListenStream=ADDR:PORT, or ListenStream=/PATH",
     )
     try:
         os.set_inheritable(fd, False)
         sock = socket.socket(fileno=os.dup(fd))
     except OSError:
         raise wrong from None
-    is_tcp = sock.family in _FAMILIES and sock.type == socket.SOCK_STREAM
-    if not is_tcp or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    is_stream = sock.family in _FAMILIES and sock.type == socket.SOCK_STREAM
+    if not is_stream or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         sock.close()
         raise wrong
     return sock
 
 
 def address_of(sock: socket.socket) -> Address:
-    """Where a TCP socket is bound."""
+    """Where a socket is bound."""
+    if sock.family == socket.AF_UNIX:
+        name = sock.getsockname()
+        return Address(
+            sock.family, unix_name(name if isinstance(name, bytes) else os.fsencode(name)), 0
+        )
     host, port = sock.getsockname()[:2]
     return Address(sock.family, host, port)
 

@@ -79,7 +79,7 @@ class Clients:
         why = _reason(refused, service.options.connect_timeout)
         self.refused_for[_OUTCOMES.get(refused.why, "no upstream")] += 1
         if refused.why is Rejection.OWN:
-            self._loops.say(lambda: service.way_out_of_a_loop)
+            self._loops.say(lambda: service.way_out_of_a_loop(refused.peer))
         elif refused.why is Rejection.FAILED and not log.isEnabledFor(logging.DEBUG):
             self._refusals.say(lambda: f"{format_address(refused.peer)} refused: {why}")
         self._tell_refused(service.options.name, refused.peer, why)

@@ -11,7 +11,7 @@ listen = ["127.0.0.1:8080", "systemd:web"]
 upstream = "app"         a group, or ["10.0.0.2:9000", "app.example:9000"], or "original-dst"
 connect-timeout = "10s"  and balance, send-proxy, mark, nodelay, keepalive, allow, deny,
                          accept-proxy, max-per-client, rate-per-client, hello-timeout,
-                         idle-timeout, lifetime: as these options
+                         idle-timeout, lifetime, unix-mode: as these options
 
 [[service.route]]        may be repeated; a service with routes may be without an upstream
 name = ["app.example", "*.app.example"]   that a client asks for by TLS
@@ -27,13 +27,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sockproxy.errors import UsageError
-from sockproxy.net.address import Host
+from sockproxy.net.address import Address, Host
 from sockproxy.net.networks import Network, parse_network
-from sockproxy.net.systemd import parse_listen
+from sockproxy.net.systemd import Passed, parse_listen
+from sockproxy.net.unix import is_unix, parse_mode
 from sockproxy.proxy.options import (
     BALANCES,
     BUDGETS,
@@ -49,6 +51,7 @@ from sockproxy.proxy.options import (
     ProxyOptions,
     Route,
     ServiceOptions,
+    check_original,
     clash,
     parse_upstreams,
     usual_workers,
@@ -67,7 +70,7 @@ _FILE = {
 _SERVICE = {
     "name", "listen", "upstream", "connect-timeout", "mark", "nodelay", "keepalive", "balance",
     "send-proxy", "route", "allow", "deny", "accept-proxy", "max-per-client", "rate-per-client",
-    "hello-timeout", "idle-timeout", "lifetime",
+    "hello-timeout", "idle-timeout", "lifetime", "unix-mode",
 }  # fmt: skip
 _ROUTE = {"name", "upstream"}
 _NAME = re.compile(r"(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
@@ -135,12 +138,13 @@ def _groups(table: Table) -> dict[str, tuple[Host, ...]]:
 
 def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOptions:
     listen = [_checked(table, "listen", parse_listen, each) for each in table.words("listen")]
-    routes = _routes(table, groups) if table.has("route") else ()
+    upstreams = partial(_upstreams, groups=groups, listen=listen)
+    routes = _routes(table, upstreams) if table.has("route") else ()
     only_routes = bool(routes) and not table.has("upstream")
     version = _if_there(table, "send-proxy", lambda key: table.word(key, tuple(PROXY_VERSIONS)))
     return ServiceOptions(
         tuple(listen),
-        () if only_routes else _upstreams(table, groups),
+        () if only_routes else upstreams(table),
         name=table.text("name", ""),
         connect_timeout=table.duration("connect-timeout", 10.0),
         mark=_if_there(table, "mark", lambda key: table.number(key, None, 1, MOST_MARK)),
@@ -152,6 +156,7 @@ def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOpt
         send_proxy=PROXY_VERSIONS[version] if version else 0,
         routes=routes,
         rules=_rules(table, only_routes=only_routes),
+        unix_mode=_if_there(table, "unix-mode", lambda key: _mode(table, key)) or "",
     )
 
 
@@ -177,7 +182,7 @@ def _rules(table: Table, *, only_routes: bool) -> Rules:
     )
 
 
-def _routes(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> tuple[Route, ...]:
+def _routes(table: Table, upstreams: Callable[[Table], tuple[Host, ...]]) -> tuple[Route, ...]:
     routes, seen = [], set[str]()
     for each in table.tables("route", _ROUTE):
         names = []
@@ -189,13 +194,16 @@ def _routes(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> tuple[Route
                 raise each.wrong("name", f"there is another route for {written}")
             seen.add(name)
             names.append(name)
-        routes.append(Route(tuple(names), _upstreams(each, groups)))
+        routes.append(Route(tuple(names), upstreams(each)))
     if len(seen) > MOST_ROUTES:
         raise table.wrong("route", f"{len(seen)} names; there may be {MOST_ROUTES}")
     return tuple(routes)
 
 
-def _upstreams(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> tuple[Host, ...]:
+def _upstreams(
+    table: Table, groups: Mapping[str, tuple[Host, ...]], listen: list[Address | Passed]
+) -> tuple[Host, ...]:
+    """listen: where the clients come from."""
     words = table.words("upstream")
     if len(words) == 1 and words[0] in groups:
         return groups[words[0]]
@@ -204,7 +212,12 @@ def _upstreams(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> tuple[Ho
     if unknown := [word for word in words if ":" not in word and word != ORIGINAL]:
         raise table.wrong("upstream", f"no group is called {unknown[0]}; write others as ADDR:PORT")
     found: tuple[Host, ...] = _checked(table, "upstream", parse_upstreams, words)
+    _checked(table, "upstream", partial(check_original, listen), found)
     return found
+
+
+def _mode(table: Table, key: str) -> str:
+    return str(_checked(table, key, parse_mode, table.text(key)))
 
 
 def _if_there(table: Table, key: str, take: Callable[[str], T]) -> T | None:
@@ -220,7 +233,7 @@ def _check_apart(table: Table, services: tuple[ServiceOptions, ...]) -> None:
     seen: dict[str, int] = {}
     for number, service in enumerate(services, 1):
         for where in map(str, service.listen):
-            if where in seen and not where.endswith(":0"):
+            if where in seen and (is_unix(where) or not where.endswith(":0")):
                 raise table.wrong("service", f"{number} listens on {where} as {seen[where]} does")
             seen[where] = number
 

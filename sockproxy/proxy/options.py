@@ -28,6 +28,7 @@ __all__ = [
     "ProxyOptions",
     "Route",
     "ServiceOptions",
+    "check_original",
     "clash",
     "parse_upstreams",
     "usual_workers",
@@ -78,6 +79,7 @@ class ServiceOptions:
     send_proxy: one of PROXY_VERSIONS, by which upstreams are told who the client is; 0 for none.
     routes: clients that ask for certain names have others as their upstreams.
     rules: by which it has clients, and for how long.
+    unix_mode: of the files of Unix sockets that it listens at, such as "660"; "" for the umask's.
     """
 
     listen: tuple[Address | Passed, ...]
@@ -91,6 +93,7 @@ class ServiceOptions:
     send_proxy: int = 0
     routes: tuple[Route, ...] = ()
     rules: Rules = NO_RULES
+    unix_mode: str = ""
 
     @property
     def routed_names(self) -> dict[str, str]:
@@ -143,6 +146,13 @@ def parse_upstreams(texts: Sequence[str]) -> tuple[Host, ...]:
     if len(texts) > 1:
         raise UsageError(f"{ORIGINAL} stands alone", hint="leave the others out")
     return ()
+
+
+def check_original(listen: Sequence[Address | Passed], upstreams: Sequence[Host]) -> None:
+    """Raises UsageError where the original destination is asked for of what has none."""
+    for each in listen:
+        if not upstreams and isinstance(each, Address) and each.is_unix:
+            raise UsageError(f"{ORIGINAL}: clients of {each} were never redirected")
 
 
 def clash(relay: bool, eager: bool, force: bool, verdict_only: bool) -> tuple[str, str] | None:

@@ -7,7 +7,17 @@ import socket
 from sockproxy.errors import PermissionDenied
 from sockproxy.net.tcp import EVERY_END, Option, kept_alive, marked, set_options, undelayed
 
-__all__ = ["options_of_clients", "options_of_upstreams", "way_out_of_a_loop"]
+__all__ = [
+    "WAY_OUT_OF_A_UNIX_LOOP",
+    "options_of_clients",
+    "options_of_upstreams",
+    "way_out_of_a_loop",
+]
+
+WAY_OUT_OF_A_UNIX_LOOP = (
+    "refused a connection of this proxy that came back to it by a Unix socket; choose another"
+    " --upstream"
+)
 
 
 def options_of_clients(*, nodelay: bool, keepalive: int | None) -> tuple[Option, ...]:

@@ -6,9 +6,15 @@ from dataclasses import replace
 
 from sockproxy.net.address import Address
 from sockproxy.net.tcp import spared_pacing
+from sockproxy.net.unix import is_unix
 from sockproxy.proxy.listeners import Listeners
 from sockproxy.proxy.options import BALANCES, ServiceOptions
-from sockproxy.proxy.outgoing import options_of_clients, options_of_upstreams, way_out_of_a_loop
+from sockproxy.proxy.outgoing import (
+    WAY_OUT_OF_A_UNIX_LOOP,
+    options_of_clients,
+    options_of_upstreams,
+    way_out_of_a_loop,
+)
 from sockproxy.proxy.takeover import Taken
 from sockproxy.proxy.upstreams import Upstreams
 from sockproxy.worker.accept import Acceptor
@@ -37,7 +43,8 @@ class ProxyService:
     def new_listeners(self) -> Listeners:
         """None yet, whose clients' sockets will have the options of this service."""
         options = self.options
-        return Listeners(options_of_clients(nodelay=options.nodelay, keepalive=options.keepalive))
+        of_clients = options_of_clients(nodelay=options.nodelay, keepalive=options.keepalive)
+        return Listeners(of_clients, options.unix_mode)
 
     def open(self, acceptor: Acceptor, loop: Loop) -> None:
         """Be one of the acceptor's. Raises OSError."""
@@ -123,9 +130,10 @@ class ProxyService:
         """Its addresses, with the ports that they have."""
         return list(self.listeners.addresses)
 
-    @property
-    def way_out_of_a_loop(self) -> str:
-        """What to do when one of its connections comes back."""
+    def way_out_of_a_loop(self, peer: tuple[str, int]) -> str:
+        """What to do when one of its connections comes back, from there."""
+        if is_unix(peer[0]):
+            return WAY_OUT_OF_A_UNIX_LOOP
         has_upstreams = bool(self.options.upstreams)
         return way_out_of_a_loop(self.options.mark, has_upstreams=has_upstreams)
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from sockproxy.errors import SockproxyError
-from sockproxy.net.address import Address, Host
+from sockproxy.net.address import Address, Host, in_turn
 from sockproxy.worker.door import Loop, Timer
 from sockproxy.worker.service import Service
 
@@ -112,7 +112,7 @@ class Upstreams:
             return
         # Who stays keeps its place: name servers give them in another order each time.
         stay = [each for each in before if each in now]
-        self._hosts[host] = (*stay, *(each for each in found if each not in before))
+        self._hosts[host] = in_turn((*stay, *(each for each in found if each not in before)))
         try:
             self._service.set_targets(self._all())
         except OSError:  # no memory: when it is resolved again there may be some

@@ -29,7 +29,11 @@ def check_socket(sock: socket.socket) -> None:
         )
     try:
         if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
-            raise UsageError("splice something other than a TCP socket")
+            raise UsageError(
+                "splice something other than a TCP socket",
+                hint="the kernel redirects between TCP sockets alone; 'sockproxy proxy' relays"
+                " Unix sockets",
+            )
         peer_address(sock)
     except OSError as error:
         raise UsageError(

@@ -135,11 +135,11 @@ class Acceptor:
         lib, told = self._lib, self._told
 
         def on_refused(news: Any) -> None:
-            refused = _refused(news)  # not later: the news are good for now
+            refused = _refused(loop.native, news)  # not later: the news are good for now
             tell(lambda: told.rejected(refused))
 
         def on_silent(news: Any) -> None:
-            service, address = news.service, read_address(news.upstream.far)
+            service, address = news.service, read_address(loop.native, news.upstream.far)
             tell(lambda: told.silent(service, address))
 
         def on_short(news: Any) -> None:
@@ -151,9 +151,9 @@ class Acceptor:
         loop.receive(lib.NEWS_SHORT, on_short)
 
 
-def _refused(news: Any) -> Refused:
+def _refused(worker: Any, news: Any) -> Refused:
     far = news.upstream.far
-    upstream = read_address(far) if far.family else None
+    upstream = read_address(worker, far) if far.family else None
     why = Rejection(news.rejection)
     what = text(news.why) if news.why else ""
-    return Refused(news.service, place(news.client.far), why, upstream, news.error, what)
+    return Refused(news.service, place(worker, news.client.far), why, upstream, news.error, what)

@@ -1,41 +1,64 @@
-"""Addresses as the native worker has them, and as Python has them: struct address of told.h."""
+"""Addresses as the native worker has them, and as Python has them: struct address of told.h.
+
+Each call is given the struct worker, which keeps the paths of Unix sockets.
+"""
 
 from __future__ import annotations
 
 import socket
+import struct
 from typing import Any
 
-from sockproxy.native import ffi
+from sockproxy.native import check, ffi, load_native
 from sockproxy.net.address import Address
+from sockproxy.net.unix import path_of, unix_name
 
 __all__ = ["native_address", "native_addresses", "place", "read_address"]
 
 NO_ZONE = 0x7FFFFFFF  # an interface that is not there: connect(2) finds the network unreachable
 
 
-def place(address: Any) -> tuple[str, int]:
-    """(host, port) of a struct address."""
+LONGEST_PATH = 108  # bytes: sun_path
+UNIX_CLIENT = struct.Struct("=I")  # the user's number
+
+
+def place(worker: Any, address: Any) -> tuple[str, int]:
+    """(host, port) of a struct address; of a Unix socket its path, or its process and user, and
+    0."""
+    if address.family == socket.AF_UNIX:
+        return _unix_place(worker, address), 0
     return _host(address), address.port
 
 
-def read_address(address: Any) -> Address:
+def read_address(worker: Any, address: Any) -> Address:
     """Of a struct address."""
-    return Address(address.family, *place(address))
+    return Address(address.family, *place(worker, address))
 
 
-def native_address(address: Address) -> Any:
-    """A struct address, and a pointer to it."""
+def native_address(worker: Any, address: Address) -> Any:
+    """A struct address, and a pointer to it. Raises OSError where there are too many paths."""
     target = ffi.new("struct address *")
-    _write(target, address)
+    _write(worker, target, address)
     return target
 
 
-def native_addresses(addresses: list[Address]) -> Any:
-    """An array of them."""
+def native_addresses(worker: Any, addresses: list[Address]) -> Any:
+    """An array of them. Raises OSError as native_address() does."""
     targets = ffi.new("struct address[]", len(addresses))
-    for target, address in zip(targets, addresses, strict=True):
-        _write(target, address)
+    for number, address in enumerate(addresses):
+        _write(worker, targets + number, address)
     return targets
+
+
+def _unix_place(worker: Any, address: Any) -> str:
+    if address.port:
+        path = ffi.new("char[]", LONGEST_PATH)
+        size = load_native().worker_read_path(worker, address.port, path)
+        return unix_name(ffi.buffer(path)[:size])
+    if not address.scope:
+        return unix_name(b"")  # our own end, or a process that this one cannot see
+    (user,) = UNIX_CLIENT.unpack(ffi.buffer(address.host)[: UNIX_CLIENT.size])
+    return f"{unix_name(b'')}pid={address.scope},uid={user}"
 
 
 def _host(address: Any) -> str:
@@ -49,7 +72,11 @@ def _host(address: Any) -> str:
         return f"{name}%{address.scope}"
 
 
-def _write(target: Any, address: Address) -> None:
+def _write(worker: Any, target: Any, address: Address) -> None:
+    if address.family == socket.AF_UNIX:
+        path = path_of(address.host)
+        check(load_native().worker_name_path(worker, path, len(path), target))
+        return
     host, _, zone = address.host.partition("%")
     packed = socket.inet_pton(address.family, host)
     target.family, target.port = address.family, address.port

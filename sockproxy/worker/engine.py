@@ -56,7 +56,7 @@ class Engine:
         kinds: dict[int, Callable[[Any], Event]] = {
             lib.NEWS_CHANGED: _changed,
             lib.NEWS_FAILED: _failed,
-            lib.NEWS_ENDED: _ended,
+            lib.NEWS_ENDED: partial(_ended, self._native),
         }
         for kind, read in kinds.items():
             self.loop.receive(kind, partial(self._on_news, read))
@@ -134,7 +134,7 @@ class Engine:
     def stats(self, number: int) -> PairStats | None:
         found = ffi.new("struct pair_stats *")
         failed = self._lib.worker_stats(self._native, number, found)
-        return None if failed else pair_stats(found)
+        return None if failed else pair_stats(self._native, found)
 
     @property
     def live(self) -> int:
@@ -148,7 +148,9 @@ class Engine:
                 room = count + MARGIN
                 live = ffi.new("struct pair_stats[]", room)
                 count = self._lib.worker_read(self._native, ended, live, room)
-            return Reading(totals(ended), tuple(map(pair_stats, live[0:count])))
+            return Reading(
+                totals(ended), tuple(pair_stats(self._native, one) for one in live[0:count])
+            )
 
     def sums(self) -> Sums:
         ended, live = ffi.new("struct totals *"), ffi.new("struct totals *")
@@ -188,5 +190,5 @@ def _failed(news: Any) -> Failed:
     return Failed(news.number, ("client", "upstream")[news.backward], text(news.why))
 
 
-def _ended(news: Any) -> Ended:
-    return Ended(pair_stats(news.stats))
+def _ended(worker: Any, news: Any) -> Ended:
+    return Ended(pair_stats(worker, news.stats))

@@ -41,7 +41,8 @@ class Trials:
     ) -> Callable[[], None]:
         """Service.try_once(), of the service of that number."""
         number = next(self._numbers)
-        check(self._lib.worker_try(self._loop.native, service, native_address(address), number))
+        worker = self._loop.native
+        check(self._lib.worker_try(worker, service, native_address(worker, address), number))
         self._waiting[number] = done
 
         def forget() -> None:
@@ -110,12 +111,13 @@ class Service:
 
     def set_targets(self, addresses: Sequence[Address]) -> None:
         """The upstreams, taken in turn. Raises OSError."""
-        targets = native_addresses(list(addresses))
+        targets = native_addresses(self._native, list(addresses))
         check(self._lib.worker_set_targets(self._native, self.number, targets, len(addresses)))
 
     def has_answered(self, address: Address) -> None:
         """One that was silent answers again."""
-        self._lib.worker_has_answered(self._native, self.number, native_address(address))
+        target = native_address(self._native, address)
+        self._lib.worker_has_answered(self._native, self.number, target)
 
     def try_once(self, address: Address, done: Callable[[int], None]) -> Callable[[], None]:
         """Connect there, close, and call `done` with the errno, 0 for an answer; what is returned

@@ -40,15 +40,15 @@ def _direction(stats: Any) -> DirectionStats:
     )
 
 
-def pair_stats(stats: Any) -> PairStats:
-    """Of a struct pair_stats."""
+def pair_stats(worker: Any, stats: Any) -> PairStats:
+    """Of a struct pair_stats of this struct worker."""
     return PairStats(
         stats.number,
         stats.service,
-        place(stats.client.far),
-        place(stats.client.near),
-        place(stats.upstream.far),
-        place(stats.upstream.near),
+        place(worker, stats.client.far),
+        place(worker, stats.client.near),
+        place(worker, stats.upstream.far),
+        place(worker, stats.upstream.near),
         stats.age / SECOND,
         stats.connecting / SECOND,
         text(stats.outcome) if stats.outcome else None,

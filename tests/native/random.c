@@ -2,7 +2,8 @@
 /*
  * Clients and servers of random habits, and workers between them whose system calls fail, are
  * short and are interrupted at random: every byte that arrives is the right one, an end that is
- * told as a FIN comes behind all of them, and at last no descriptor is left.
+ * told as a FIN comes behind all of them, and at last no descriptor is left. Either end may be a
+ * Unix socket, to which the end of a stream is told also where the other one was reset.
  *
  *     random SEED SECONDS WORKERS
  */
@@ -21,6 +22,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,20 +39,23 @@ struct peer {
 	uint64_t sent, got;
 	bool finished; /* has sent its FIN */
 	bool ended;    /* has got the other end's */
+	bool is_unix;
 };
 
-/* name: what a client says first, by which its server is known; no two have had the same of late.
- * Before it there is a header of the PROXY protocol, which comes in parts. */
+/* name: what a client says first, by which its server is known. What a Unix socket said that has
+ * been closed long ago may still come, so no two have the same. Before it a client of TCP has a
+ * header of the PROXY protocol, which comes in parts. */
 struct couple {
 	struct peer client, server;
-	unsigned char name, header[LONGEST_PREFACE];
+	uint32_t name;
+	unsigned char header[LONGEST_PREFACE];
 	size_t header_size, header_sent;
 	bool used;
 };
 
 static struct couple couples[MOST];
-static int listener, entrance;
-static int unknown[MOST]; /* accepted, and nothing has come; 0 or less: none */
+static int listeners[2], entrances[2]; /* of TCP, and Unix sockets */
+static int unknown[2][MOST];	       /* accepted, and nothing has come; 0 or less: none */
 static unsigned long begun, met, ends;
 static uint64_t heard;
 static atomic_uint failures; /* of 1000 calls; 0: none */
@@ -78,9 +83,9 @@ static int bad_accept4(int fd, struct sockaddr *at, socklen_t *size, int flags)
 
 static int bad_connect(int fd, const struct sockaddr *at, socklen_t size)
 {
-	static const int numbers[] = {ENOBUFS, ETIMEDOUT, EADDRNOTAVAIL};
+	static const int numbers[] = {ENOBUFS, ETIMEDOUT, EADDRNOTAVAIL, EAGAIN};
 
-	return fails(numbers[random() % 3]) ? -1 : real->connect(fd, at, size);
+	return fails(numbers[random() % 4]) ? -1 : real->connect(fd, at, size);
 }
 
 static int bad_epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
@@ -163,11 +168,11 @@ static void fail_from_now_on(void)
 /* The byte at this place of what the client or the server sends. */
 static unsigned char byte_at(int number, bool of_server, uint64_t place)
 {
-	unsigned char name = couples[number].name;
+	uint32_t name = couples[number].name;
 
-	if (!place)
-		return name;
-	return (unsigned char)(place * 31 + (place >> 8) * 17 + name * 7U + of_server);
+	if (place < sizeof(name))
+		return (unsigned char)(name >> 8 * place);
+	return (unsigned char)(place * 31 + (place >> 8) * 17 + name * 7 + of_server);
 }
 
 static void close_peer(struct peer *peer, bool reset)
@@ -245,8 +250,11 @@ static void hear_more(int number, struct peer *peer, const struct peer *other, b
 		peer->got += (uint64_t)got;
 		heard += (uint64_t)got;
 	} else if (!got) {
-		/* A FIN: the other end has sent one, and all before it has come. */
-		CHECK(other->finished && peer->got == other->sent);
+		/* A FIN: the other end has sent one, or closed a Unix socket, perhaps before it was
+		 * known, and all before it has come. */
+		CHECK(peer->is_unix || other->finished ||
+		      (other->fd < 0 && (other->is_unix || !other->sent)));
+		CHECK(peer->is_unix || peer->got == other->sent);
 		peer->ended = true;
 		ends++;
 	} else if (errno != EAGAIN) {
@@ -262,13 +270,13 @@ static void finish(struct peer *peer)
 	shutdown(peer->fd, SHUT_WR);
 }
 
-static int connected_socket(void)
+static int connected_socket(bool is_unix)
 {
-	struct sockaddr_in at;
+	struct sockaddr_storage at;
 	socklen_t size = sizeof(at);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
-	CHECK(fd >= 0 && !getsockname(entrance, (struct sockaddr *)&at, &size));
+	CHECK(fd >= 0 && !getsockname(entrances[is_unix], (struct sockaddr *)&at, &size));
 	if (connect(fd, (struct sockaddr *)&at, size) && errno != EINPROGRESS) {
 		close(fd);
 		return -1;
@@ -276,45 +284,40 @@ static int connected_socket(void)
 	return fd;
 }
 
-/* A name that nobody has. */
-static unsigned char next_name(void)
-{
-	int number;
-
-	begun++;
-	for (number = 0; number < MOST; number++)
-		if (couples[number].used && couples[number].name == (unsigned char)begun)
-			return next_name();
-	return (unsigned char)begun;
-}
-
 static void begin_couple(void)
 {
+	bool is_unix = random() % 3 == 0;
 	int number;
 
 	for (number = 0; number < MOST && couples[number].used; number++)
 		;
 	if (number == MOST)
 		return;
-	couples[number] = (struct couple){.client.fd = connected_socket(), .server.fd = -1};
-	couples[number].name = next_name();
+	couples[number] = (struct couple){.client.fd = connected_socket(is_unix), .server.fd = -1};
+	couples[number].client.is_unix = is_unix;
 	couples[number].used = couples[number].client.fd >= 0;
-	write_header(&couples[number]);
+	couples[number].name = (uint32_t)begun++;
+	if (!is_unix)
+		write_header(&couples[number]);
 }
 
-/* A server's socket is known by its first byte, which may come later. */
-static bool is_known(int fd)
+/* A server's socket is known by its first bytes, which may come later, or never all. */
+static bool is_known(int fd, bool is_unix)
 {
-	unsigned char first;
-	ssize_t got = recv(fd, &first, 1, 0);
+	struct pollfd asked = {.fd = fd, .events = POLLRDHUP};
+	bool ended = poll(&asked, 1, 0) > 0;
+	uint32_t name = 0;
+	ssize_t got = recv(fd, &name, sizeof(name), MSG_PEEK);
 	int number;
 
-	if (got < 0 && errno == EAGAIN)
+	if (got < (ssize_t)sizeof(name) && !ended)
 		return false;
-	for (number = 0; got == 1 && number < MOST; number++) {
-		if (!couples[number].used || couples[number].name != first)
+	for (number = 0; got == sizeof(name) && number < MOST; number++) {
+		if (!couples[number].used || couples[number].name != name)
 			continue;
-		couples[number].server = (struct peer){.fd = fd, .got = 1};
+		CHECK(recv(fd, &name, sizeof(name), 0) == sizeof(name));
+		couples[number].server =
+			(struct peer){.fd = fd, .got = sizeof(name), .is_unix = is_unix};
 		met++;
 		return true;
 	}
@@ -322,15 +325,16 @@ static bool is_known(int fd)
 	return true;
 }
 
-static void accept_servers(void)
+static void accept_servers(bool is_unix)
 {
-	int each;
+	int each, *fd;
 
 	for (each = 0; each < MOST; each++) {
-		if (unknown[each] <= 0)
-			unknown[each] = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
-		if (unknown[each] > 0 && is_known(unknown[each]))
-			unknown[each] = 0;
+		fd = &unknown[is_unix][each];
+		if (*fd <= 0)
+			*fd = accept4(listeners[is_unix], NULL, NULL, SOCK_NONBLOCK);
+		if (*fd > 0 && is_known(*fd, is_unix))
+			*fd = 0;
 	}
 }
 
@@ -381,13 +385,18 @@ static void live(int number)
 
 /* -- the whole -- */
 
-static int listening_socket(void)
+static int listening_socket(bool is_unix)
 {
 	struct linger reset = {.l_onoff = 1};
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	struct sockaddr_un any = {.sun_family = AF_UNIX}; /* an abstract one, of a free name */
+	int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), failed;
 
-	CHECK(fd >= 0 && !bind(fd, (struct sockaddr *)&at, sizeof(at)) && !listen(fd, 100));
+	if (is_unix)
+		failed = bind(fd, (struct sockaddr *)&any, sizeof(any.sun_family));
+	else
+		failed = bind(fd, (struct sockaddr *)&at, sizeof(at));
+	CHECK(fd >= 0 && !failed && !listen(fd, 100));
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	return fd;
 }
@@ -417,15 +426,38 @@ static void set_rules(struct worker *worker)
 	CHECK(!worker_set_patience(worker, 0, SECOND / 5));
 }
 
+static struct address unix_address_of(struct worker *worker, int fd)
+{
+	struct address address, again;
+	struct sockaddr_un at;
+	socklen_t size = sizeof(at);
+	char path[sizeof(at.sun_path)];
+	uint32_t length;
+
+	CHECK(!getsockname(fd, (struct sockaddr *)&at, &size));
+	length = (uint32_t)(size - sizeof(at.sun_family));
+	CHECK(!worker_name_path(worker, at.sun_path, length, &address));
+	CHECK(!worker_name_path(worker, at.sun_path, length, &again));
+	CHECK(!memcmp(&address, &again, sizeof(again)));
+	CHECK(worker_read_path(worker, address.port, path) == length);
+	CHECK(!memcmp(path, at.sun_path, length));
+	CHECK(!worker_read_path(worker, address.port + 1U, path) &&
+	      !worker_read_path(worker, 0, path));
+	CHECK(worker_name_path(worker, path, 0, &again) == -EINVAL);
+	CHECK(worker_name_path(worker, path, sizeof(path) + 1, &again) == -EINVAL);
+	return address;
+}
+
 static void open_first(struct worker *worker)
 {
 	struct linger reset = {.l_onoff = 1};
-	struct address target = address_of(listener);
+	struct address targets[2] = {address_of(listeners[0])};
 
 	worker_limit_clients(worker, FULL);
 	CHECK(worker_serve(worker, SECOND / 5, 0, BALANCE_LEAST) == 0);
 	CHECK(!worker_set_option(worker, 0, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset), 0));
-	CHECK(!worker_set_targets(worker, 0, &target, 1));
+	targets[1] = unix_address_of(worker, listeners[1]);
+	CHECK(!worker_set_targets(worker, 0, targets, 2));
 	set_rules(worker);
 }
 
@@ -441,8 +473,10 @@ static void open_workers(void)
 		worker_tell(worker, INTEREST_CHANGED | INTEREST_FAILED | INTEREST_ENDED);
 	}
 	open_first(workers[0]);
-	for (each = 0; each < workers_count; each++)
-		CHECK(!worker_listen(workers[each], 0, entrance));
+	for (each = 0; each < workers_count; each++) {
+		CHECK(!worker_listen(workers[each], 0, entrances[0]));
+		CHECK(!worker_listen(workers[each], 0, entrances[1]));
+	}
 }
 
 static void run(struct worker *worker)
@@ -503,17 +537,21 @@ static int count_descriptors(void)
 
 static void close_all(void)
 {
-	int number;
+	int number, kind;
 
 	for (number = 0; number < MOST; number++) {
 		close_peer(&couples[number].client, true);
 		close_peer(&couples[number].server, true);
-		if (unknown[number] > 0)
-			close(unknown[number]);
-		unknown[number] = 0;
 	}
-	while ((number = accept(listener, NULL, NULL)) >= 0)
-		close(number);
+	for (kind = 0; kind < 2; kind++) {
+		for (number = 0; number < MOST; number++) {
+			if (unknown[kind][number] > 0)
+				close(unknown[kind][number]);
+			unknown[kind][number] = 0;
+		}
+		while ((number = accept(listeners[kind], NULL, NULL)) >= 0)
+			close(number);
+	}
 }
 
 int main(int count, char **arguments)
@@ -531,8 +569,10 @@ int main(int count, char **arguments)
 	CHECK(workers_count > 0 && workers_count <= MOST_WORKERS);
 	signal(SIGPIPE, SIG_IGN);
 	srandom(seed);
-	listener = listening_socket();
-	entrance = listening_socket();
+	for (number = 0; number < 2; number++) {
+		listeners[number] = listening_socket(number);
+		entrances[number] = listening_socket(number);
+	}
 	before = count_descriptors();
 	fail_from_now_on();
 	open_workers();
@@ -544,7 +584,8 @@ int main(int count, char **arguments)
 		failures = turn / 200 % 3 ? (unsigned)random() % 40 : 0;
 		if (random() % 2)
 			begin_couple();
-		accept_servers();
+		accept_servers(false);
+		accept_servers(true);
 		run(workers[0]);
 		CHECK(worker_clients(workers[0]) <= FULL + (unsigned)workers_count);
 		for (number = 0; number < MOST; number++)

@@ -9,6 +9,7 @@ import tempfile
 from contextlib import contextmanager
 
 from tests.support.proxy import ROOT
+from tests.support.schema import check_document
 
 QUICK_TOOLS = ("iperf3", "netperf", "netserver", "redis-server", "redis-benchmark", "haproxy")
 PLAIN_LINE = "title = 'x'\n[[case]]\ntool = 'pingpong'\ntest = 'rr'\nsystems = ['plain']\n"
@@ -27,7 +28,7 @@ def _environment(path=None, only_path=False):
 
 def bench(*arguments, path=None, only_path=False, timeout=120):
     """`sockproxy bench ...` to its end. path: a folder that comes before PATH, or is all of it."""
-    return subprocess.run(
+    done = subprocess.run(
         [*COMMAND, *map(str, arguments)],
         capture_output=True,
         text=True,
@@ -35,6 +36,9 @@ def bench(*arguments, path=None, only_path=False, timeout=120):
         cwd=ROOT,
         env=_environment(path, only_path),
     )
+    if "--json" in arguments and done.stdout:
+        check_document(done.stdout)
+    return done
 
 
 @contextmanager

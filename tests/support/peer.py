@@ -1,7 +1,7 @@
 """The two ends of a test's traffic, in processes of their own.
 
-    python -m tests.support.peer server PORT
-    python -m tests.support.peer client HOST PORT SPEC
+    python -m tests.support.peer server PORT|unix:PATH
+    python -m tests.support.peer client HOST|unix:PATH PORT SPEC
 
 Each connection begins with its SPEC as one line of JSON, so that the server knows what to
 send and what to expect:
@@ -27,6 +27,7 @@ from collections import deque
 
 from tests.support.pattern import Checker, IntegrityError, Pattern
 from tests.support.scale import patience
+from tests.support.unix import connect, unix_server
 
 PATIENCE = patience(60)  # seconds without a byte that count as a stall
 
@@ -101,10 +102,14 @@ def serve_one(sock):
             print(f"server: {error}", file=sys.stderr, flush=True)
 
 
-def server(port):
+def server(where):
     """Serve for ever."""
-    listener = socket.create_server(("127.0.0.1", port), backlog=1024)
-    print(listener.getsockname()[1], flush=True)
+    if where.startswith("unix:"):
+        listener = unix_server(where)
+        print(where, flush=True)
+    else:
+        listener = socket.create_server(("127.0.0.1", int(where)), backlog=1024)
+        print(listener.getsockname()[1], flush=True)
     while True:
         sock, _ = listener.accept()
         threading.Thread(target=serve_one, args=(sock,), daemon=True).start()
@@ -116,7 +121,7 @@ def client(host, port, spec):
     def one(number):
         mine = {**spec, "number": number}
         try:
-            with socket.create_connection((host, port), timeout=PATIENCE) as sock:
+            with connect((host, port), PATIENCE) as sock:
                 sock.settimeout(PATIENCE)
                 sock.sendall(json.dumps(mine).encode() + b"\n")
                 error = exchange(sock, mine, is_client=True)
@@ -139,6 +144,6 @@ def client(host, port, spec):
 
 if __name__ == "__main__":
     if sys.argv[1] == "server":
-        server(int(sys.argv[2]))
+        server(sys.argv[2])
     else:
         client(sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4]))

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,14 +14,19 @@ import time
 from pathlib import Path
 
 from tests.support.scale import patience
+from tests.support.schema import check_document
+from tests.support.unix import connect
 
 ROOT = Path(__file__).resolve().parents[2]
 START = patience(20.0)  # seconds that a process may take to begin or to end
 
 
-def run_sockproxy(*arguments, timeout=30, **options):
-    """`sockproxy ARGUMENTS` to its end: the CompletedProcess, with text output."""
-    return subprocess.run(
+def run_sockproxy(*arguments, timeout=30, as_described=True, **options):
+    """`sockproxy ARGUMENTS` to its end: the CompletedProcess, with text output.
+
+    as_described: JSON that it prints must be what its schema says.
+    """
+    done = subprocess.run(
         [sys.executable, "-m", "sockproxy", *map(str, arguments)],
         capture_output=True,
         text=True,
@@ -30,6 +34,9 @@ def run_sockproxy(*arguments, timeout=30, **options):
         cwd=ROOT,
         **options,
     )
+    if as_described and "--json" in arguments and done.stdout:
+        check_document(done.stdout)
+    return done
 
 
 class ProxyProcess:
@@ -46,6 +53,8 @@ class ProxyProcess:
             found = re.search(r"listening on \[?([^\s\]]+?)\]?:(\d+)[,\s]", self.stderr())
             if found:
                 return found[1], int(found[2])
+            if found := re.search(r"listening on (unix:\S+), ", self.stderr()):
+                return found[1], 0
             if self.process.poll() is not None:
                 break
             time.sleep(0.01)
@@ -93,13 +102,15 @@ class ProxyProcess:
 
 @contextlib.contextmanager
 def running_proxy(upstream, *options, listen="127.0.0.1:0", exit_code=0, under=()):
-    """A proxy in front of `upstream`, a (host, port) or "original-dst"; of two workers, unless the
-    options say otherwise.
+    """A proxy in front of `upstream`, a (host, port), ("unix:PATH", 0) or "original-dst"; of two
+    workers, unless the options say otherwise.
 
     under: a command line that runs the one which follows it, such as setpriv's.
     """
     name = f"test-{os.getpid()}-{time.monotonic_ns()}"
     target = upstream if isinstance(upstream, str) else f"{upstream[0]}:{upstream[1]}"
+    if target.startswith("unix:"):
+        target = upstream[0]
     argv = [sys.executable, "-m", "sockproxy", "proxy", "--listen", listen, "--upstream", target]
     if "--workers" not in options:
         options = ("--workers", 2, *options)
@@ -146,10 +157,11 @@ def started(*argv, ready=None, **options):
 
 
 @contextlib.contextmanager
-def pattern_server():
-    """The server of tests.support.peer; its (host, port)."""
-    with started(sys.executable, "-m", "tests.support.peer", "server", 0, cwd=ROOT) as process:
-        yield "127.0.0.1", int(process.stdout.readline())
+def pattern_server(where=0):
+    """The server of tests.support.peer, at a port or ("unix:PATH", 0); its (host, port)."""
+    with started(sys.executable, "-m", "tests.support.peer", "server", where, cwd=ROOT) as process:
+        told = process.stdout.readline().strip()
+        yield (told, 0) if told.startswith("unix:") else ("127.0.0.1", int(told))
 
 
 def run_flows(address, *, clients=2, timeout=300, **spec):
@@ -179,7 +191,7 @@ def run_flows(address, *, clients=2, timeout=300, **spec):
 
 def through(proxy, listener):
     """A client's socket and the server's, connected through the proxy."""
-    client = socket.create_connection(proxy.address, timeout=patience(10))
+    client = connect(proxy.address, patience(10))
     upstream, _ = listener.accept()
     upstream.settimeout(patience(10))
     return client, upstream

@@ -17,6 +17,7 @@ from tests.support import refusing
 from tests.support.bypass import ALL_READERS, NAME, converse
 from tests.support.machine import machine
 from tests.support.namespace import Namespace
+from tests.support.schema import check_document
 from tests.support.sockets import tcp_pair
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -33,6 +34,8 @@ def kernel(**refused):
         def command(*arguments, code=0, timeout=120):
             done = made.run(*arguments, env=environment, timeout=timeout)
             assert done.returncode == code, done.stdout + done.stderr
+            if "--json" in arguments:
+                check_document(done.stdout)
             return done
 
         yield command

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.proxy import ROOT
+from tests.support.schema import check_document
 from tests.support.systemd import booted, write_targets
 
 UNITS = ROOT / "cgroup"
@@ -77,7 +77,7 @@ def test_the_example_is_as_it_should_be(units):
 
 
 def bypasses(systemd):
-    return json.loads(systemd.succeed(str(COMMAND), "status", "--json"))["bypasses"]
+    return check_document(systemd.succeed(str(COMMAND), "status", "--json"))["bypasses"]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.proxy import pattern_server, running_proxy
 from tests.support.scale import patience
+from tests.support.unix import unix_server
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +37,22 @@ def listener():
     with socket.create_server(("127.0.0.1", 0)) as sock:
         sock.settimeout(patience(10))
         yield sock
+
+
+@pytest.fixture
+def unix_place(tmp_path):
+    """Where a proxy may listen."""
+    return f"unix:{tmp_path}/in.sock"
+
+
+@pytest.fixture
+def unix_upstream(tmp_path):
+    """A listening Unix socket that a test accepts from by hand; `there` is its place."""
+    with unix_server(f"unix:{tmp_path}/up.sock") as sock:
+        sock.settimeout(patience(10))
+        yield sock
+
+
+@pytest.fixture
+def there(tmp_path):
+    return f"unix:{tmp_path}/up.sock", 0

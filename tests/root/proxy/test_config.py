@@ -24,6 +24,7 @@ from tests.support.proxy import (
     running_proxy,
 )
 from tests.support.scale import patience, scaled
+from tests.support.schema import check_line
 from tests.support.sockets import eventually, receive
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -106,7 +107,7 @@ def test_one_whose_upstream_is_gone_leaves_the_other_alone(tmp_path, servers):
                 assert receive(upstream, 1) == b"x"
                 upstream.close()
         proxy.settled()
-        lines = [json.loads(line) for line in proxy.stderr().splitlines()]
+        lines = [check_line(line) for line in proxy.stderr().splitlines()]
     refused = [line for line in lines if line.get("event") == "refused"]
     ended = [line for line in lines if line.get("event") == "connection"]
     assert [line["service"] for line in refused] == ["gone"] * 3

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from sockproxy.net.address import format_address
 from tests.support.proxy import ROOT, ProxyProcess, end, pattern_server, run_flows, run_sockproxy
 from tests.support.scale import patience, scaled
 from tests.support.sockets import eventually, receive
@@ -25,7 +26,7 @@ NAME = f"test-taken-{os.getpid()}"
 @contextlib.contextmanager
 def started(listen, upstream, *options):
     """A proxy called NAME, which may end meanwhile."""
-    argv = ["--listen", listen, "--upstream", "{}:{}".format(*upstream), "--name", NAME, "-v"]
+    argv = ["--listen", listen, "--upstream", format_address(upstream), "--name", NAME, "-v"]
     with tempfile.NamedTemporaryFile("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "sockproxy", "proxy", *argv, *options], stderr=log, cwd=ROOT

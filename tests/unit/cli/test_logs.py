@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 import os
 
 import pytest
 
 from sockproxy.cli.logs import Log, logging_to_stderr
+from tests.support.schema import check_line
 
 LOG = logging.getLogger("sockproxy.proxy")
+REFUSED = {"service": "", "client": "1", "why": "nobody answers"}
 
 
 @pytest.fixture
@@ -34,12 +35,12 @@ def test_text_has_the_time_with_its_zone_and_what_is_wrong(lines):
 def test_json_is_one_object_a_line(lines):
     with logging_to_stderr("json", "debug"):
         LOG.warning('a "quoted"\nline \x1b[31m')
-        LOG.debug("#1 ended", extra={"fields": {"event": "connection", "number": 1}})
-    one, other = map(json.loads, lines())
+        LOG.debug("1 refused", extra={"fields": {"event": "refused", **REFUSED}})
+    one, other = map(check_line, lines())
     assert one["message"] == 'a "quoted"\nline \x1b[31m'
     assert (one["level"], one["logger"]) == ("warning", "sockproxy.proxy")
     assert datetime.datetime.fromisoformat(one["time"]).tzinfo is not None
-    assert (other["event"], other["number"], other["level"]) == ("connection", 1, "debug")
+    assert (other["event"], other["client"], other["level"]) == ("refused", "1", "debug")
 
 
 @pytest.mark.parametrize(

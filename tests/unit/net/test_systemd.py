@@ -85,7 +85,7 @@ def test_those_that_are_for_somebody_else(environment):
         assert "it passed none" in told
 
 
-def test_what_is_no_listening_tcp_socket():
+def test_what_is_no_listening_stream_socket():
     with (
         socket.socket() as idle,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
@@ -94,7 +94,7 @@ def test_what_is_no_listening_tcp_socket():
     ):
         for wrong in (idle, datagrams, local):
             (told,) = take([*sockets, wrong], "", LISTEN_FDNAMES="good:bad")
-            assert told.startswith("systemd's socket bad is no listening TCP socket")
+            assert told.startswith("systemd's socket bad is no listening stream socket")
 
 
 @pytest.mark.parametrize("abstract", [False, True])

@@ -151,6 +151,23 @@ def test_what_is_left_out_is_as_on_the_command_line(written):
         (SERVICE + "colour = 1\n", 4, "service 1: colour: unknown"),
         (SERVICE + "balance = 'best'\n", 4, "service 1: balance: 'best' is none of round-robin"),
         (SERVICE + "mark = 0\n", 4, "service 1: mark: must be a whole number from 1"),
+        (SERVICE + "unix-mode = 660\n", 4, "service 1: unix-mode: must be a text"),
+        (SERVICE + 'unix-mode = "rw"\n', 4, "service 1: unix-mode: mode 'rw'; write three octal"),
+        (
+            '[[service]]\nlisten = "unix:here"\nupstream = "127.0.0.1:2"\n',
+            2,
+            "service 1: listen: address 'unix:here'; write it as unix:/PATH, or unix:@NAME",
+        ),
+        (
+            '[[service]]\nlisten = "unix:/x"\nupstream = "original-dst"\n',
+            3,
+            "service 1: upstream: original-dst: clients of unix:/x were never redirected",
+        ),
+        (
+            2 * '[[service]]\nlisten = "unix:/x:0"\nupstream = "unix:@up"\n',
+            1,
+            "service: 2 listens on unix:/x:0 as 1 does",
+        ),
         (SERVICE + "keepalive = 40000\n", 4, "service 1: keepalive: must be"),
         (SERVICE + 'connect-timeout = "-1s"\n', 4, "service 1: connect-timeout: duration"),
         ('[[service]]\nlisten = "nowhere"\nupstream = "127.0.0.1:2"\n', 2, "service 1: listen: "),
@@ -249,3 +266,13 @@ def test_a_time_may_be_a_number_of_seconds(written):
 def test_port_0_is_another_one_each_time(written):
     service = SERVICE.replace(":1", ":0")
     assert len(read_configuration(written(service + service)).options.services) == 2
+
+
+def test_unix_sockets(written):
+    text = (
+        '[[service]]\nlisten = ["unix:/a", "unix:@b"]\nupstream = "unix:/c"\nunix-mode = "0660"\n'
+    )
+    (service,) = read_configuration(written(text)).options.services
+    assert [str(each) for each in service.listen] == ["unix:/a", "unix:@b"]
+    assert service.upstream_names == ["unix:/c"]
+    assert service.unix_mode == "0660"

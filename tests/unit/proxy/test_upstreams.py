@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
 import threading
@@ -12,6 +13,7 @@ import pytest
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address, Host, parse_address, parse_host
 from sockproxy.proxy import upstreams
+from tests.support.fake_system import calls
 from tests.support.proxy_thread import Running, host
 from tests.support.scale import patience
 from tests.support.sockets import eventually
@@ -241,3 +243,24 @@ def test_a_proxy_that_is_its_own_upstream_refuses_itself(name):
         assert 20 <= run.proxy.clients.refused <= 40
         eventually(lambda: not run.proxy.worker.live)
         eventually(lambda: not run.proxy.clients.count)
+
+
+def test_a_family_without_a_route_costs_no_time(servers):
+    """A client comes to the address of the other one, at once, and the next one there at first."""
+    there = host(servers[0])
+    nowhere = [Address(socket.AF_INET6, f"2001:db8::{last}", there.port) for last in (1, 2)]
+    both = Host("app.example", there.port, (nowhere[0], *there.addresses, nowhere[1]))
+    tried = []
+
+    def connect(real, fd, at, size):
+        if size > 16:  # a struct sockaddr_in6
+            tried.append(size)
+            raise OSError(errno.ENETUNREACH, "")
+        return real(fd, at, size)
+
+    with calls(connect=connect), Running([both], connect_timeout=60.0) as running:
+        for _ in range(4):
+            assert running.serve_one(servers[0]) == 0
+        assert len(tried) >= 2
+        assert running.proxy.clients.refused == 0
+        assert any("[2001:db8::1]" in line and "passed over" in line for line in running.lines)

@@ -21,6 +21,7 @@ from sockproxy.proxy.proxy import Proxy
 from sockproxy.rundir import check_name, running, take_name
 from sockproxy.rundir import proxies as runtime
 from sockproxy.rundir.proxies import clear_dead
+from tests.support.schema import check_document
 from tests.support.sockets import tcp_pair
 
 
@@ -169,6 +170,9 @@ def test_what_a_proxy_reports_has_the_shape():
             document = report(proxy)
             told = json.loads(json.dumps(document))
             assert read_answer("one", question, json.dumps(document).encode()) == told
+            if question in ("status", "connections"):
+                whole = {"schema": 1, "kind": question, "proxies": [told]}
+                check_document(json.dumps({**whole, "bypasses": [], "unanswered": []}))
     finally:
         proxy.close()
         for client, _ in ends:

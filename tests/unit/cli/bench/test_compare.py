@@ -11,6 +11,7 @@ from sockproxy.bench.result.document import KIND, SCHEMA
 from sockproxy.cli.bench.compare import compare as command
 from sockproxy.errors import UsageError
 from tests.support.bench_rounds import make
+from tests.support.schema import check_document
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_the_table_of_figures(kept):
 def test_json(kept):
     done = invoke(kept("a.json", make("a")), kept("b.json", make("b")), "--all", "--json")
     assert done.exception is None
-    found = json.loads(done.output)
+    found = check_document(done.output)
     assert found["kind"] == "bench-compare"
     assert found["tolerance"] == pytest.approx(0.03)
     assert found["differs"] == ""

@@ -12,6 +12,7 @@ from sockproxy.cli.bench.report import report
 from sockproxy.errors import SockproxyError, Unsupported, UsageError
 from tests.support import bench_document as documents
 from tests.support.bench_report import TROUBLE, Page
+from tests.support.schema import check_document
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_command_takes_the_newest_result(monkeypatch, kept):
 def test_command_prints(kept):
     assert invoke(kept, "--output", "-").startswith("<!DOCTYPE html>")
     assert invoke(kept, "--markdown", "-").startswith("# Does it help?")
-    made = json.loads(invoke(kept, "--json", "--markdown", kept.with_suffix(".md")))
+    made = check_document(invoke(kept, "--json", "--markdown", kept.with_suffix(".md")))
     assert (made["kind"], made["markdown"]) == ("bench-report", str(kept.with_suffix(".md")))
     assert "html" not in made
 
