@@ -4,6 +4,7 @@
 #include "accept.h"
 #include "clients.h"
 #include "news.h"
+#include "search.h"
 #include "system.h"
 #include "workers.h"
 
@@ -157,6 +158,7 @@ void look_around(struct worker *worker)
 	if (!is_woken(worker))
 		return;
 	serve_handed(worker);
+	connect_placed(worker);
 	look_for_silent(worker);
 	begin_accepting(worker);
 }

@@ -2,7 +2,6 @@
 #include "clients.h"
 
 #include "accept.h"
-#include "address.h"
 #include "arrivals.h"
 #include "connect.h"
 #include "memory.h"
@@ -10,15 +9,12 @@
 #include "own.h"
 #include "pair.h"
 #include "proxy_protocol.h"
+#include "queue.h"
+#include "search.h"
 #include "system.h"
 #include "targets.h"
-#include "workers.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-
-static void try_next(struct worker *worker, struct client *client, int number);
 
 struct client *new_client(struct worker *worker)
 {
@@ -50,18 +46,18 @@ static void unlink_client(struct client *client)
 		client->next->link = client->link;
 }
 
-/* It is at the target of its attempt no more. */
-static void leave(struct worker *worker, struct client *client)
+void leave_upstream(struct worker *worker, struct client *client)
 {
-	if (client->counted)
-		leave_target(worker->all, client->attempt.service, &client->attempt.target);
-	client->counted = false;
+	leave_queue(worker->all, client);
+	if (client->at)
+		leave_target(worker->all, client->attempt.service, client->at);
+	client->at = NULL;
 }
 
 void client_of_pair_has_gone(struct worker *worker, const struct pair *pair)
 {
-	if (pair->service->balance == BALANCE_LEAST)
-		leave_target(worker->all, pair->service, &pair->upstream_is.far);
+	if (pair->at)
+		leave_target(worker->all, pair->service, pair->at);
 	client_has_gone(worker, pair->own);
 }
 
@@ -82,11 +78,10 @@ void describe_refusal(struct news *news, const struct client *client, enum rejec
 	news->upstream.far = client->attempt.target;
 }
 
-/* number: as of describe_refusal(). */
-static void refuse(struct worker *worker, struct client *client, enum rejection why, int number)
+void refuse_client(struct worker *worker, struct client *client, enum rejection why, int number)
 {
 	describe_refusal(tell_reserved(worker, NEWS_REFUSED), client, why, number);
-	leave(worker, client);
+	leave_upstream(worker, client);
 	cancel_attempt(worker, &client->attempt);
 	unlink_client(client);
 	sys.close(client->fd);
@@ -95,8 +90,7 @@ static void refuse(struct worker *worker, struct client *client, enum rejection 
 	client_has_gone(worker, 0);
 }
 
-/* It is a connection from now on, unless there is no memory for one. */
-static void hand_over(struct worker *worker, struct client *client)
+void pair_client(struct worker *worker, struct client *client)
 {
 	struct beginning from = {
 		.client = client->fd,
@@ -105,6 +99,7 @@ static void hand_over(struct worker *worker, struct client *client)
 		.own = client->attempt.own,
 		.came = client->came,
 		.service = client->attempt.service,
+		.at = client->at,
 	};
 	unsigned char preface[LONGEST_PREFACE];
 	int failed;
@@ -119,118 +114,12 @@ static void hand_over(struct worker *worker, struct client *client)
 	if (!begin_pair(worker, &from, &failed)) {
 		drop_own(worker->all, from.own);
 		sys.close(from.upstream);
-		refuse(worker, client, REJECTED_FAILED, -failed);
+		refuse_client(worker, client, REJECTED_FAILED, -failed);
 		return;
 	}
 	give_up_reserved(worker);
 	unlink_client(client);
 	free_client(client);
-}
-
-/* -- one upstream after the other -- */
-
-static int note_tried(struct client *client, const struct address *address)
-{
-	uint32_t room = 2 * client->tried_room;
-	struct address *all;
-
-	if (client->tried_count == client->tried_room) {
-		all = sys.realloc(NULL, room * sizeof(*all));
-		if (!all)
-			return -ENOMEM;
-		memcpy(all, client->tried, client->tried_count * sizeof(*all));
-		if (client->tried != client->tried_inside)
-			free(client->tried);
-		client->tried = all;
-		client->tried_room = room;
-	}
-	client->tried[client->tried_count++] = *address;
-	return 0;
-}
-
-/* Those who wait for an upstream that is passed over now go to another. Each has its next attempt
- * here, by which it alone can end; where one finds another silent, all are looked at once more. */
-static void leave_silent(struct worker *worker)
-{
-	struct client *client, *next;
-
-	if (worker->leaving) {
-		worker->leave_again = true;
-		return;
-	}
-	worker->leaving = true;
-	do {
-		worker->leave_again = false;
-		for (client = worker->connecting; client; client = next) {
-			next = client->next;
-			if (client->attempt.fd < 0 || !is_silent(worker->all, &client->attempt) ||
-			    !has_another(worker->all, client))
-				continue;
-			cancel_attempt(worker, &client->attempt);
-			leave(worker, client);
-			try_next(worker, client, 0);
-		}
-	} while (worker->leave_again);
-	worker->leaving = false;
-}
-
-void look_for_silent(struct worker *worker)
-{
-	uint32_t silences = atomic_load(&worker->all->silences);
-
-	if (worker->seen_silences == silences)
-		return;
-	worker->seen_silences = silences;
-	leave_silent(worker);
-}
-
-static void on_outcome(struct worker *worker, struct attempt *attempt, int number)
-{
-	struct client *client =
-		(struct client *)((char *)attempt - offsetof(struct client, attempt));
-	bool silent;
-
-	if (!number) {
-		/* Another worker may have accepted it before it was noted as our own. */
-		if (comes_back(worker->all, client->fd, &client->ends))
-			refuse(worker, client, REJECTED_OWN, 0);
-		else
-			hand_over(worker, client);
-		return;
-	}
-	silent = has_fallen_silent(worker, attempt, number);
-	leave(worker, client);
-	if (is_shortage(number)) /* there will be none for another one either */
-		refuse(worker, client, REJECTED_FAILED, number);
-	else
-		try_next(worker, client, number);
-	if (silent) {
-		wake_others(worker);
-		look_for_silent(worker);
-	}
-}
-
-/* number: what the attempt before has failed with; 0: there was none that counts. */
-static void try_next(struct worker *worker, struct client *client, int number)
-{
-	bool original = client->attempt.service->original;
-	struct workers *all = worker->all;
-	struct address address;
-
-	if (original && !client->tried_count) {
-		if (!read_original(client->fd, &client->ends.near, &address)) {
-			refuse(worker, client, REJECTED_NOT_MEANT, 0);
-			return;
-		}
-	} else if (original || !take_turn(all, client, &address)) {
-		refuse(worker, client, REJECTED_FAILED, number);
-		return;
-	}
-	client->attempt.target = address;
-	if (note_tried(client, &address))
-		refuse(worker, client, REJECTED_FAILED, ENOMEM);
-	else
-		begin_attempt(worker, &client->attempt, &address, on_outcome);
 }
 
 void serve_client(struct worker *worker, struct client *client)
@@ -241,9 +130,9 @@ void serve_client(struct worker *worker, struct client *client)
 		client->next->link = &client->next;
 	worker->connecting = client;
 	if (comes_back(worker->all, client->fd, &client->ends))
-		refuse(worker, client, REJECTED_OWN, 0); /* it would come again, for ever */
+		refuse_client(worker, client, REJECTED_OWN, 0); /* it would come again, for ever */
 	else
-		try_next(worker, client, 0);
+		begin_search(worker, client);
 }
 
 EXPORT uint32_t worker_clients(const struct worker *worker)
@@ -261,6 +150,7 @@ EXPORT void worker_close_clients(struct worker *worker)
 	struct client *client;
 
 	while ((client = worker->connecting)) {
+		leave_upstream(worker, client);
 		cancel_attempt(worker, &client->attempt);
 		give_up_reserved(worker);
 		unlink_client(client);

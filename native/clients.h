@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Clients, from their accept until they have an upstream.
- * Included by accept.c, arrivals.c, table.c.
+ * Clients, from their accept until they have an upstream, which search.h finds.
+ * Included by accept.c, arrivals.c, search.c, table.c.
  *
  * One that cannot be served is told as TCP would tell it: by a RST, which SO_LINGER of the
  * listening socket makes of close(2).
@@ -33,7 +33,13 @@ void client_of_pair_has_gone(struct worker *worker, const struct pair *pair);
  * became of it. */
 void serve_client(struct worker *worker, struct client *client);
 
-/* Clients that wait where nobody answers, as this worker or another has found, go elsewhere. */
-void look_for_silent(struct worker *worker);
+/* Reset it, and tell. number: as of describe_refusal(). */
+void refuse_client(struct worker *worker, struct client *client, enum rejection why, int number);
+
+/* Its attempt was answered: it is a connection from now on, or refused where there is no memory. */
+void pair_client(struct worker *worker, struct client *client);
+
+/* It is none of its upstream's clients any more, and waits for no place. */
+void leave_upstream(struct worker *worker, struct client *client);
 
 #endif

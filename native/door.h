@@ -47,7 +47,9 @@ enum rejection {
 	REJECTED_OWN = 1,	/* it is a connection of this worker that came back */
 	REJECTED_NOT_MEANT = 2, /* it has no original destination */
 	REJECTED_FAILED =
-		3, /* `upstream.far` was the last to be tried; error 0: no answer in time */
+		3,	   /* `upstream.far` was the last to be tried; error 0: no answer in time */
+	REJECTED_FULL = 4, /* it has waited for a place at an upstream, of which all are full */
+	REJECTED_NO_TARGET = 5, /* no upstream takes new clients */
 };
 
 /* The two addresses of a socket. */
@@ -160,15 +162,12 @@ void worker_close_clients(struct worker *worker);
 
 /* -- upstreams -- */
 
+/* upstreams.h has those of a service. */
+
 /* An option of the service's sockets to upstreams, before it listens; loopback: only to such, and
  * it may fail. */
 int worker_set_option(struct worker *worker, uint32_t service, int level, int name,
 		      const void *value, uint32_t size, int loopback);
-
-/* Those of a service, taken in turn. Those that were silent and stay are silent still. From any
- * thread. */
-int worker_set_targets(struct worker *worker, uint32_t service, const struct address *addresses,
-		       uint32_t count);
 
 /* It answers again, for all workers. From any thread. */
 void worker_has_answered(struct worker *worker, uint32_t service, const struct address *address);

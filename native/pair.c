@@ -108,6 +108,7 @@ static struct pair *new_pair(const struct beginning *from)
 	pair->own = from->own;
 	pair->came = from->came;
 	pair->service = from->service;
+	pair->at = from->at;
 	return pair;
 }
 

@@ -30,6 +30,7 @@ EXPORT int worker_serve(struct worker *worker, int64_t timeout, int original, en
 	service->timeout = timeout;
 	service->original = original;
 	service->balance = balance;
+	service->last_waiting = &service->waiting;
 	services[count] = service;
 	all->services_count++;
 	return (int)count;
@@ -67,14 +68,22 @@ EXPORT int worker_set_option(struct worker *worker, uint32_t number, int level, 
 	return 0;
 }
 
+static void free_service(struct service *service)
+{
+	uint32_t each;
+
+	for (each = 0; each < service->targets_count + service->gone_count; each++)
+		free(service->targets[each]);
+	free(service->targets);
+	free(service->options);
+	free(service);
+}
+
 void free_services(struct workers *all)
 {
 	uint32_t each;
 
-	for (each = 0; each < all->services_count; each++) {
-		free(all->services[each]->options);
-		free(all->services[each]->targets);
-		free(all->services[each]);
-	}
+	for (each = 0; each < all->services_count; each++)
+		free_service(all->services[each]);
 	free(all->services);
 }

@@ -2,7 +2,7 @@
 /*
  * A heap of moments.
  * Included by accept.c, channel.c, connect.c, farewell.c, joint.c, life.c, loop.c, pair.c,
- * urgent.c, waits.c.
+ * search.c, urgent.c, waits.c.
  *
  * A timer is part of its owner, who cancels it before its memory is freed.
  */

@@ -18,6 +18,7 @@
 #define SOCKPROXY_WORKER_H
 
 #include "door.h"
+#include "upstreams.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -73,10 +74,16 @@ struct option {
 	unsigned char value[16];
 };
 
+/* Its fields are under the lock of the workers. One that is gone is kept while it has clients. */
 struct target {
 	struct address address;
-	bool silent;   /* nobody has answered there of late */
-	uint32_t load; /* clients that are there, or are being connected: of BALANCE_LEAST alone */
+	uint32_t share, most; /* of struct upstream, as the next */
+	bool down;
+	bool silent; /* nobody has answered there of late */
+	bool gone;
+	uint32_t load;	 /* clients that are there, or are being connected */
+	int64_t credit;	 /* how far it lags behind its share: balance.c */
+	uint64_t chosen; /* so many times */
 };
 
 /* Where the clients of some listening sockets go, and how. Its targets are under the lock of the
@@ -87,10 +94,12 @@ struct service {
 	size_t options_count;
 	int64_t timeout; /* of each attempt */
 	enum balance balance;
-	uint32_t preface;	/* version of the PROXY protocol; 0: none */
-	bool original;		/* upstreams are where clients meant to go before a REDIRECT */
-	struct target *targets; /* and, behind them, those that are gone, but have a load */
+	uint32_t preface;	 /* version of the PROXY protocol; 0: none */
+	bool original;		 /* upstreams are where clients meant to go before a REDIRECT */
+	struct target **targets; /* and, behind them, those that are gone, but have a load */
 	uint32_t targets_count, gone_count, turn;
+	struct client *waiting, **last_waiting; /* for a place: queue.h */
+	uint32_t waiting_count;
 };
 
 struct attempt;
@@ -137,7 +146,10 @@ struct client {
 	struct two_addresses ends;
 	struct address *tried; /* tried_inside, or memory of its own */
 	uint32_t tried_count, tried_room;
-	bool counted; /* in the load of the target of its attempt */
+	struct target *at; /* in whose load it is; NULL: in none */
+	struct worker
+		*waits_in; /* it is in the queue, or among those placed; NULL: it does not wait */
+	struct client *behind, **ahead; /* there */
 	struct address tried_inside[TRIED_INSIDE];
 };
 
@@ -211,6 +223,7 @@ struct worker {
 	struct worker *mate; /* the next one */
 	struct bell bell;
 	struct client *handed; /* by others: under their lock */
+	struct client *placed; /* those who had waited, and have a place now: under their lock */
 	atomic_uint load;      /* clients that are its own, or handed */
 
 	int epoll;

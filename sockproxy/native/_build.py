@@ -1,5 +1,6 @@
-"""What the build makes of ``native/door.h`` and ``native/kernel.h``: ``sockproxy.native._binding``,
-cffi's out-of-line ABI module. It needs no compiler, only ``_native.so`` beside it at run time."""
+"""What the build makes of ``native/door.h``, ``upstreams.h`` and ``kernel.h``:
+``sockproxy.native._binding``, cffi's out-of-line ABI module. It needs no compiler, only
+``_native.so`` beside it at run time."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from cffi import FFI
 declarations: Callable[[Path, Collection[str]], str] = globals()["declarations"]
 """Of hatch_build.py, which runs this file."""
 
-HEADERS = ("door.h", "kernel.h")
+HEADERS = ("door.h", "upstreams.h", "kernel.h")
 FOLDER = Path(__file__).resolve().parents[2] / "native"
 INCLUDES = ("#include <stdint.h>", '#include "door.h"')
 

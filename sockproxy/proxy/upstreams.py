@@ -11,6 +11,7 @@ from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address, Host
 from sockproxy.worker.door import Loop, Timer
 from sockproxy.worker.service import Service
+from sockproxy.worker.targets import Target
 
 __all__ = ["Upstreams"]
 
@@ -42,7 +43,7 @@ class Upstreams:
         Raises OSError.
         """
         self._loop, self._service = loop, service
-        service.set_targets(self._all())
+        service.set_targets([Target(each) for each in self._all()])
 
     def begin(self) -> None:
         """The loop runs from now on."""
@@ -60,7 +61,7 @@ class Upstreams:
         before = self._hosts
         self._hosts = {host: host.addresses for host in hosts}
         try:
-            self._service.set_targets(self._all())
+            self._service.set_targets([Target(each) for each in self._all()])
         except OSError:
             self._hosts = before
             raise
@@ -114,7 +115,7 @@ class Upstreams:
         stay = [each for each in before if each in now]
         self._hosts[host] = (*stay, *(each for each in found if each not in before))
         try:
-            self._service.set_targets(self._all())
+            self._service.set_targets([Target(each) for each in self._all()])
         except OSError:  # no memory: when it is resolved again there may be some
             self._hosts[host] = before
             return

@@ -30,6 +30,8 @@ class Rejection(IntEnum):
     OWN = 1
     NOT_MEANT = 2
     FAILED = 3
+    FULL = 4
+    NO_TARGET = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from sockproxy.native import ffi
 from sockproxy.net.address import Address
 
-__all__ = ["native_address", "native_addresses", "place", "read_address"]
+__all__ = ["native_address", "place", "read_address", "write_address"]
 
 NO_ZONE = 0x7FFFFFFF  # an interface that is not there: connect(2) finds the network unreachable
 
@@ -26,16 +26,8 @@ def read_address(address: Any) -> Address:
 def native_address(address: Address) -> Any:
     """A struct address, and a pointer to it."""
     target = ffi.new("struct address *")
-    _write(target, address)
+    write_address(target, address)
     return target
-
-
-def native_addresses(addresses: list[Address]) -> Any:
-    """An array of them."""
-    targets = ffi.new("struct address[]", len(addresses))
-    for target, address in zip(targets, addresses, strict=True):
-        _write(target, address)
-    return targets
 
 
 def _host(address: Any) -> str:
@@ -49,7 +41,8 @@ def _host(address: Any) -> str:
         return f"{name}%{address.scope}"
 
 
-def _write(target: Any, address: Address) -> None:
+def write_address(target: Any, address: Address) -> None:
+    """Make it of a struct address."""
     host, _, zone = address.host.partition("%")
     packed = socket.inet_pton(address.family, host)
     target.family, target.port = address.family, address.port

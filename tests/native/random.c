@@ -9,6 +9,7 @@
 #include "check.h"
 #include "door.h"
 #include "system.h"
+#include "upstreams.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -23,8 +24,9 @@
 #include <unistd.h>
 
 enum {
-	MOST = 24, /* pairs of a client and its server at a time */
-	FULL = 20, /* clients that are accepted at a time */
+	MOST = 24,  /* pairs of a client and its server at a time */
+	FULL = 20,  /* clients that are accepted at a time */
+	PLACES = 8, /* of them with an upstream at a time: others wait */
 	MOST_WORKERS = 4,
 	LONGEST = 300000, /* bytes at once */
 };
@@ -326,10 +328,10 @@ static void live(int number)
 
 /* -- the whole -- */
 
-static int listening_socket(void)
+static int listening_socket(in_addr_t where)
 {
 	struct linger reset = {.l_onoff = 1};
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(where)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
 	CHECK(fd >= 0 && !bind(fd, (struct sockaddr *)&at, sizeof(at)) && !listen(fd, 100));
@@ -351,7 +353,7 @@ static struct address address_of(int fd)
 static void open_first(struct worker *worker)
 {
 	struct linger reset = {.l_onoff = 1};
-	struct address target = address_of(listener);
+	struct upstream target = {.address = address_of(listener), .share = 256, .most = PLACES};
 
 	worker_limit_clients(worker, FULL);
 	CHECK(worker_serve(worker, SECOND / 5, 0, BALANCE_LEAST) == 0);
@@ -373,6 +375,32 @@ static void open_workers(void)
 	open_first(workers[0]);
 	for (each = 0; each < workers_count; each++)
 		CHECK(!worker_listen(workers[each], 0, entrance));
+}
+
+/* Two names of one server, of which sometimes one alone is there, has few places, or is down. */
+static void set_upstreams(struct worker *worker)
+{
+	struct upstream given[2] = {{.share = 256, .most = PLACES}, {.share = 512, .most = PLACES}};
+	uint32_t count = 1 + (uint32_t)random() % 2;
+
+	given[0].address = given[1].address = address_of(listener);
+	given[1].address.host[3] = 2;
+	given[0].most = random() % 4 ? PLACES : 0;
+	given[0].down = random() % 4 == 0;
+	given[1].share = (uint32_t)random() % 512;
+	worker_set_targets(worker, 0, given, count);
+}
+
+/* With those who wait for a place. */
+static uint32_t clients_of_upstreams(struct worker *worker)
+{
+	struct upstream_stats stats[2];
+	uint32_t sum, count = worker_read_targets(worker, 0, stats, 2, &sum), each;
+
+	CHECK(count <= 2);
+	for (each = 0; each < count; each++)
+		sum += stats[each].clients;
+	return sum;
 }
 
 static void run(struct worker *worker)
@@ -459,8 +487,8 @@ int main(int count, char **arguments)
 	CHECK(workers_count > 0 && workers_count <= MOST_WORKERS);
 	signal(SIGPIPE, SIG_IGN);
 	srandom(seed);
-	listener = listening_socket();
-	entrance = listening_socket();
+	listener = listening_socket(INADDR_ANY);
+	entrance = listening_socket(INADDR_LOOPBACK);
 	before = count_descriptors();
 	fail_from_now_on();
 	open_workers();
@@ -470,6 +498,9 @@ int main(int count, char **arguments)
 		CHECK(!pthread_create(&threads[number], NULL, run_another, workers[number]));
 	for (turn = 0; now() < end; turn++) {
 		failures = turn / 200 % 3 ? (unsigned)random() % 40 : 0;
+		if (random() % 50 == 0)
+			set_upstreams(workers[0]);
+		CHECK(clients_of_upstreams(workers[0]) <= FULL + (unsigned)workers_count);
 		if (random() % 2)
 			begin_couple();
 		accept_servers();
@@ -484,6 +515,7 @@ int main(int count, char **arguments)
 		run(workers[0]);
 	}
 	CHECK(!worker_clients(workers[0]));
+	CHECK(!clients_of_upstreams(workers[0]));
 	atomic_store(&over, true);
 	atomic_store(&stopped, true);
 	for (number = 0; number < workers_count; number++)
