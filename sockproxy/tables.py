@@ -19,7 +19,7 @@ from sockproxy.units import format_size, parse_duration, parse_size
 __all__ = ["Table", "read_table"]
 
 MOST_BYTES = 4 << 20  # of a file: /dev/zero never ends
-_HEADER = re.compile(r"\s*(\[\[?)\s*([\w-]+)\s*\]")
+_HEADER = re.compile(r"\s*(\[\[?)\s*([\w-]+)(?:\s*\.\s*([\w-]+))?\s*\]")
 _KEY = re.compile(r"\s*([\w-]+)\s*=")
 _OPAQUE = re.compile(
     r"""
@@ -190,6 +190,29 @@ class Table:
             for number, each in enumerate(found, 1)
         ]
 
+    def table(self, key: str, known: Collection[str]) -> Table:
+        """The table ``[key]``, or ``[this.key]``. Errors call it "case 1: key"."""
+        return self._inner(self._get(key, None), key, known, key)
+
+    def texts_or_tables(self, key: str, known: Collection[str]) -> list[str | Table]:
+        """A list of texts and tables, at least one; one alone is a list of it. Errors call a table
+        "case 1: key 2", where it is the second of them."""
+        found = self._get(key, None)
+        found = found if isinstance(found, list) else [found]
+        if not found or not all(isinstance(each, str | dict) for each in found):
+            raise self.wrong(key, "must be a text or a table, or a list of such")
+        return [
+            each if isinstance(each, str) else self._inner(each, f"{key} {number}", known, key)
+            for number, each in enumerate(found, 1)
+        ]
+
+    def _inner(self, content: Any, called: str, known: Collection[str], key: str) -> Table:
+        """One whose line is that of `key`, unless it has a header of its own."""
+        name = ": ".join(filter(None, (self._name, called)))
+        line = self._lines.get((self._name, key)) or self._lines.get((self._name, ""))
+        lines = {(name, ""): line, **self._lines} if line else self._lines
+        return Table(content, self.path, known, name=name, lines=lines)
+
     def _get(self, key: str, default: Any) -> Any:
         found = self._content.get(key, default)
         if found is None:
@@ -235,12 +258,18 @@ def _key_lines(text: str) -> dict[tuple[str, str], int]:
     blank = _OPAQUE.sub(lambda found: "\n" * found[0].count("\n"), text)
     lines: dict[tuple[str, str], int] = {}
     counts: Counter[str] = Counter()
+    arrays: set[str] = set()
     name = ""
     for number, line in enumerate(blank.split("\n"), 1):
         if header := _HEADER.match(line):
-            counts[header[2]] += 1
-            name = f"{header[2]} {counts[header[2]]}" if header[1] == "[[" else header[2]
+            if not header[3]:
+                counts[header[2]] += 1
+                arrays |= {header[2]} if header[1] == "[[" else set()
+            name = f"{header[2]} {counts[header[2]]}" if header[2] in arrays else header[2]
             lines.setdefault(("", header[2]), number)
+            if header[3]:
+                lines.setdefault((name, header[3]), number)
+                name = f"{name}: {header[3]}"
             lines.setdefault((name, ""), number)
         elif key := _KEY.match(line):
             lines.setdefault((name, key[1]), number)

@@ -22,7 +22,7 @@ LONGEST = 1000  # characters of one text
 LARGEST = 1 << 64
 _UNCLEAN = re.compile(rb'[\\\x00-\x1f\x7f]|"[^"]{%d}' % LONGEST)
 Check = Callable[[Any], bool]
-MOST_BYTES = {"status": 1 << 20, "connections": 1 << 28, "reload": 1 << 20, "retire": 1 << 20}
+MOST_BYTES = {"status": 1 << 22, "connections": 1 << 28, "reload": 1 << 20, "retire": 1 << 20}
 """Of an answer: half a million connections take as much as the second."""
 
 
@@ -60,6 +60,17 @@ _PAIR = {
     "backward": _WAY,
     "why_not_short_circuited": _is_text,
 }
+_UPSTREAM = {
+    "address": _is_text,
+    "state": _is_text,
+    "why": _is_text,
+    "weight": _is_count,
+    "weight_now": _is_seconds,
+    "max_connections": lambda value: value is None or _is_count(value),
+    "clients": _is_count,
+    "chosen": _is_count,
+}
+_SERVICE = {"name": _is_text, "upstreams": [_UPSTREAM], "waiting": _is_count}
 SHAPES: Mapping[str, Mapping[str, Any]] = {
     "status": {
         "name": _is_text,
@@ -67,6 +78,7 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         "age": _is_seconds,
         "listen": [_is_text],
         "upstream": [_is_text],
+        "services": [_SERVICE],
         "path": _is_text,
         "why_not": _is_text,
         "why_no_cgroup": _is_text,

@@ -19,6 +19,9 @@ __all__ = ["Clients"]
 log = logging.getLogger("sockproxy.proxy")
 
 
+UNSERVED = {Rejection.FAILED, Rejection.FULL, Rejection.NO_TARGET}
+
+
 class Clients:
     """Tells of them.
 
@@ -63,7 +66,7 @@ class Clients:
         why = _reason(refused, service.options.connect_timeout)
         if refused.why is Rejection.OWN:
             self._loops.say(lambda: service.way_out_of_a_loop)
-        elif refused.why is Rejection.FAILED and not log.isEnabledFor(logging.DEBUG):
+        elif refused.why in UNSERVED and not log.isEnabledFor(logging.DEBUG):
             self._refusals.say(lambda: f"{format_address(refused.peer)} refused: {why}")
         self._tell_refused(service.options.name, refused.peer, why)
 
@@ -149,5 +152,9 @@ def _reason(refused: Refused, timeout: float) -> str:
         return "it is this proxy's own connection"
     if refused.why is Rejection.NOT_MEANT:
         return "no original destination: the connection was not redirected"
+    if refused.why is Rejection.FULL:
+        return f"all upstreams had as many clients as they may have, for {timeout:g} s"
+    if refused.why is Rejection.NO_TARGET:
+        return "no upstream takes new clients: their weights are 0"
     what = os.strerror(refused.error).lower() if refused.error else f"no answer in {timeout:g} s"
     return f"{refused.upstream}: {what}"

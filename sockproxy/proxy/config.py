@@ -13,7 +13,7 @@ connect-timeout = "10s"  and balance, send-proxy, mark, nodelay, keepalive: as t
 
 [[group]]                upstreams that services share, may be repeated
 name = "app"
-upstream = ["10.0.0.2:9000", "10.0.0.3:9000"]
+upstream = ["10.0.0.2:9000", "10.0.0.3:9000"]    more of them: config_pool.py
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sockproxy.errors import UsageError
-from sockproxy.net.address import Host
 from sockproxy.net.systemd import parse_listen
+from sockproxy.proxy.config_pool import POOL, read_groups, read_pool
 from sockproxy.proxy.options import (
     BALANCES,
     BUDGETS,
@@ -35,14 +35,13 @@ from sockproxy.proxy.options import (
     MOST_KEEPALIVE,
     MOST_MARK,
     MOST_WORKERS,
-    ORIGINAL,
     PROXY_VERSIONS,
     ProxyOptions,
     ServiceOptions,
     clash,
-    parse_upstreams,
     usual_workers,
 )
+from sockproxy.proxy.pool import Pool
 from sockproxy.rundir import check_name
 from sockproxy.tables import Table, read_table
 
@@ -53,11 +52,10 @@ _FILE = {
     "short-circuit", "verdict-only", "force", "log-level", "log-format", "service", "group",
 }  # fmt: skip
 _SERVICE = {
-    "name", "listen", "upstream", "connect-timeout", "mark", "nodelay", "keepalive", "balance",
-    "send-proxy",
+    "name", "listen", "connect-timeout", "mark", "nodelay", "keepalive", "balance", "send-proxy",
+    *POOL,
 }  # fmt: skip
 T = TypeVar("T")
-_GROUP = {"name", "upstream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ def read_configuration(path: Path) -> Configuration:
     Raises UsageError of one line, with file, line, table and key, where anything is wrong.
     """
     table = read_table(path, _FILE)
-    groups = _groups(table)
+    groups = read_groups(table)
     services = tuple(_service(each, groups) for each in table.tables("service", _SERVICE))
     _check_apart(table, services)
     flags = {key: table.flag(key) for key in ("relay", "eager", "force", "verdict-only")}
@@ -104,35 +102,13 @@ def _name(table: Table, default: str) -> str:
     return str(_checked(table, "name", check_name, name))
 
 
-def _groups(table: Table) -> dict[str, tuple[Host, ...]]:
-    groups: dict[str, tuple[Host, ...]] = {}
-    if not table.has("group"):
-        return groups
-    for each in table.tables("group", _GROUP):
-        name = each.text("name")
-        if ":" in name or not name:
-            raise each.wrong("name", "must be a text without a colon, which addresses have")
-        if name in groups:
-            raise each.wrong("name", f"there is another group {name}")
-        groups[name] = _checked(each, "upstream", parse_upstreams, each.words("upstream"))
-    return groups
-
-
-def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOptions:
+def _service(table: Table, groups: Mapping[str, Pool]) -> ServiceOptions:
     listen = [_checked(table, "listen", parse_listen, each) for each in table.words("listen")]
-    words = table.words("upstream")
-    if len(words) == 1 and words[0] in groups:
-        upstreams = groups[words[0]]
-    elif any(word in groups for word in words):
-        raise table.wrong("upstream", "a group stands alone")
-    elif unknown := [word for word in words if ":" not in word and word != ORIGINAL]:
-        raise table.wrong("upstream", f"no group is called {unknown[0]}; write others as ADDR:PORT")
-    else:
-        upstreams = _checked(table, "upstream", parse_upstreams, words)
+    pool = read_pool(table, groups)
     version = _if_there(table, "send-proxy", lambda key: table.word(key, tuple(PROXY_VERSIONS)))
     return ServiceOptions(
         tuple(listen),
-        upstreams,
+        pool.upstreams,
         name=table.text("name", ""),
         connect_timeout=table.duration("connect-timeout", 10.0),
         mark=_if_there(table, "mark", lambda key: table.number(key, None, 1, MOST_MARK)),
@@ -142,6 +118,8 @@ def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOpt
         ),
         balance=table.word("balance", tuple(BALANCES), "round-robin"),
         send_proxy=PROXY_VERSIONS[version] if version else 0,
+        health=pool.health,
+        slow_start=pool.slow_start,
     )
 
 

@@ -87,6 +87,8 @@ def _service(service: ProxyService) -> dict[str, Any]:
         "name": options.name,
         "listen": [str(address) for address in service.listening],
         "upstream": options.upstream_names,
+        "balance": options.balance,
+        **service.upstreams.report(),
     }
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sockproxy.errors import UsageError
-from sockproxy.net.address import Address, Host, parse_host
+from sockproxy.net.address import Address
 from sockproxy.net.systemd import Passed
+from sockproxy.proxy.pool import ORIGINAL, Health, Pool, Upstream
 from sockproxy.worker.door import MIB
 from sockproxy.worker.service import Balance
 
@@ -21,16 +20,13 @@ __all__ = [
     "MOST_KEEPALIVE",
     "MOST_MARK",
     "MOST_WORKERS",
-    "ORIGINAL",
     "PROXY_VERSIONS",
     "ProxyOptions",
     "ServiceOptions",
     "clash",
-    "parse_upstreams",
     "usual_workers",
 ]
 
-ORIGINAL = "original-dst"
 BUDGETS = (4096, 1 << 30)  # bytes: the least and the most
 MOST_CONNECTIONS = 500_000
 MOST_KEEPALIVE = 32767  # seconds: MAX_TCP_KEEPIDLE of the kernel
@@ -51,7 +47,7 @@ LOG_LEVELS = ("error", "warning", "info", "debug")
 class ServiceOptions:
     """What one service is to do. Times are in seconds.
 
-    upstreams: taken in turn; empty for the original destination of a REDIRECT.
+    upstreams, health, slow_start: of the Pool.
     name: by which it is shown; "" where it needs none.
     connect_timeout: for each upstream that is tried.
     mark: the SO_MARK of connections to upstreams, for rules to know them by.
@@ -61,7 +57,7 @@ class ServiceOptions:
     """
 
     listen: tuple[Address | Passed, ...]
-    upstreams: tuple[Host, ...]
+    upstreams: tuple[Upstream, ...]
     name: str = ""
     connect_timeout: float = 10.0
     mark: int | None = None
@@ -69,6 +65,13 @@ class ServiceOptions:
     keepalive: int | None = None
     balance: str = "round-robin"
     send_proxy: int = 0
+    health: Health | None = None
+    slow_start: float = 0.0
+
+    @property
+    def pool(self) -> Pool:
+        """Where clients go."""
+        return Pool(self.upstreams, self.health, self.slow_start)
 
     @property
     def upstream_names(self) -> list[str]:
@@ -99,18 +102,6 @@ class ProxyOptions:
     grace: float = 10.0
     short_circuit: bool = True
     workers: int = 1
-
-
-def parse_upstreams(texts: Sequence[str]) -> tuple[Host, ...]:
-    """The hosts to take in turn; none of them for the original destination.
-
-    Raises UsageError where one is no address, or has none.
-    """
-    if ORIGINAL not in texts:
-        return tuple(dict.fromkeys(parse_host(text) for text in texts))
-    if len(texts) > 1:
-        raise UsageError(f"{ORIGINAL} stands alone", hint="leave the others out")
-    return ()
 
 
 def clash(relay: bool, eager: bool, force: bool, verdict_only: bool) -> tuple[str, str] | None:

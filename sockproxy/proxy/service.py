@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from sockproxy.net.address import Address
 from sockproxy.net.tcp import spared_pacing
+from sockproxy.proxy.check import Route, header_of_checks
 from sockproxy.proxy.listeners import Listeners
 from sockproxy.proxy.options import BALANCES, ServiceOptions
 from sockproxy.proxy.outgoing import options_of_clients, options_of_upstreams, way_out_of_a_loop
@@ -26,10 +27,11 @@ class ProxyService:
 
     def __init__(self, options: ServiceOptions) -> None:
         self.options = options
-        self.upstreams = Upstreams(options.upstreams)
         self._to_upstreams = options_of_upstreams(
             options.mark, nodelay=options.nodelay, keepalive=options.keepalive
         )
+        route = Route(self._to_upstreams, header_of_checks(options.send_proxy))
+        self.upstreams = Upstreams(options.pool, options.name, route)
         self.listeners = self.new_listeners()
 
     def new_listeners(self) -> Listeners:
@@ -87,8 +89,15 @@ class ProxyService:
 
     def may_stay(self, options: ServiceOptions) -> bool:
         """Whether it can do what these say, with other upstreams and in other places."""
-        as_now = replace(options, listen=self.options.listen, upstreams=self.options.upstreams)
-        return as_now == self.options and bool(options.upstreams) == bool(self.options.upstreams)
+        now = self.options
+        as_now = replace(
+            options,
+            listen=now.listen,
+            upstreams=now.upstreams,
+            health=now.health,
+            slow_start=now.slow_start,
+        )
+        return as_now == now and bool(options.upstreams) == bool(now.upstreams)
 
     @property
     def label(self) -> str:

@@ -10,18 +10,14 @@ import threading
 import pytest
 
 from sockproxy.errors import UsageError
-from sockproxy.net.address import parse_address, parse_host
+from sockproxy.net.address import parse_address
 from sockproxy.proxy.config import Configuration
 from sockproxy.proxy.options import ProxyOptions, ServiceOptions
 from sockproxy.proxy.proxy import Proxy
 from sockproxy.proxy.reload import NOT_NOW, Reloader
-from tests.support.proxy_thread import LISTEN, Running
+from tests.support.proxy_thread import LISTEN, Running, host
 from tests.support.scale import patience
 from tests.support.sockets import eventually, receive
-
-
-def host(server):
-    return parse_host("{}:{}".format(*server.getsockname()))
 
 
 def free_place():
