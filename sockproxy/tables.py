@@ -192,7 +192,10 @@ class Table:
 
     def table(self, key: str, known: Collection[str]) -> Table:
         """The table ``[key]``, or ``[this.key]``. Errors call it "case 1: key"."""
-        return self._inner(self._get(key, None), key, known, key)
+        found = self._get(key, None)
+        if not isinstance(found, dict):
+            raise self.wrong(key, "must be a table")
+        return self._inner(found, key, known, key)
 
     def texts_or_tables(self, key: str, known: Collection[str]) -> list[str | Table]:
         """A list of texts and tables, at least one; one alone is a list of it. Errors call a table
