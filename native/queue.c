@@ -4,28 +4,34 @@
 #include "balance.h"
 #include "workers.h"
 
-static void unlink_waiting(struct client *client)
+static void append(struct queue *queue, struct client *client)
 {
-	struct service *service = client->attempt.service;
+	if (!queue->first)
+		queue->last = &queue->first;
+	client->queue = queue;
+	client->behind = NULL;
+	client->ahead = queue->last;
+	*client->ahead = client;
+	queue->last = &client->behind;
+	queue->count++;
+}
+
+static void take_out(struct client *client)
+{
+	struct queue *queue = client->queue;
 
 	*client->ahead = client->behind;
 	if (client->behind)
 		client->behind->ahead = client->ahead;
-	else if (service->last_waiting == &client->behind)
-		service->last_waiting = client->ahead;
-	service->waiting_count -= !client->at; /* one with a place was counted out before */
+	else
+		queue->last = client->ahead;
+	queue->count--;
 }
 
 void join_queue(struct worker *worker, struct client *client)
 {
-	struct service *service = client->attempt.service;
-
 	client->waits_in = worker;
-	client->behind = NULL;
-	client->ahead = service->last_waiting;
-	*client->ahead = client;
-	service->last_waiting = &client->behind;
-	service->waiting_count++;
+	append(&client->attempt.service->waiting, client);
 }
 
 void take_place_at(struct client *client, struct target *target)
@@ -37,16 +43,10 @@ void take_place_at(struct client *client, struct target *target)
 
 static void place(struct client *client, struct target *target)
 {
-	struct worker *worker = client->waits_in;
-
-	unlink_waiting(client);
+	take_out(client);
 	take_place_at(client, target);
-	client->behind = worker->placed;
-	client->ahead = &worker->placed;
-	if (client->behind)
-		client->behind->ahead = &client->behind;
-	worker->placed = client;
-	wake(worker);
+	append(&client->waits_in->placed, client);
+	wake(client->waits_in);
 }
 
 /* Where one that has tried none finds none, neither does anybody behind it. */
@@ -55,7 +55,7 @@ void hand_places(struct service *service)
 	struct client *client, *behind;
 	struct target *target;
 
-	for (client = service->waiting; client; client = behind) {
+	for (client = service->waiting.first; client; client = behind) {
 		behind = client->behind;
 		target = take_target(client);
 		if (target)
@@ -70,7 +70,7 @@ void leave_queue(struct workers *all, struct client *client)
 	if (!client->waits_in)
 		return;
 	pthread_mutex_lock(&all->lock);
-	unlink_waiting(client);
+	take_out(client);
 	client->waits_in = NULL;
 	pthread_mutex_unlock(&all->lock);
 }
@@ -80,9 +80,9 @@ struct client *next_placed(struct worker *worker)
 	struct client *client;
 
 	pthread_mutex_lock(&worker->all->lock);
-	client = worker->placed;
+	client = worker->placed.first;
 	if (client) {
-		unlink_waiting(client);
+		take_out(client);
 		client->waits_in = NULL;
 	}
 	pthread_mutex_unlock(&worker->all->lock);

@@ -30,7 +30,6 @@ EXPORT int worker_serve(struct worker *worker, int64_t timeout, int original, en
 	service->timeout = timeout;
 	service->original = original;
 	service->balance = balance;
-	service->last_waiting = &service->waiting;
 	services[count] = service;
 	all->services_count++;
 	return (int)count;

@@ -94,7 +94,7 @@ void leave_target(struct workers *all, struct service *service, struct target *t
 {
 	pthread_mutex_lock(&all->lock);
 	target->load--;
-	if (service->waiting)
+	if (service->waiting.first)
 		hand_places(service);
 	pthread_mutex_unlock(&all->lock);
 }
@@ -255,7 +255,7 @@ EXPORT uint32_t worker_read_targets(struct worker *worker, uint32_t number,
 
 	pthread_mutex_lock(&worker->all->lock);
 	count = service->targets_count + service->gone_count;
-	*waiting = service->waiting_count;
+	*waiting = service->waiting.count;
 	for (each = 0; each < count && each < most; each++)
 		into[each] = (struct upstream_stats){
 			.address = service->targets[each]->address,

@@ -86,6 +86,12 @@ struct target {
 	uint64_t chosen; /* so many times */
 };
 
+/* Clients, in the order in which they came: under the lock of the workers. */
+struct queue {
+	struct client *first, **last; /* last: where the next one is linked, of one that has some */
+	uint32_t count;
+};
+
 /* Where the clients of some listening sockets go, and how. Its targets are under the lock of the
  * workers; the others do not change while one of these runs. */
 struct service {
@@ -98,8 +104,7 @@ struct service {
 	bool original;		 /* upstreams are where clients meant to go before a REDIRECT */
 	struct target **targets; /* and, behind them, those that are gone, but have a load */
 	uint32_t targets_count, gone_count, turn;
-	struct client *waiting, **last_waiting; /* for a place: queue.h */
-	uint32_t waiting_count;
+	struct queue waiting; /* for a place: queue.h */
 };
 
 struct attempt;
@@ -146,10 +151,10 @@ struct client {
 	struct two_addresses ends;
 	struct address *tried; /* tried_inside, or memory of its own */
 	uint32_t tried_count, tried_room;
-	struct target *at; /* in whose load it is; NULL: in none */
-	struct worker
-		*waits_in; /* it is in the queue, or among those placed; NULL: it does not wait */
-	struct client *behind, **ahead; /* there */
+	struct target *at;	 /* in whose load it is; NULL: in none */
+	struct worker *waits_in; /* whose it is while it is in a queue; NULL: in none */
+	struct queue *queue;
+	struct client *behind, **ahead;
 	struct address tried_inside[TRIED_INSIDE];
 };
 
@@ -223,7 +228,7 @@ struct worker {
 	struct worker *mate; /* the next one */
 	struct bell bell;
 	struct client *handed; /* by others: under their lock */
-	struct client *placed; /* those who had waited, and have a place now: under their lock */
+	struct queue placed;   /* those who had waited, and have a place now */
 	atomic_uint load;      /* clients that are its own, or handed */
 
 	int epoll;
