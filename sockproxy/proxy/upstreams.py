@@ -39,7 +39,7 @@ class Upstreams:
 
     def __init__(self, pool: Pool, name: str = "", route: Route | None = None) -> None:
         self._pool, self._route = pool, route or Route()
-        self._of = f" of {name}" if name else ""
+        self._name, self._of = name, f" of {name}" if name else ""
         self._found: Found = {}
         self._members: dict[Address, Member] = {}
         self._loop: Loop
@@ -222,10 +222,18 @@ class Upstreams:
     # -- what is told --------------------------------------------------------------------
 
     def _warn(self, member: Member, state: str, what: str) -> None:
-        log.warning(f"upstream {member.address}{self._of} {what}", extra=_fields(member, state))
+        log.warning(
+            f"upstream {member.address}{self._of} {what}", extra=self._fields(member, state)
+        )
 
     def _inform(self, member: Member, what: str) -> None:
-        log.info(f"upstream {member.address}{self._of} {what}", extra=_fields(member, "up"))
+        log.info(f"upstream {member.address}{self._of} {what}", extra=self._fields(member, "up"))
+
+    def _fields(self, member: Member, state: str) -> dict[str, Any]:
+        """What a line of JSON has of a change."""
+        why = member.checks.why if state == "down" and member.checks is not None else ""
+        fields = {"event": "upstream", "service": self._name, "upstream": str(member.address)}
+        return {"fields": {**fields, "state": state, "why": why}}
 
     def report(self) -> dict[str, Any]:
         """What `sockproxy status --json` shows. From any thread. Raises SockproxyError when the
@@ -245,10 +253,3 @@ class Upstreams:
 def _key(of: Member | TargetStats) -> tuple[str, int]:
     """The zone of an address has more than one name."""
     return of.address.host.partition("%")[0], of.address.port
-
-
-def _fields(member: Member, state: str) -> dict[str, Any]:
-    """What a line of JSON has of a change."""
-    why = member.checks.why if state == "down" and member.checks is not None else ""
-    fields = {"event": "upstream", "upstream": str(member.address), "state": state, "why": why}
-    return {"fields": fields}

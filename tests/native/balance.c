@@ -1,98 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Whose turn it is: shares of clients that are exact, by weights, limits and what is out of order.
- */
-#include "door.h"
-
-#include "check.h"
-#include "queue.h"
-#include "service.h"
-#include "targets.h"
-#include "system.h"
-
-#include <netinet/in.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { MOST = 16 };
-
-static struct worker *worker;
-static uint32_t number; /* of the service that is tried now */
-
-static struct address at(int place)
-{
-	return (struct address){
-		.family = AF_INET, .port = (uint16_t)(1000 + place), .host = {127, 0, 0, 1}};
-}
-
-static void serve(enum balance balance)
-{
-	int served = worker_serve(worker, SECOND, 0, balance);
-
-	CHECK(served >= 0);
-	number = (uint32_t)served;
-}
-
-static struct service *service(void)
-{
-	return service_of(worker, number);
-}
-
-/* The upstreams 0 and up, of these weights. */
-static void have(const uint32_t *weights, uint32_t count)
-{
-	struct upstream given[MOST];
-	uint32_t each;
-
-	for (each = 0; each < count; each++)
-		given[each] = (struct upstream){.address = at((int)each), .share = weights[each]};
-	CHECK(!worker_set_targets(worker, number, given, count));
-}
-
-/* Where a client from `host` goes, that has tried those of the bits; -1: nowhere, -2: it waits. */
-static int next_place(struct client *client, uint32_t host, unsigned tried)
-{
-	struct address address;
-	int place;
-
-	memset(client, 0, sizeof(*client));
-	client->attempt.service = service();
-	client->ends.far = (struct address){.family = AF_INET};
-	memcpy(client->ends.far.host, &host, sizeof(host));
-	client->tried = client->tried_inside;
-	for (place = 0; place < MOST; place++)
-		if (tried & 1U << place)
-			client->tried[client->tried_count++] = at(place);
-	switch (take_turn(worker, client, &address)) {
-	case HAS_PLACE:
-		return address.port - 1000;
-	case NO_PLACE:
-		return -1;
-	default:
-		return -2;
-	}
-}
-
-static void leave(struct client *client)
-{
-	leave_target(worker->all, service(), client->at);
-}
-
-/* It comes and goes. */
-static int pass(uint32_t host, unsigned tried)
-{
-	struct client client;
-	int place = next_place(&client, host, tried);
-
-	if (place >= 0)
-		leave(&client);
-	return place;
-}
-
-static void turns_are(const char *places)
-{
-	for (; *places; places++)
-		CHECK(pass(0, 0) == *places - 'a');
-}
+/* Whose turn it is: shares of clients that are exact, by weights, and by what is out of order. */
+#include "places.h"
 
 static void turns_are_spread(void)
 {
@@ -259,104 +167,8 @@ static void hosts_stay_where_they_are(void)
 	}
 }
 
-/* Given as they are, and not by weight alone. */
-static void have_these(struct upstream one, struct upstream other)
-{
-	struct upstream given[] = {one, other};
-
-	given[0].address = at(0);
-	given[1].address = at(1);
-	CHECK(!worker_set_targets(worker, number, given, 2));
-}
-
-static void one_that_is_down_has_none(enum balance balance)
-{
-	struct upstream up = {.share = 1}, down = {.share = 1, .down = 1}, drained = {.down = 1};
-	struct address address = at(1);
-	int each, got[2] = {0};
-
-	serve(balance);
-	have_these(down, up);
-	for (each = 0; each < 10; each++)
-		CHECK(pass((uint32_t)each, 0) == 1);
-	CHECK(pass(0, 2) == -1); /* it is down, and another is not */
-	service()->targets[1]->silent = true;
-	CHECK(pass(0, 0) == 1); /* still the one that is up */
-	worker_has_answered(worker, number, &address);
-	have_these(down, down);
-	for (each = 0; each < 100; each++)
-		got[pass((uint32_t)each, 0)]++;
-	CHECK(got[0] > 20 && got[1] > 20); /* none is up: all are tried all the same */
-	have_these(drained, down);
-	CHECK(pass(0, 0) == 1 && pass(0, 2) == -1);
-}
-
-static void a_full_one_has_no_more(enum balance balance)
-{
-	struct upstream few = {.share = 5, .most = 2}, one = {.share = 1, .most = 1};
-	struct client clients[3], first, second, third;
-	uint32_t waiting;
-	struct upstream_stats stats[2];
-	int each, got[2] = {0};
-
-	serve(balance);
-	have_these(few, one);
-	for (each = 0; each < 3; each++)
-		got[next_place(&clients[each], (uint32_t)each, 0)]++;
-	CHECK(got[0] == 2 && got[1] == 1);
-	CHECK(next_place(&first, 7, 1) == -2); /* it has tried a, and waits for b alone */
-	CHECK(next_place(&second, 8, 0) == -2);
-	CHECK(next_place(&third, 9, 0) == -2);
-	CHECK(worker_read_targets(worker, number, stats, 2, &waiting) == 2 && waiting == 3);
-	CHECK(stats[0].clients == 2 && stats[1].clients == 1 && stats[0].chosen == 2);
-	for (each = 0; each < 3; each++) { /* one of a goes: the second client has its place */
-		if (clients[each].at != service()->targets[0])
-			continue;
-		leave(&clients[each]);
-		break;
-	}
-	CHECK(!first.at && second.at == service()->targets[0] && !third.at);
-	CHECK(next_placed(worker) == &second && !next_placed(worker));
-	leave_queue(worker->all, &third); /* it has gone, or waited for too long */
-	for (each = 0; each < 3; each++)
-		if (clients[each].at == service()->targets[1])
-			leave(&clients[each]);
-	CHECK(first.at == service()->targets[1]);
-	leave_queue(worker->all, &first);
-	CHECK(!next_placed(worker));
-	CHECK(next_place(&third, 9, 0) == -2);
-	have_these((struct upstream){.share = 5}, one); /* a may have as many as come */
-	CHECK(third.at == service()->targets[0] && next_placed(worker) == &third);
-	CHECK(pass(0, 0) == 0);
-}
-
-/* It keeps its clients, and is known by them when it comes again. */
-static void one_that_goes_and_comes_again(void)
-{
-	struct upstream few = {.share = 1, .most = 1}, given = {.address = at(1), .share = 1};
-	struct upstream twice[] = {given, given};
-	struct upstream_stats stats[3];
-	struct client client;
-	uint32_t waiting;
-
-	serve(BALANCE_TURNS);
-	have_these(few, few);
-	CHECK(next_place(&client, 0, 0) == 0);
-	CHECK(!worker_set_targets(worker, number, twice, 2));
-	CHECK(worker_read_targets(worker, number, stats, 3, &waiting) == 2);
-	CHECK(!stats[0].gone && stats[1].gone && stats[1].clients == 1);
-	have_these(few, few);
-	CHECK(worker_read_targets(worker, number, stats, 3, &waiting) == 2);
-	CHECK(stats[0].clients == 1);
-	CHECK(next_place(&client, 0, 1) == 1);
-	CHECK(next_place(&client, 0, 0) == -2);
-	leave_queue(worker->all, &client);
-}
-
 int main(void)
 {
-	enum balance balance;
-
 	srandom(1);
 	worker = worker_new(NULL);
 	CHECK(worker);
@@ -367,11 +179,6 @@ int main(void)
 	weights_change_under_way();
 	the_fewest_clients_for_its_weight();
 	hosts_stay_where_they_are();
-	for (balance = BALANCE_TURNS; balance <= BALANCE_SOURCE; balance++) {
-		one_that_is_down_has_none(balance);
-		a_full_one_has_no_more(balance);
-	}
-	one_that_goes_and_comes_again();
 	worker_free(worker);
 	return 0;
 }

@@ -356,7 +356,7 @@ static void open_first(struct worker *worker)
 	struct upstream target = {.address = address_of(listener), .share = 256, .most = PLACES};
 
 	worker_limit_clients(worker, FULL);
-	CHECK(worker_serve(worker, SECOND / 5, 0, BALANCE_LEAST) == 0);
+	CHECK(worker_serve(worker, SECOND / 5, 0, random() % (BALANCE_SOURCE + 1)) == 0);
 	CHECK(!worker_set_option(worker, 0, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset), 0));
 	CHECK(!worker_set_targets(worker, 0, &target, 1));
 }

@@ -143,6 +143,23 @@ def test_one_that_waits_for_too_long_is_reset_and_told(servers):
         talk(client, upstream)
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_those_who_wait_are_reset_when_the_proxy_ends(servers, workers):
+    a, *_ = servers
+    with Limited(host(a, most=1), workers=workers, connect_timeout=patience(60)) as running:
+        running.client()
+        running.accepted(a)
+        waiting = [running.client() for _ in range(4)]
+        eventually(lambda: running.service()["waiting"] == 4)
+        running.proxy.stop()
+        running.proxy.stop()
+        running.thread.join(patience(20))
+        running.proxy.close()
+        for client in waiting:
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+
+
 def test_a_limit_that_is_raised_lets_those_in_who_wait(servers):
     a, b, _ = servers
     with Limited(host(a, most=1)) as running:
