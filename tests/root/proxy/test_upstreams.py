@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import select
 import socket
@@ -165,10 +166,17 @@ def test_weights_limits_and_reload(tmp_path, trio):
 def test_limits_of_the_command_line_hold_over_workers(listener):
     address = "{}:{}".format(*listener.getsockname())
     option = f"{address},max-connections=3"
-    with running_proxy(option, "--workers", 2, "--connect-timeout", "30s") as proxy:
+    with (
+        contextlib.ExitStack() as stack,
+        running_proxy(option, "--workers", 2, "--connect-timeout", "5m") as proxy,
+    ):
         pairs = [through(proxy, listener) for _ in range(3)]
-        waiting = [socket.create_connection(proxy.address) for _ in range(4)]
-        eventually(lambda: proxy.status()["services"][0]["waiting"] == 4)
+        for sock in itertools.chain(*pairs):
+            stack.enter_context(sock)
+        waiting = []
+        for number in range(1, 5):  # of two that come at once either may be the first
+            waiting.append(stack.enter_context(socket.create_connection(proxy.address)))
+            eventually(lambda number=number: proxy.status()["services"][0]["waiting"] == number, 20)
         assert not select.select([listener], [], [], 0.2)[0]
         assert "4 clients wait for a place" in run_sockproxy("status", proxy.name).stdout
         for client, upstream in pairs:
@@ -176,15 +184,15 @@ def test_limits_of_the_command_line_hold_over_workers(listener):
             upstream.close()
         for number, client in enumerate(waiting):
             client.sendall(b"%d" % number)
-        upstreams = [listener.accept()[0] for _ in range(3)]
+        upstreams = [stack.enter_context(listener.accept()[0]) for _ in range(3)]
         assert sorted(receive(each, 1) for each in upstreams) == [b"0", b"1", b"2"]
         assert not select.select([listener], [], [], 0.2)[0]
         for each in (*waiting[:3], *upstreams):
             each.close()
-        upstream, _ = listener.accept()
-        assert receive(upstream, 1) == b"3"
+        last = stack.enter_context(listener.accept()[0])
+        assert receive(last, 1) == b"3"
         waiting[3].close()
-        upstream.close()
+        last.close()
         proxy.settled()
 
 
