@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from sockproxy.net.address import Address
-from sockproxy.net.tcp import Option
+from sockproxy.net.tcp import Option, set_options
 from sockproxy.proxy.pool import Health
 from sockproxy.worker.descriptors import SHORTAGE
 from sockproxy.worker.door import Loop, Timer
@@ -70,8 +70,7 @@ class Check:
         try:
             self._socket = sock = socket.socket(self._address.family, socket.SOCK_STREAM)
             sock.setblocking(False)
-            for option in self._options:
-                sock.setsockopt(*option)
+            set_options(sock, self._options)
             number = sock.connect_ex(self._address.sockaddr)
             if number not in (0, errno.EINPROGRESS):
                 raise OSError(number, os.strerror(number))

@@ -195,6 +195,20 @@ def test_one_that_is_down_is_told_and_has_no_clients(loop, found, lines):
     assert loop.waits == []
 
 
+def test_a_change_has_fields_for_those_who_read_json(loop, found, caplog):
+    caplog.set_level("INFO", "sockproxy")
+    found[B] = "connection refused"
+    opened(loop, of(A), of(B))
+    loop.pass_time(1)
+    found[B] = ""
+    loop.pass_time(5)
+    usual = {"event": "upstream", "service": "web", "upstream": "10.0.0.2:80"}
+    assert [(each.levelname, each.fields) for each in caplog.records] == [
+        ("WARNING", {**usual, "state": "down", "why": "connection refused"}),
+        ("INFO", {**usual, "state": "up", "why": ""}),
+    ]
+
+
 def test_when_all_are_down_that_is_said_once(loop, found, lines):
     found.update({A: "connection refused", B: "no connection in 1 s"})
     _, service = opened(loop, of(A), of(B), of(C, weight=0))
