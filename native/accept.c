@@ -8,6 +8,7 @@
 #include "loop.h"
 #include "news.h"
 #include "service.h"
+#include "sweep.h"
 #include "system.h"
 #include "timers.h"
 
@@ -88,6 +89,7 @@ static int accept_one(struct worker *worker, size_t number)
 	client->ends.near = listener->near;
 	if (listener->any)
 		read_near(client->fd, &client->ends.near);
+	client->said = client->ends;
 	arrive(worker, client);
 	return 0;
 }
@@ -159,6 +161,8 @@ EXPORT int worker_listen(struct worker *worker, uint32_t number, int fd)
 
 	if (!service)
 		return -EINVAL;
+	if ((service->idle_timeout >= 0 || service->lifetime >= 0) && begin_sweeps(worker))
+		return -ENOMEM;
 	if (!listener)
 		return add_listener(worker, service, fd);
 	listener->service = service;

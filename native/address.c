@@ -57,6 +57,12 @@ static bool is_mapped(const struct address *address)
 	return address->family == AF_INET6 && !memcmp(address->host, MAPPED, sizeof(MAPPED));
 }
 
+void map_host(const uint8_t four[4], uint8_t host[16])
+{
+	memmove(host + sizeof(MAPPED), four, 4); /* they may be its first bytes */
+	memcpy(host, MAPPED, sizeof(MAPPED));
+}
+
 struct address plain_address(const struct address *address)
 {
 	struct address plain = {.family = address->family, .port = address->port};

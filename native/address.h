@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * struct address and struct sockaddr.
- * Included by accept.c, balance.c, connect.c, life.c, own.c, proxy_protocol.c, search.c,
- * targets.c.
+ * Included by accept.c, balance.c, connect.c, hosts.c, life.c, networks.c, own.c, proxy_protocol.c,
+ * search.c, targets.c.
  */
 #ifndef SOCKPROXY_ADDRESS_H
 #define SOCKPROXY_ADDRESS_H
@@ -22,6 +22,9 @@ struct address from_sockaddr(const struct sockaddr_storage *sockaddr);
 
 /* Made comparable: IPv4-mapped as IPv4, and without a scope. */
 struct address plain_address(const struct address *address);
+
+/* An IPv4 host's four bytes, mapped into IPv6. */
+void map_host(const uint8_t four[4], uint8_t host[16]);
 
 bool is_same_address(const struct address *one, const struct address *other);
 

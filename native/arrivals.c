@@ -3,6 +3,7 @@
 
 #include "accept.h"
 #include "clients.h"
+#include "departure.h"
 #include "news.h"
 #include "search.h"
 #include "system.h"

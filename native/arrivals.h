@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Which worker has a client, and whether there is a place for one more.
- * Included by accept.c, clients.c, loop.c.
+ * Included by accept.c, clients.c, departure.c, loop.c.
  *
  * The kernel wakes whoever waits (EPOLLEXCLUSIVE), which is mostly the same: so the one that
  * accepts hands over to the one that has the fewest clients. docs/decisions/0018-workers.md has

@@ -197,7 +197,7 @@ static bool is_better(const struct pool *pool, const struct target *one, const s
 static struct target *take_best(struct pool *pool)
 {
 	struct service *service = pool->client->attempt.service;
-	struct address from = plain_address(&pool->client->ends.far);
+	struct address from = plain_address(&pool->client->said.far);
 	uint32_t count = service->targets_count, step, place, best = count;
 
 	pool->from = mix(HASH_OF_NOTHING, from.host, sizeof(from.host));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * One direction of a pair: who moves its bytes, and how that changes hands.
- * Included by failure.c, farewell.c, joint.c, life.c, pair.c, redirect.c, table.c, turns.c,
- * urgent.c.
+ * Included by failure.c, farewell.c, joint.c, life.c, pair.c, redirect.c, sweep.c, table.c,
+ * turns.c, urgent.c.
  *
  *   PUMP --start--> REDIRECT --held, or FIN--> DRAIN --backlog sent--> PUMP --EOF--> FINISHED
  *

@@ -12,91 +12,17 @@
 #ifndef SOCKPROXY_DOOR_H
 #define SOCKPROXY_DOOR_H
 
+#include "told.h"
+
 #include <stdint.h>
 
 struct worker;
-
-/* AF_INET or AF_INET6, of which an IPv4 host has the first four bytes. port: in host order. */
-struct address {
-	uint16_t family;
-	uint16_t port;
-	uint32_t scope; /* of a link-local IPv6 address: the interface's index */
-	uint8_t host[16];
-};
-
-enum news_kind {
-	NEWS_READY = 1,	  /* a watched descriptor has `events`; of whom: `number` */
-	NEWS_CHANGED = 2, /* a channel changes hands: `number`, `backward`, `state`, `why` */
-	NEWS_REFUSED = 3, /* a client of `service` was reset: `rejection`, maybe `error` */
-	NEWS_SILENT = 4,  /* nobody answered at `upstream.far` of `service`: it is passed over */
-	NEWS_TRIED = 5,	  /* a trial, by its `number`, has ended with `error` */
-	NEWS_SHORT = 6,	  /* accepting waits a moment, for want of what `error` says */
-	NEWS_FAILED = 7,  /* an end has failed, the upstream's if `backward`: `number`, `why` */
-	NEWS_ENDED = 8,	  /* a connection has ended, and is closed: `number`, `stats` */
-};
 
 /* Whose turn it is, of the targets of a service. */
 enum balance {
 	BALANCE_TURNS = 0,  /* one after another */
 	BALANCE_LEAST = 1,  /* the one with the fewest clients; of equal ones, one after another */
 	BALANCE_SOURCE = 2, /* the same for all clients of one host, as long as it answers */
-};
-
-enum rejection {
-	REJECTED_NOT = 0,
-	REJECTED_OWN = 1,	/* it is a connection of this worker that came back */
-	REJECTED_NOT_MEANT = 2, /* it has no original destination */
-	REJECTED_FAILED =
-		3,	   /* `upstream.far` was the last to be tried; error 0: no answer in time */
-	REJECTED_FULL = 4, /* it has waited for a place at an upstream, of which all are full */
-	REJECTED_NO_TARGET = 5, /* no upstream takes new clients */
-};
-
-/* The two addresses of a socket. */
-struct two_addresses {
-	struct address near, far;
-};
-
-/* What a connection has done in one direction, in bytes unless it says otherwise. Words are the
- * worker's, and good for as long as it lives. */
-struct channel_stats {
-	uint32_t state; /* 0 pump, 1 redirect, 2 drain, 3 finished */
-	const char *why;
-	uint64_t redirected, redirected_skbs;
-	uint64_t pumped;
-	uint64_t passed, passed_skbs;
-	uint64_t dropped, dropped_skbs;
-	uint64_t lost, holds;
-	uint64_t largest_backlog;
-	uint64_t past, past_messages; /* went from the far end to the other without us */
-};
-
-struct pair_stats {
-	uint64_t number;
-	uint32_t service; /* 0 where it was added */
-	struct two_addresses client, upstream;
-	int64_t age, connecting; /* connecting: from its accept to its beginning; 0: it was added */
-	const char *outcome;	 /* NULL: it lives */
-	const char *why_not_past; /* "" where messages may go past us */
-	struct channel_stats forward, backward;
-};
-
-/* Sums of the connections that have ended. */
-struct totals {
-	uint64_t pairs, reset;
-	uint64_t redirected, pumped, dropped, holds, past;
-};
-
-struct news {
-	uint32_t kind; /* enum news_kind */
-	uint32_t events;
-	uint64_t number;
-	int32_t error; /* an errno, or 0 */
-	uint32_t rejection, service;
-	uint32_t state, backward;
-	const char *why;
-	const struct pair_stats *stats; /* until worker_run() is called again */
-	struct two_addresses client, upstream;
 };
 
 /* -- the loop -- */
@@ -138,9 +64,6 @@ void worker_limit_clients(struct worker *worker, uint32_t most);
  * original: upstreams are where clients meant to go before a REDIRECT, and not targets. */
 int worker_serve(struct worker *worker, int64_t timeout, int original, enum balance balance);
 
-/* Tell the service's upstreams first who each client is, by this version of the PROXY protocol. */
-int worker_send_preface(struct worker *worker, uint32_t service, uint32_t version);
-
 /* Accept from this listening, non-blocking socket, for the service and all workers: the one that is
  * woken accepts, and the one with the fewest clients has them. From each worker's thread. One that
  * is listened to already is that service's from now on. It stays its owner's, who closes it after
@@ -163,11 +86,6 @@ void worker_close_clients(struct worker *worker);
 /* -- upstreams -- */
 
 /* upstreams.h has those of a service. */
-
-/* An option of the service's sockets to upstreams, before it listens; loopback: only to such, and
- * it may fail. */
-int worker_set_option(struct worker *worker, uint32_t service, int level, int name,
-		      const void *value, uint32_t size, int loopback);
 
 /* It answers again, for all workers. From any thread. */
 void worker_has_answered(struct worker *worker, uint32_t service, const struct address *address);
@@ -237,6 +155,10 @@ uint32_t worker_live(const struct worker *worker);
  * The answer is how many there are. */
 uint32_t worker_read(struct worker *worker, struct totals *ended, struct pair_stats *into,
 		     uint32_t most);
+
+/* From any thread: what those that have ended have in common, and those that live, which have
+ * `most` reasons at most; the last one stands for all others. */
+void worker_tally(struct worker *worker, struct tally *ended, struct reason *live, uint32_t most);
 
 /* From any thread: the sums of those that have ended, and of those that live. */
 void worker_sum(struct worker *worker, struct totals *ended, struct totals *live);

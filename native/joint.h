@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What goes past a proxied connection: from its client to its upstream without us.
- * Included by circuit.c, door.c, life.c, pair.c, table.c.
+ * Included by circuit.c, door.c, life.c, pair.c, sweep.c, table.c.
  *
  * read_joint() and why_not_past() belong to every thread, the others to the loop's.
  */

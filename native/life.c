@@ -10,6 +10,7 @@
 #include "pair.h"
 #include "redirect.h"
 #include "sockets.h"
+#include "sweep.h"
 #include "system.h"
 #include "table.h"
 #include "timers.h"
@@ -19,34 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SWEEP (SECOND / 2) /* between looks at idle pairs */
-
 /* -- limits, and what accelerates -- */
-
-static void sweep(struct worker *worker, void *owner)
-{
-	struct pair *pair, *next;
-	int64_t moment = now();
-	struct past past;
-	uint64_t bytes;
-
-	(void)owner;
-	for (pair = worker->table.first; pair; pair = next) {
-		next = pair->next;
-		past = read_joint(worker, pair);
-		bytes = moved(&pair->forward) + moved(&pair->backward) + past.forward_bytes +
-			past.backward_bytes;
-		if (bytes != pair->seen_moved || !pair->seen_at) {
-			pair->seen_moved = bytes;
-			pair->seen_at = moment;
-		} else if (moment - pair->seen_at >= worker->idle_timeout) {
-			abort_pair(worker, pair,
-				   words(worker, "idle for %g s",
-					 (double)worker->idle_timeout / SECOND));
-		}
-	}
-	set_reserved_timer(worker, &worker->sweep, moment + SWEEP, sweep, NULL);
-}
 
 EXPORT int worker_limit(struct worker *worker, uint64_t budget, int eager, int64_t idle_timeout,
 			int most_pipes)
@@ -55,12 +29,7 @@ EXPORT int worker_limit(struct worker *worker, uint64_t budget, int eager, int64
 	worker->eager = eager;
 	worker->idle_timeout = idle_timeout;
 	worker->all->most_pipes = most_pipes;
-	if (idle_timeout < 0)
-		return 0;
-	if (reserve_timers(worker, 1))
-		return -ENOMEM;
-	set_reserved_timer(worker, &worker->sweep, now() + SWEEP, sweep, NULL);
-	return 0;
+	return idle_timeout < 0 ? 0 : begin_sweeps(worker);
 }
 
 static void on_holds(struct worker *worker, void *owner, uint32_t events)

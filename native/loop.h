@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * One thread that waits for descriptors and moments: epoll, and a heap of timers.
- * Included by accept.c, connect.c, life.c, pair.c, urgent.c, workers.c.
+ * Included by accept.c, connect.c, hello.c, life.c, pair.c, urgent.c, workers.c.
  *
  * A descriptor has one watcher. An event that epoll told before it was unwatched is dropped by its
  * generation: the number may be another descriptor's by then.

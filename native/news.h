@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What is told to who runs the worker.
- * Included by accept.c, arrivals.c, clients.c, connect.c, door.c, failure.c, life.c, loop.c,
- * pair.c, table.c, targets.c.
+ * Included by accept.c, arrivals.c, clients.c, connect.c, departure.c, door.c, failure.c, life.c,
+ * loop.c, pair.c, table.c, targets.c.
  */
 #ifndef SOCKPROXY_NEWS_H
 #define SOCKPROXY_NEWS_H

@@ -2,7 +2,7 @@
 /*
  * The workers' own connections to upstreams, to know one that comes back as a client, to whichever
  * of them. All of one network namespace.
- * Included by clients.c, connect.c, pair.c, search.c.
+ * Included by clients.c, connect.c, departure.c, pair.c, search.c.
  *
  * Two of one place to another are known at once, when one has the port of another that is closed,
  * but whose end is not told yet. So each has a number of its own.

@@ -109,6 +109,7 @@ static struct pair *new_pair(const struct beginning *from)
 	pair->came = from->came;
 	pair->service = from->service;
 	pair->at = from->at;
+	pair->host = from->host;
 	return pair;
 }
 

@@ -2,7 +2,7 @@
 /*
  * Two sockets whose bytes go from one to the other, from pairing to close.
  * Included by channel.c, clients.c, door.c, failure.c, farewell.c, joint.c, life.c, redirect.c,
- * urgent.c.
+ * sweep.c, urgent.c.
  *
  * A pair may end in the midst of any of these: whoever goes on looks at its outcome first.
  */
@@ -29,6 +29,7 @@ struct beginning {
 	uint32_t own;
 	struct service *service;
 	struct target *at; /* in whose load it is, and the pair will be; NULL: in none */
+	struct host *host;
 	int64_t came; /* the moment of a client's accept; 0: it is none of the proxy's clients */
 };
 

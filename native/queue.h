@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Clients that wait for a place at an upstream, of which all are full: who came first has it first.
- * Included by clients.c, search.c, targets.c.
+ * Included by departure.c, search.c, targets.c.
  *
  * A place that becomes free is handed over, under the lock, to the first who waits and has not
  * tried that upstream; so nobody who comes meanwhile can have it. Its worker is woken, and connects

@@ -4,6 +4,7 @@
 #include "address.h"
 #include "clients.h"
 #include "connect.h"
+#include "departure.h"
 #include "own.h"
 #include "queue.h"
 #include "system.h"
@@ -55,7 +56,7 @@ static void leave_silent(struct worker *worker)
 			    !has_another(worker->all, client))
 				continue;
 			cancel_attempt(worker, &client->attempt);
-			leave_upstream(worker, client);
+			leave(worker, client);
 			try_next(worker, client, 0);
 		}
 	} while (worker->leave_again);
@@ -81,15 +82,15 @@ static void on_outcome(struct worker *worker, struct attempt *attempt, int numbe
 	if (!number) {
 		/* Another worker may have accepted it before it was noted as our own. */
 		if (comes_back(worker->all, client->fd, &client->ends))
-			refuse_client(worker, client, REJECTED_OWN, 0);
+			refuse(worker, client, REJECTED_OWN, 0);
 		else
 			pair_client(worker, client);
 		return;
 	}
 	silent = has_fallen_silent(worker, attempt, number);
-	leave_upstream(worker, client);
+	leave(worker, client);
 	if (is_shortage(number)) /* there will be none for another one either */
-		refuse_client(worker, client, REJECTED_FAILED, number);
+		refuse(worker, client, REJECTED_FAILED, number);
 	else
 		try_next(worker, client, number);
 	if (silent) {
@@ -103,7 +104,7 @@ static void connect_client(struct worker *worker, struct client *client,
 {
 	client->attempt.target = *address;
 	if (note_tried(client, address))
-		refuse_client(worker, client, REJECTED_FAILED, ENOMEM);
+		refuse(worker, client, REJECTED_FAILED, ENOMEM);
 	else
 		begin_attempt(worker, &client->attempt, address, on_outcome);
 }
@@ -125,7 +126,7 @@ static void on_waited(struct worker *worker, void *owner)
 	if (client->at)
 		connect_placed_client(worker, client);
 	else
-		refuse_client(worker, client, REJECTED_FULL, 0);
+		refuse(worker, client, REJECTED_FULL, 0);
 }
 
 /* It has joined the queue. */
@@ -135,7 +136,7 @@ static void wait_for_place(struct worker *worker, struct client *client)
 
 	if (set_timer(worker, &attempt->timer, now() + attempt->service->timeout, on_waited,
 		      client))
-		refuse_client(worker, client, REJECTED_FAILED, ENOMEM);
+		refuse(worker, client, REJECTED_FAILED, ENOMEM);
 }
 
 void connect_placed(struct worker *worker)
@@ -153,9 +154,9 @@ static void try_original(struct worker *worker, struct client *client, int numbe
 	struct address address;
 
 	if (client->tried_count)
-		refuse_client(worker, client, REJECTED_FAILED, number);
+		refuse(worker, client, REJECTED_FAILED, number);
 	else if (!read_original(client->fd, &client->ends.near, &address))
-		refuse_client(worker, client, REJECTED_NOT_MEANT, 0);
+		refuse(worker, client, REJECTED_NOT_MEANT, 0);
 	else
 		connect_client(worker, client, &address);
 }
@@ -177,8 +178,8 @@ static void try_next(struct worker *worker, struct client *client, int number)
 		wait_for_place(worker, client);
 		break;
 	case NO_PLACE:
-		refuse_client(worker, client,
-			      client->tried_count ? REJECTED_FAILED : REJECTED_NO_TARGET, number);
+		refuse(worker, client, client->tried_count ? REJECTED_FAILED : REJECTED_NO_TARGET,
+		       number);
 	}
 }
 

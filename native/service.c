@@ -2,6 +2,8 @@
 #include "service.h"
 
 #include "memory.h"
+#include "networks.h"
+#include "routes.h"
 #include "system.h"
 
 #include <errno.h>
@@ -30,41 +32,10 @@ EXPORT int worker_serve(struct worker *worker, int64_t timeout, int original, en
 	service->timeout = timeout;
 	service->original = original;
 	service->balance = balance;
+	service->idle_timeout = service->lifetime = -1;
 	services[count] = service;
 	all->services_count++;
 	return (int)count;
-}
-
-EXPORT int worker_send_preface(struct worker *worker, uint32_t number, uint32_t version)
-{
-	struct service *service = service_of(worker, number);
-
-	if (!service || version > 2)
-		return -EINVAL;
-	service->preface = version;
-	return 0;
-}
-
-EXPORT int worker_set_option(struct worker *worker, uint32_t number, int level, int name,
-			     const void *value, uint32_t size, int loopback)
-{
-	struct service *service = service_of(worker, number);
-	struct option *options;
-
-	if (!service || size > sizeof(options->value))
-		return -EINVAL;
-	options = sys.realloc(service->options, (service->options_count + 1) * sizeof(*options));
-	if (!options)
-		return -ENOMEM;
-	service->options = options;
-	options += service->options_count++;
-	memset(options, 0, sizeof(*options));
-	options->level = level;
-	options->name = name;
-	options->size = size;
-	options->loopback = loopback;
-	memcpy(options->value, value, size);
-	return 0;
 }
 
 static void free_service(struct service *service)
@@ -75,6 +46,10 @@ static void free_service(struct service *service)
 		free(service->targets[each]);
 	free(service->targets);
 	free(service->options);
+	free(service->allowed.all);
+	free(service->denied.all);
+	free(service->trusted.all);
+	free_routes(service);
 	free(service);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Where the clients of some listening sockets go, and how.
- * Included by accept.c, connect.c, targets.c, workers.c.
+ * Included by accept.c, connect.c, rules.c, targets.c, workers.c.
  */
 #ifndef SOCKPROXY_SERVICE_H
 #define SOCKPROXY_SERVICE_H

@@ -25,6 +25,7 @@ struct system sys = {
 	.pipe2 = pipe2,
 	.poll = poll,
 	.read = read,
+	.recv = recv,
 	.send = send,
 	.setsockopt = setsockopt,
 	.shutdown = shutdown,

@@ -34,6 +34,7 @@ struct system {
 	int (*pipe2)(int[2], int);
 	int (*poll)(struct pollfd *, nfds_t, int);
 	ssize_t (*read)(int, void *, size_t);
+	ssize_t (*recv)(int, void *, size_t, int);
 	ssize_t (*send)(int, const void *, size_t, int);
 	int (*setsockopt)(int, int, int, const void *, socklen_t);
 	int (*shutdown)(int, int);

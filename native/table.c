@@ -3,12 +3,13 @@
 
 #include "abi/splice.h"
 #include "channel.h"
-#include "clients.h"
+#include "departure.h"
 #include "joint.h"
 #include "memory.h"
 #include "news.h"
 #include "shared.h"
 #include "system.h"
+#include "tally.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -175,6 +176,31 @@ EXPORT void worker_sum(struct worker *worker, struct totals *ended, struct total
 	pthread_mutex_unlock(&table->lock);
 }
 
+static void tally_channel(struct reason *reasons, uint32_t most, uint32_t what,
+			  const struct channel *channel)
+{
+	uintptr_t phase = atomic_load_explicit(&channel->phase, memory_order_acquire);
+
+	tally_reason(reasons, most, what, phase & 3, (const char *)(phase & ~(uintptr_t)3));
+}
+
+EXPORT void worker_tally(struct worker *worker, struct tally *ended, struct reason *live,
+			 uint32_t most)
+{
+	struct table *table = &worker->table;
+	struct pair *pair;
+
+	memset(live, 0, most * sizeof(*live));
+	pthread_mutex_lock(&table->lock);
+	*ended = table->tally;
+	for (pair = table->first; pair; pair = pair->next) {
+		tally_channel(live, most, REASON_FORWARD, &pair->forward);
+		tally_channel(live, most, REASON_BACKWARD, &pair->backward);
+		tally_reason(live, most, REASON_PAST, 0, why_not_past(pair));
+	}
+	pthread_mutex_unlock(&table->lock);
+}
+
 EXPORT int worker_stats(struct worker *worker, uint64_t number, struct pair_stats *into)
 {
 	struct pair *pair = find_pair(worker, number);
@@ -200,6 +226,7 @@ void take_from_table(struct worker *worker, struct pair *pair, const char *outco
 	pair->last = stats_of(worker, pair);
 	add_up(&table->ended, &pair->last.forward);
 	add_up(&table->ended, &pair->last.backward);
+	tally_ended(&table->tally, &pair->last);
 	table->ended.pairs++;
 	table->ended.reset += outcome != worker->finished;
 	*pair->link = pair->next;

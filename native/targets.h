@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The upstreams of a service: which there are, who is at them, and where nobody answers.
- * Included by clients.c, search.c.
+ * Included by departure.c, search.c.
  *
  * One that did not answer is passed over until worker_has_answered(); when no other is left, it is
  * tried all the same. balance.h says whose turn it is.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A heap of moments.
- * Included by accept.c, channel.c, connect.c, farewell.c, joint.c, life.c, loop.c, pair.c,
- * search.c, urgent.c, waits.c.
+ * Included by accept.c, channel.c, connect.c, farewell.c, hello.c, joint.c, life.c, loop.c, pair.c,
+ * search.c, sweep.c, urgent.c, waits.c.
  *
  * A timer is part of its owner, who cancels it before its memory is freed.
  */

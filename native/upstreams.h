@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The door of the native worker, of a service's upstreams: which there are, and who is at them.
- * Included by worker.h.
+ * Included by services.h.
  *
  * cffi reads this file: no macros but the guard.
  */

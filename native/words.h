@@ -2,7 +2,8 @@
 /*
  * Why something is as it is, in words: each text once, for as long as the worker lives, so that
  * whoever reads a state in another thread may read its reason as well.
- * Included by channel.c, door.c, end.c, failure.c, farewell.c, joint.c, life.c, pair.c, redirect.c.
+ * Included by channel.c, door.c, end.c, failure.c, farewell.c, joint.c, life.c, pair.c, redirect.c,
+ * sweep.c.
  */
 #ifndef SOCKPROXY_WORDS_H
 #define SOCKPROXY_WORDS_H

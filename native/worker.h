@@ -17,8 +17,7 @@
 #ifndef SOCKPROXY_WORKER_H
 #define SOCKPROXY_WORKER_H
 
-#include "door.h"
-#include "upstreams.h"
+#include "services.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -67,47 +66,8 @@ struct news_list {
 
 /* -- connections to upstreams: connect.h, targets.h, own.h -- */
 
-struct option {
-	int level, name;
-	uint32_t size;
-	bool loopback; /* only towards this host, and it may fail */
-	unsigned char value[16];
-};
-
-/* Its fields are under the lock of the workers. One that is gone is kept while it has clients. */
-struct target {
-	struct address address;
-	uint32_t share, most; /* of struct upstream, as the next */
-	bool down;
-	bool silent; /* nobody has answered there of late */
-	bool gone;
-	uint32_t load;	 /* clients that are there, or are being connected */
-	int64_t credit;	 /* how far it lags behind its share: balance.c */
-	uint64_t chosen; /* so many times */
-};
-
-/* Clients, in the order in which they came: under the lock of the workers. */
-struct queue {
-	struct client *first, **last; /* last: where the next one is linked, of one that has some */
-	uint32_t count;
-};
-
-/* Where the clients of some listening sockets go, and how. Its targets are under the lock of the
- * workers; the others do not change while one of these runs. */
-struct service {
-	uint32_t number;
-	struct option *options; /* of the sockets to upstreams */
-	size_t options_count;
-	int64_t timeout; /* of each attempt */
-	enum balance balance;
-	uint32_t preface;	 /* version of the PROXY protocol; 0: none */
-	bool original;		 /* upstreams are where clients meant to go before a REDIRECT */
-	struct target **targets; /* and, behind them, those that are gone, but have a load */
-	uint32_t targets_count, gone_count, turn;
-	struct queue waiting; /* for a place: queue.h */
-};
-
 struct attempt;
+struct client;
 
 /* number: the errno; 0 for none; FAILURE_TIME_OUT for our own time-out. */
 typedef void on_attempt(struct worker *worker, struct attempt *attempt, int number);
@@ -139,7 +99,18 @@ struct own_list {
 	uint32_t room, count, free;
 };
 
-/* -- clients: accept.c -- */
+/* -- clients: accept.c, hello.h, hosts.h -- */
+
+/* What there is so far of something that is said first. */
+enum hearing {
+	HEARD_PART,
+	HEARD_ALL,
+	HEARD_NONSENSE,
+};
+
+/* why: REJECTED_NOT, when all was heard. what: was the matter, in words that stay; may be NULL. */
+typedef void on_heard(struct worker *worker, struct client *client, enum rejection why,
+		      const char *what);
 
 #define TRIED_INSIDE 4
 
@@ -149,6 +120,12 @@ struct client {
 	int fd;
 	int64_t came;
 	struct two_addresses ends;
+	struct two_addresses said; /* the same, or what a PROXY header has said */
+	bool introduced;	   /* by such a header */
+	bool hears_name;
+	on_heard *heard; /* NULL: it is not listened to */
+	struct timer patience;
+	struct host *host;     /* NULL: it is not counted there */
 	struct address *tried; /* tried_inside, or memory of its own */
 	uint32_t tried_count, tried_room;
 	struct target *at;	 /* in whose load it is; NULL: in none */
@@ -162,13 +139,6 @@ struct trial {
 	struct trial *next, **link;
 	struct attempt attempt;
 	uint64_t number;
-};
-
-struct listener {
-	int fd;
-	struct service *service;
-	struct address near;
-	bool any; /* it listens at more addresses than one: those accepted have to be asked */
 };
 
 /* -- connections: connection.h, table.h, pipes.h, urgent.h -- */
@@ -188,6 +158,7 @@ struct table {
 	struct pair **hashed;
 	uint32_t room, count;
 	struct totals ended;
+	struct tally tally;
 };
 
 /* SIGURG as an event of the loop. */
@@ -215,6 +186,7 @@ struct workers {
 	struct service **services; /* by number; each stays as long as the workers */
 	uint32_t services_count;
 	struct own_list own;
+	struct hosts hosts;
 };
 
 /* How a worker is told that there is something for it to look at. */

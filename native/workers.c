@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "workers.h"
 
+#include "hosts.h"
 #include "loop.h"
 #include "memory.h"
 #include "service.h"
@@ -84,6 +85,7 @@ void leave_workers(struct worker *worker)
 	if (--all->count)
 		return;
 	free_services(all);
+	free_hosts(&all->hosts);
 	free(all->own.all);
 	free(all->own.hashed);
 	free(all);

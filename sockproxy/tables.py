@@ -19,7 +19,7 @@ from sockproxy.units import format_size, parse_duration, parse_size
 __all__ = ["Table", "read_table"]
 
 MOST_BYTES = 4 << 20  # of a file: /dev/zero never ends
-_HEADER = re.compile(r"\s*(\[\[?)\s*([\w-]+)(?:\s*\.\s*([\w-]+))?\s*\]")
+_HEADER = re.compile(r"\s*(\[\[?)\s*([\w-]+(?:\.[\w-]+)*)\s*\]")
 _KEY = re.compile(r"\s*([\w-]+)\s*=")
 _OPAQUE = re.compile(
     r"""
@@ -180,13 +180,14 @@ class Table:
     def tables(self, key: str, known: Collection[str]) -> list[Table]:
         """The tables ``[[key]]``, at least one. known: the keys that each may have.
 
-        Errors call them "case 1", "case 2" where the key is "case".
+        Errors call them "case 1", "case 2" where the key is "case", and within another table
+        "service 1: route 2".
         """
         found = self._get(key, None)
         if not isinstance(found, list) or not found:
             raise self.wrong(key, f"must be tables: [[{key}]]")
         return [
-            Table(each, self.path, known, name=f"{key} {number}", lines=self._lines)
+            Table(each, self.path, known, name=self._within(f"{key} {number}"), lines=self._lines)
             for number, each in enumerate(found, 1)
         ]
 
@@ -211,10 +212,13 @@ class Table:
 
     def _inner(self, content: Any, called: str, known: Collection[str], key: str) -> Table:
         """One whose line is that of `key`, unless it has a header of its own."""
-        name = ": ".join(filter(None, (self._name, called)))
+        name = self._within(called)
         line = self._lines.get((self._name, key)) or self._lines.get((self._name, ""))
         lines = {(name, ""): line, **self._lines} if line else self._lines
         return Table(content, self.path, known, name=name, lines=lines)
+
+    def _within(self, name: str) -> str:
+        return f"{self._name}: {name}" if self._name else name
 
     def _get(self, key: str, default: Any) -> Any:
         found = self._content.get(key, default)
@@ -261,19 +265,29 @@ def _key_lines(text: str) -> dict[tuple[str, str], int]:
     blank = _OPAQUE.sub(lambda found: "\n" * found[0].count("\n"), text)
     lines: dict[tuple[str, str], int] = {}
     counts: Counter[str] = Counter()
-    arrays: set[str] = set()
     name = ""
     for number, line in enumerate(blank.split("\n"), 1):
         if header := _HEADER.match(line):
-            if not header[3]:
+            outer, own = _outer(header[2], counts)
+            lines.setdefault((outer, own), number)
+            if header[1] == "[[":
+                for within in [each for each in counts if each.startswith(f"{header[2]}.")]:
+                    del counts[within]  # they count from 1 in each
                 counts[header[2]] += 1
-                arrays |= {header[2]} if header[1] == "[[" else set()
-            name = f"{header[2]} {counts[header[2]]}" if header[2] in arrays else header[2]
-            lines.setdefault(("", header[2]), number)
-            if header[3]:
-                lines.setdefault((name, header[3]), number)
-                name = f"{name}: {header[3]}"
+                own = f"{own} {counts[header[2]]}"
+            name = f"{outer}: {own}" if outer else own
             lines.setdefault((name, ""), number)
         elif key := _KEY.match(line):
             lines.setdefault((name, key[1]), number)
     return lines
+
+
+def _outer(header: str, counts: Counter[str]) -> tuple[str, str]:
+    """The name of the table within which that of the header is, and its own key."""
+    *outer, key = header.split(".")
+    paths = [".".join(outer[: depth + 1]) for depth in range(len(outer))]
+    names = [
+        f"{each} {counts[path]}" if counts[path] else each
+        for each, path in zip(outer, paths, strict=True)
+    ]
+    return ": ".join(names), key

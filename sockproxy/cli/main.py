@@ -29,6 +29,8 @@ COMMANDS = {
     "run": "run.run",
     "status": "status.status",
     "connections": "connections.connections",
+    "top": "top.top",
+    "metrics": "metrics.metrics",
     "doctor": "doctor.doctor",
     "bench": "bench.bench",
 }

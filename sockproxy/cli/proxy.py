@@ -13,9 +13,10 @@ import click
 from click.core import ParameterSource
 
 from sockproxy.cli.logs import Log, logging_to_stderr
-from sockproxy.cli.types import DURATION, LISTEN, MARK, SIZE
+from sockproxy.cli.types import DURATION, LISTEN, MARK, NETWORK, RATE, SIZE
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address
+from sockproxy.net.networks import Network
 from sockproxy.net.systemd import Passed, notify, watchdog_seconds
 from sockproxy.proxy.config import Configuration, read_configuration
 from sockproxy.proxy.control import Control
@@ -38,6 +39,8 @@ from sockproxy.proxy.proxy import Proxy
 from sockproxy.proxy.reload import Reloader
 from sockproxy.proxy.takeover import retire, take_sockets
 from sockproxy.rundir import take_name
+from sockproxy.units import Rate
+from sockproxy.worker.rules import Rules
 
 __all__ = ["proxy"]
 
@@ -97,6 +100,39 @@ or
     help="Tell upstreams first who the client is, by the PROXY protocol.",
 )
 @click.option(
+    "--accept-proxy",
+    type=NETWORK,
+    multiple=True,
+    metavar="NETWORK",
+    help="Clients from there say first who the client is, by the PROXY protocol; may be repeated.",
+)
+@click.option(
+    "--allow",
+    type=NETWORK,
+    multiple=True,
+    metavar="NETWORK",
+    help="Only these may be clients; may be repeated.",
+)
+@click.option(
+    "--deny",
+    type=NETWORK,
+    multiple=True,
+    metavar="NETWORK",
+    help="These may not, also where they are allowed; may be repeated.",
+)
+@click.option(
+    "--max-per-client",
+    type=click.IntRange(1, MOST_CONNECTIONS),
+    metavar="N",
+    help="Connections of one client host at once.",
+)
+@click.option(
+    "--rate-per-client",
+    type=RATE,
+    metavar="N/TIME",
+    help="Connections that one client host may open in a time, such as 100/s or 30/10m.",
+)
+@click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -136,6 +172,14 @@ or
     help="Time that each upstream tried has to answer.",
 )
 @click.option("--idle-timeout", type=DURATION, help="Reset a connection without traffic.")
+@click.option("--lifetime", type=DURATION, help="Reset a connection when it is so old.")
+@click.option(
+    "--hello-timeout",
+    type=DURATION,
+    default="5s",
+    show_default=True,
+    help="Time that a client has for what is to be heard first, such as a PROXY header.",
+)
 @click.option(
     "--grace",
     type=DURATION,
@@ -199,6 +243,11 @@ def proxy(
     balance: str,
     send_proxy: str | None,
     health_check: float | None,
+    accept_proxy: tuple[Network, ...],
+    allow: tuple[Network, ...],
+    deny: tuple[Network, ...],
+    max_per_client: int | None,
+    rate_per_client: Rate | None,
     config: Path | None,
     take_over: bool,
     name: str | None,
@@ -207,6 +256,8 @@ def proxy(
     workers: int | None,
     connect_timeout: float,
     idle_timeout: float | None,
+    lifetime: float | None,
+    hello_timeout: float,
     grace: float,
     nodelay: bool,
     mark: int | None,
@@ -271,6 +322,15 @@ def proxy(
         balance=balance,
         send_proxy=PROXY_VERSIONS[send_proxy] if send_proxy else 0,
         health=Health(health_check) if health_check is not None else None,
+        rules=Rules(
+            allow=allow,
+            deny=deny,
+            accept_proxy=accept_proxy,
+            max_per_client=max_per_client,
+            rate_per_client=rate_per_client,
+            hello_timeout=hello_timeout,
+            lifetime=lifetime,
+        ),
     )
     options = ProxyOptions(
         services=(service,),

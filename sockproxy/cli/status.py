@@ -109,6 +109,9 @@ def _show(
         for why in (each["why_not"], each["why_no_cgroup"]):
             if why:
                 click.echo(f"{each['name']}: {why}")
+        if refused := each["connections_refused"]:
+            reasons = ", ".join(f"{one['clients']} {one['why']}" for one in each["refusals"])
+            click.echo(f"{each['name']}: {refused} clients refused: {clean(reasons)}")
         if len(each["workers"]) > 1:
             counts = ", ".join(str(one["connections"]) for one in each["workers"])
             click.echo(f"{each['name']}: {len(each['workers'])} workers have {counts} connections")

@@ -19,20 +19,26 @@ def show_upstreams(proxies: list[dict[str, Any]]) -> None:
     rows = [
         row
         for proxy in proxies
-        for service in proxy["services"]
-        if _is_worth_it(service)
-        for row in _rows(_label(proxy, service), service)
+        for label, part in _parts(proxy)
+        if _is_worth_it(part)
+        for row in _rows(label, part)
     ]
     if rows:
         table(HEADINGS, rows)
     for proxy in proxies:
-        for service in proxy["services"]:
-            for line in _lines(service):
-                click.echo(f"{clean(_label(proxy, service))}: {line}")
+        for label, part in _parts(proxy):
+            for line in _lines(part):
+                click.echo(f"{label}: {line}")
 
 
-def _label(proxy: dict[str, Any], service: dict[str, Any]) -> str:
-    return str(proxy["name"]) + (f"/{service['name']}" if service["name"] else "")
+def _parts(proxy: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Services, and what their clients have instead by the name that they ask for."""
+    parts = []
+    for service in proxy["services"]:
+        label = proxy["name"] + (f"/{service['name']}" if service["name"] else "")
+        parts.append((label, service))
+        parts += [(f"{label} {' '.join(each['names'])}", each) for each in service["routes"]]
+    return parts
 
 
 def _is_worth_it(service: dict[str, Any]) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
 
 from sockproxy.errors import UsageError
+from sockproxy.net.address import parse_address
+from sockproxy.net.networks import parse_network
 from sockproxy.net.systemd import parse_listen
 from sockproxy.proxy.options import MOST_MARK
-from sockproxy.units import parse_duration, parse_size
+from sockproxy.units import parse_duration, parse_rate, parse_size
 
-__all__ = ["DURATION", "LISTEN", "MARK", "SIZE", "Parsed"]
+__all__ = ["ADDRESS", "DURATION", "LISTEN", "MARK", "NETWORK", "RATE", "SIZE", "Parsed"]
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
@@ -40,7 +43,10 @@ def _mark(text: str) -> int:
     return mark
 
 
+ADDRESS = Parsed("addr:port", partial(parse_address, passive=True))
 SIZE = Parsed("size", parse_size)
 DURATION = Parsed("duration", parse_duration)
 LISTEN = Parsed("addr:port", parse_listen)
 MARK = Parsed("mark", _mark)
+NETWORK = Parsed("network", parse_network)
+RATE = Parsed("rate", parse_rate)

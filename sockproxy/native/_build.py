@@ -1,6 +1,8 @@
-"""What the build makes of ``native/door.h``, ``upstreams.h`` and ``kernel.h``:
-``sockproxy.native._binding``, cffi's out-of-line ABI module. It needs no compiler, only
-``_native.so`` beside it at run time."""
+"""What the build makes of told.h, door.h, rules.h, upstreams.h and kernel.h:
+``sockproxy.native._binding``.
+
+It is cffi's out-of-line ABI module. It needs no compiler, only ``_native.so`` at run time.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,9 @@ from cffi import FFI
 declarations: Callable[[Path, Collection[str]], str] = globals()["declarations"]
 """Of hatch_build.py, which runs this file."""
 
-HEADERS = ("door.h", "upstreams.h", "kernel.h")
+HEADERS = ("told.h", "door.h", "rules.h", "upstreams.h", "kernel.h")
 FOLDER = Path(__file__).resolve().parents[2] / "native"
-INCLUDES = ("#include <stdint.h>", '#include "door.h"')
+INCLUDES = ('#include "told.h"', "#include <stdint.h>", '#include "door.h"')
 
 
 ffibuilder = FFI()

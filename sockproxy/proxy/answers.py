@@ -22,12 +22,22 @@ LONGEST = 1000  # characters of one text
 LARGEST = 1 << 64
 _UNCLEAN = re.compile(rb'[\\\x00-\x1f\x7f]|"[^"]{%d}' % LONGEST)
 Check = Callable[[Any], bool]
-MOST_BYTES = {"status": 1 << 22, "connections": 1 << 28, "reload": 1 << 20, "retire": 1 << 20}
+MOST_BYTES = {
+    "status": 1 << 22,
+    "metrics": 1 << 20,
+    "connections": 1 << 28,
+    "reload": 1 << 20,
+    "retire": 1 << 20,
+}
 """Of an answer: half a million connections take as much as the second."""
 
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 def _is_seconds(value: object) -> bool:
@@ -70,29 +80,46 @@ _UPSTREAM = {
     "clients": _is_count,
     "chosen": _is_count,
 }
-_SERVICE = {"name": _is_text, "upstreams": [_UPSTREAM], "waiting": _is_count}
+_UPSTREAMS = {"upstreams": [_UPSTREAM], "waiting": _is_count}
+_SERVICE = {"name": _is_text, **_UPSTREAMS, "routes": [{"names": [_is_text], **_UPSTREAMS}]}
+_STATUS = {
+    "name": _is_text,
+    "pid": _is_count,
+    "age": _is_seconds,
+    "listen": [_is_text],
+    "upstream": [_is_text],
+    "path": _is_text,
+    "why_not": _is_text,
+    "why_no_cgroup": _is_text,
+    "connections": _is_count,
+    "connections_ended": _is_count,
+    "connections_reset": _is_count,
+    "connections_refused": _is_count,
+    "refusals": [{"why": _is_text, "clients": _is_count}],
+    "redirected": _is_count,
+    "pumped": _is_count,
+    "short_circuited": _is_count,
+    "short_circuits_in": [_is_text],
+    "why_no_short_circuit": _is_text,
+    "holds": _is_count,
+    "workers": [{"connections": _is_count, "connections_ended": _is_count}],
+}
+_METRICS = {
+    **_STATUS,
+    "since": _is_seconds,
+    "accelerated": _is_flag,
+    "max_connections": _is_count,
+    "dropped": _is_count,
+    "lives": [_is_count],
+    "sizes": [_is_count],
+    "lived": _is_seconds,
+    "carried": _is_count,
+    "outcomes": [{"why": _is_text, "count": _is_count}],
+    "reasons": [{"what": _is_text, "state": _is_text, "why": _is_text, "count": _is_count}],
+}
 SHAPES: Mapping[str, Mapping[str, Any]] = {
-    "status": {
-        "name": _is_text,
-        "pid": _is_count,
-        "age": _is_seconds,
-        "listen": [_is_text],
-        "upstream": [_is_text],
-        "services": [_SERVICE],
-        "path": _is_text,
-        "why_not": _is_text,
-        "why_no_cgroup": _is_text,
-        "connections": _is_count,
-        "connections_ended": _is_count,
-        "connections_reset": _is_count,
-        "redirected": _is_count,
-        "pumped": _is_count,
-        "short_circuited": _is_count,
-        "short_circuits_in": [_is_text],
-        "why_no_short_circuit": _is_text,
-        "holds": _is_count,
-        "workers": [{"connections": _is_count, "connections_ended": _is_count}],
-    },
+    "status": {**_STATUS, "services": [_SERVICE]},
+    "metrics": _METRICS,
     "connections": {"name": _is_text, "pid": _is_count, "connections": [_PAIR]},
     "reload": {"name": _is_text, "pid": _is_count, "changes": [_is_text], "error": _is_text},
     "retire": {"name": _is_text, "pid": _is_count},

@@ -16,7 +16,7 @@ from sockproxy.proxy.pool import Health
 from sockproxy.worker.descriptors import SHORTAGE
 from sockproxy.worker.door import Loop, Timer
 
-__all__ = ["Check", "Route", "header_of_checks"]
+__all__ = ["Check", "Way", "header_of_checks"]
 
 OF_THIS_HOST = {*SHORTAGE, errno.EADDRNOTAVAIL}
 """They say nothing of the upstream."""
@@ -32,7 +32,7 @@ def header_of_checks(version: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class Way:
     """How the checks of a service go to its upstreams.
 
     options: of the sockets, as of those of clients. header: what is sent before all else.
@@ -54,12 +54,12 @@ class Check:
         loop: Loop,
         address: Address,
         how: Health,
-        route: Route,
+        way: Way,
         done: Callable[[str | None], None],
     ) -> None:
         self._loop, self._address, self._how, self._done = loop, address, how, done
-        self._options = route.options
-        self._unsent = route.header + how.send
+        self._options = way.options
+        self._unsent = way.header + how.send
         self._heard = b""
         self._socket: socket.socket | None = None
         self._timer: Timer | None = None

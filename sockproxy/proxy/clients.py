@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,19 @@ from sockproxy.worker.stats import DirectionStats, PairStats
 __all__ = ["Clients"]
 
 log = logging.getLogger("sockproxy.proxy")
+
+_OUTCOMES = {
+    Rejection.OWN: "loop",
+    Rejection.NOT_MEANT: "not redirected",
+    Rejection.DENIED: "denied",
+    Rejection.TOO_MANY: "max-per-client",
+    Rejection.TOO_OFTEN: "rate-per-client",
+    Rejection.SLOW: "no hello",
+    Rejection.LEFT: "no hello",
+    Rejection.NONSENSE: "bad hello",
+    Rejection.UNROUTED: "no route",
+}
+"""Of those that no upstream was asked for, in a word."""
 
 
 UNSERVED = {Rejection.FAILED, Rejection.FULL, Rejection.NO_TARGET}
@@ -38,6 +52,8 @@ class Clients:
         self._acceptor: Acceptor
         self._refusals = Seldom(log, counts=True)
         self._loops, self._shortages = Seldom(log), Seldom(log)
+        self.refused_for: Counter[str] = Counter()
+        """How many clients were reset, by why."""
 
     def open(self, acceptor: Acceptor) -> None:
         """Clients come from this acceptor."""
@@ -64,6 +80,7 @@ class Clients:
         """Tell of a client that had no upstream."""
         service = self._service_of(refused.service)
         why = _reason(refused, service.options.connect_timeout)
+        self.refused_for[_OUTCOMES.get(refused.why, "no upstream")] += 1
         if refused.why is Rejection.OWN:
             self._loops.say(lambda: service.way_out_of_a_loop)
         elif refused.why in UNSERVED and not log.isEnabledFor(logging.DEBUG):
@@ -147,14 +164,27 @@ def _way(way: DirectionStats) -> dict[str, Any]:
     }
 
 
+_REASONS = {
+    Rejection.OWN: "it is this proxy's own connection",
+    Rejection.NOT_MEANT: "no original destination: the connection was not redirected",
+    Rejection.DENIED: "by allow and deny",
+    Rejection.TOO_MANY: "its host has max-per-client connections",
+    Rejection.TOO_OFTEN: "its host comes more often than rate-per-client",
+    Rejection.SLOW: "its first words did not come within hello-timeout",
+    Rejection.LEFT: "it ended before its first words had come",
+    Rejection.UNROUTED: "no route for the name that it asks for, and no upstream",
+    Rejection.NO_TARGET: "no upstream takes new clients: their weights are 0",
+}
+
+
 def _reason(refused: Refused, timeout: float) -> str:
-    if refused.why is Rejection.OWN:
-        return "it is this proxy's own connection"
-    if refused.why is Rejection.NOT_MEANT:
-        return "no original destination: the connection was not redirected"
     if refused.why is Rejection.FULL:
         return f"all upstreams had as many clients as they may have, for {timeout:g} s"
-    if refused.why is Rejection.NO_TARGET:
-        return "no upstream takes new clients: their weights are 0"
+    if refused.why in _REASONS:
+        return _REASONS[refused.why]
+    if refused.why is Rejection.NONSENSE:
+        return f"its first words are not as they must be: {refused.what}"
+    if refused.upstream is None:
+        return os.strerror(refused.error).lower()
     what = os.strerror(refused.error).lower() if refused.error else f"no answer in {timeout:g} s"
     return f"{refused.upstream}: {what}"

@@ -9,7 +9,13 @@ log-level = "info"       and log-format
 name = "web"             in connections and logs
 listen = ["127.0.0.1:8080", "systemd:web"]
 upstream = "app"         a group, or ["10.0.0.2:9000", "app.example:9000"], or "original-dst"
-connect-timeout = "10s"  and balance, send-proxy, mark, nodelay, keepalive: as these options
+connect-timeout = "10s"  and balance, send-proxy, mark, nodelay, keepalive, allow, deny,
+                         accept-proxy, max-per-client, rate-per-client, hello-timeout,
+                         idle-timeout, lifetime: as these options
+
+[[service.route]]        may be repeated; a service with routes may be without an upstream
+name = ["app.example", "*.app.example"]   that a client asks for by TLS
+upstream = "app"
 
 [[group]]                upstreams that services share, may be repeated
 name = "app"
@@ -18,12 +24,14 @@ upstream = ["10.0.0.2:9000", "10.0.0.3:9000"]    more of them: config_pool.py
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sockproxy.errors import UsageError
+from sockproxy.net.networks import Network, parse_network
 from sockproxy.net.systemd import parse_listen
 from sockproxy.proxy.config_pool import POOL, read_groups, read_pool
 from sockproxy.proxy.options import (
@@ -37,6 +45,7 @@ from sockproxy.proxy.options import (
     MOST_WORKERS,
     PROXY_VERSIONS,
     ProxyOptions,
+    Route,
     ServiceOptions,
     clash,
     usual_workers,
@@ -44,6 +53,8 @@ from sockproxy.proxy.options import (
 from sockproxy.proxy.pool import Pool
 from sockproxy.rundir import check_name
 from sockproxy.tables import Table, read_table
+from sockproxy.units import parse_rate
+from sockproxy.worker.rules import NO_RULES, Rules
 
 __all__ = ["Configuration", "read_configuration"]
 
@@ -53,8 +64,11 @@ _FILE = {
 }  # fmt: skip
 _SERVICE = {
     "name", "listen", "connect-timeout", "mark", "nodelay", "keepalive", "balance", "send-proxy",
-    *POOL,
+    "route", "allow", "deny", "accept-proxy", "max-per-client", "rate-per-client",
+    "hello-timeout", "idle-timeout", "lifetime", *POOL,
 }  # fmt: skip
+_ROUTE = {"name", *POOL}
+_NAME = re.compile(r"(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 T = TypeVar("T")
 
 
@@ -104,7 +118,9 @@ def _name(table: Table, default: str) -> str:
 
 def _service(table: Table, groups: Mapping[str, Pool]) -> ServiceOptions:
     listen = [_checked(table, "listen", parse_listen, each) for each in table.words("listen")]
-    pool = read_pool(table, groups)
+    routes = _routes(table, groups) if table.has("route") else ()
+    only_routes = bool(routes) and not table.has("upstream")
+    pool = Pool(()) if only_routes else read_pool(table, groups)
     version = _if_there(table, "send-proxy", lambda key: table.word(key, tuple(PROXY_VERSIONS)))
     return ServiceOptions(
         tuple(listen),
@@ -120,7 +136,46 @@ def _service(table: Table, groups: Mapping[str, Pool]) -> ServiceOptions:
         send_proxy=PROXY_VERSIONS[version] if version else 0,
         health=pool.health,
         slow_start=pool.slow_start,
+        routes=routes,
+        rules=_rules(table, only_routes=only_routes),
     )
+
+
+def _rules(table: Table, *, only_routes: bool) -> Rules:
+    def networks(key: str) -> tuple[Network, ...]:
+        words = table.words(key) if table.has(key) else []
+        return tuple(_checked(table, key, parse_network, each) for each in words)
+
+    return Rules(
+        allow=networks("allow"),
+        deny=networks("deny"),
+        accept_proxy=networks("accept-proxy"),
+        max_per_client=_if_there(
+            table, "max-per-client", lambda key: table.number(key, None, 1, MOST_CONNECTIONS)
+        ),
+        rate_per_client=_if_there(
+            table, "rate-per-client", lambda key: _checked(table, key, parse_rate, table.text(key))
+        ),
+        hello_timeout=table.duration("hello-timeout", NO_RULES.hello_timeout),
+        idle_timeout=_if_there(table, "idle-timeout", table.duration),
+        lifetime=_if_there(table, "lifetime", table.duration),
+        only_routes=only_routes,
+    )
+
+
+def _routes(table: Table, groups: Mapping[str, Pool]) -> tuple[Route, ...]:
+    routes, seen = [], set[str]()
+    for each in table.tables("route", _ROUTE):
+        names = tuple(name.lower().removesuffix(".") for name in each.words("name"))
+        for name in names:
+            if not _NAME.fullmatch(name):
+                raise each.wrong("name", f"{name!r} is no name such as app.example or *.example")
+            if name in seen:
+                raise each.wrong("name", f"there is another route for {name}")
+            seen.add(name)
+        pool = read_pool(each, groups)
+        routes.append(Route(names, pool.upstreams, pool.health, pool.slow_start))
+    return tuple(routes)
 
 
 def _if_there(table: Table, key: str, take: Callable[[str], T]) -> T | None:

@@ -57,6 +57,9 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
         "connections_ended": ended.pairs,
         "connections_reset": ended.reset,
         "connections_refused": proxy.clients.refused,
+        "refusals": [
+            {"why": why, "clients": count} for why, count in proxy.clients.refused_for.most_common()
+        ],
         "redirected": ended.redirected + live.redirected,
         "pumped": ended.pumped + live.pumped,
         "short_circuited": ended.short_circuited + live.short_circuited,
@@ -81,6 +84,24 @@ def connections_report(proxy: Proxy) -> dict[str, Any]:
     return {"name": proxy.options.name, "pid": os.getpid(), "connections": pairs}
 
 
+def metrics_report(proxy: Proxy) -> dict[str, Any]:
+    """What `sockproxy metrics` shows of one proxy: its status, and what connections have in common.
+    lives and sizes: how many that have ended are in each class of sockproxy.worker.tally."""
+    tally = proxy.worker.tally()
+    return {
+        **status_report(proxy),
+        "lives": tally.lives,
+        "sizes": tally.sizes,
+        "lived": tally.lived,
+        "carried": tally.carried,
+        "outcomes": [{"why": why, "count": count} for why, count in tally.outcomes.items()],
+        "reasons": [
+            {"what": what, "state": state, "why": why, "count": count}
+            for (what, state, why), count in tally.reasons.items()
+        ],
+    }
+
+
 def _service(service: ProxyService) -> dict[str, Any]:
     options = service.options
     return {
@@ -89,6 +110,14 @@ def _service(service: ProxyService) -> dict[str, Any]:
         "upstream": options.upstream_names,
         "balance": options.balance,
         **service.upstreams.report(),
+        "routes": [
+            {
+                "names": list(each.names),
+                "upstream": each.upstream_names,
+                **part.upstreams.report(),
+            }
+            for each, part in zip(options.routes, service.parts[1:], strict=True)
+        ],
     }
 
 
@@ -108,6 +137,7 @@ def retire_report(proxy: Proxy) -> dict[str, Any]:
 QUESTIONS: dict[str, Callable[[Proxy], dict[str, Any]]] = {
     "status": status_report,
     "connections": connections_report,
+    "metrics": metrics_report,
     "reload": reload_report,
     "retire": retire_report,
 }

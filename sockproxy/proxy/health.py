@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from sockproxy.net.address import Address
-from sockproxy.proxy.check import Check, Route
+from sockproxy.proxy.check import Check, Way
 from sockproxy.proxy.pool import Health
 from sockproxy.worker.door import Loop, Timer
 
@@ -27,12 +27,12 @@ class Checks:
         self,
         address: Address,
         how: Health,
-        route: Route,
+        way: Way,
         changed: Callable[[], None],
         before: Checks | None = None,
     ) -> None:
         """before: those of another service, whose findings these go on from."""
-        self._address, self.how, self._route, self._changed = address, how, route, changed
+        self._address, self.how, self._way, self._changed = address, how, way, changed
         self.up: bool = before is None or before.up
         self.why: str = "" if before is None else before.why
         """What was wrong when one failed last."""
@@ -63,7 +63,7 @@ class Checks:
 
     def _begin(self) -> None:
         assert self._loop is not None
-        self._check = Check(self._loop, self._address, self.how, self._route, self._done)
+        self._check = Check(self._loop, self._address, self.how, self._way, self._done)
         self._check.begin()
 
     def _done(self, failure: str | None) -> None:

@@ -9,6 +9,7 @@ from sockproxy.net.address import Address
 from sockproxy.net.systemd import Passed
 from sockproxy.proxy.pool import ORIGINAL, Health, Pool, Upstream
 from sockproxy.worker.door import MIB
+from sockproxy.worker.rules import NO_RULES, Rules
 from sockproxy.worker.service import Balance
 
 __all__ = [
@@ -19,9 +20,11 @@ __all__ = [
     "MOST_CONNECTIONS",
     "MOST_KEEPALIVE",
     "MOST_MARK",
+    "MOST_ROUTES",
     "MOST_WORKERS",
     "PROXY_VERSIONS",
     "ProxyOptions",
+    "Route",
     "ServiceOptions",
     "clash",
     "usual_workers",
@@ -31,6 +34,7 @@ BUDGETS = (4096, 1 << 30)  # bytes: the least and the most
 MOST_CONNECTIONS = 500_000
 MOST_KEEPALIVE = 32767  # seconds: MAX_TCP_KEEPIDLE of the kernel
 MOST_MARK = 0xFFFFFFFF
+MOST_ROUTES = 10_000
 MOST_WORKERS = 256  # bpf/abi/splice.h
 LOG_FORMATS = ("auto", "text", "json", "journal")
 """auto: journal where stderr is the journal's, else text."""
@@ -44,6 +48,25 @@ LOG_LEVELS = ("error", "warning", "info", "debug")
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """Clients that ask by TLS for one of these names have these upstreams. ``*.example.org`` is
+    every name below that."""
+
+    names: tuple[str, ...]
+    upstreams: tuple[Upstream, ...]
+    health: Health | None = None
+    slow_start: float = 0.0
+
+    @property
+    def upstream_names(self) -> list[str]:
+        """As a user wrote them."""
+        return [str(each) for each in self.upstreams] or [ORIGINAL]
+
+    def __str__(self) -> str:
+        return f"{' '.join(self.names)} to {' '.join(self.upstream_names)}"
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceOptions:
     """What one service is to do. Times are in seconds.
 
@@ -54,6 +77,8 @@ class ServiceOptions:
     keepalive: seconds of silence before a probe; None to leave the system's default.
     balance: one of BALANCES: whose turn it is.
     send_proxy: one of PROXY_VERSIONS, by which upstreams are told who the client is; 0 for none.
+    routes: clients that ask for certain names have others as their upstreams.
+    rules: by which it has clients, and for how long.
     """
 
     listen: tuple[Address | Passed, ...]
@@ -67,6 +92,8 @@ class ServiceOptions:
     send_proxy: int = 0
     health: Health | None = None
     slow_start: float = 0.0
+    routes: tuple[Route, ...] = ()
+    rules: Rules = NO_RULES
 
     @property
     def pool(self) -> Pool:
@@ -74,9 +101,14 @@ class ServiceOptions:
         return Pool(self.upstreams, self.health, self.slow_start)
 
     @property
+    def is_original(self) -> bool:
+        """Whether clients go to where they meant to go before a REDIRECT."""
+        return not self.upstreams and not self.rules.only_routes
+
+    @property
     def upstream_names(self) -> list[str]:
         """As a user wrote them."""
-        return [str(each) for each in self.upstreams] or [ORIGINAL]
+        return [str(each) for each in self.upstreams] or [ORIGINAL] * self.is_original
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,16 +160,16 @@ class Proxy:
         """Let it be one of ours, which accepts nobody yet. Raises OSError."""
         assert self._acceptor is not None
         service.open(self._acceptor, self.worker.loop)
-        self._by_number[service.number] = service
+        self._by_number.update({each.number: each for each in service.parts})
 
     def replace_services(self, services: list[ProxyService]) -> None:
         """Have these, which were opened, in place of others, whose clients stay until they end."""
         for each in self.services:
             if each not in services:
-                each.upstreams.close()
+                each.close()
         for each in services:
             if each not in self.services:
-                each.upstreams.begin()
+                each.begin()
         self.services = services
 
     @property
@@ -245,13 +245,13 @@ class Proxy:
         if self._stops:
             return
         for each in self.services:
-            each.upstreams.begin()
+            each.begin()
         self.worker.loop.call(self._begin)
         try:
             self.worker.run()
         finally:
             for each in self.services:
-                each.upstreams.close()
+                each.close()
 
     def _begin(self) -> None:
         self._runs = True

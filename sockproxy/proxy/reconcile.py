@@ -17,7 +17,7 @@ from sockproxy.proxy.service import ProxyService
 
 __all__ = ["bring_together"]
 
-SHOWN_ELSEWHERE = {"listen", "upstreams", "name"}
+SHOWN_ELSEWHERE = {"listen", "upstreams", "name", "rules"}
 Holders = dict[str, ProxyService]
 """By the name of a place, whose listening sockets are there."""
 
@@ -33,7 +33,7 @@ def bring_together(proxy: Proxy, wanted: tuple[ServiceOptions, ...]) -> list[str
     ]
     for before, service in zip(found, services, strict=True):
         if before is not None and before is not service:
-            service.upstreams.go_on_from(before.upstreams)
+            service.go_on_from(before)
     holders = _holders(old, found, wanted)
     opened = _open_others(services, wanted, holders)
     changed: list[ProxyService] = []
@@ -69,12 +69,26 @@ def _changes(found: list[ProxyService | None], wanted: tuple[ServiceOptions, ...
             names = [each.described for each in options.upstreams] or options.upstream_names
             told.append(f"{before.label} has the upstreams {', '.join(names)}")
         told += [
-            f"{before.label} has {each.name.replace('_', '-')} {getattr(options, each.name)}"
-            for each in fields(ServiceOptions)
-            if each.name not in SHOWN_ELSEWHERE
-            and getattr(before.options, each.name) != getattr(options, each.name)
+            f"{before.label} has {name.replace('_', '-')} {_said(value)}"
+            for name, value in _others(before.options, options)
         ]
     return told
+
+
+def _others(before: ServiceOptions, now: ServiceOptions) -> list[tuple[str, object]]:
+    """What differs of two: its name, and what it is now."""
+    return [
+        (each.name, getattr(new, each.name))
+        for old, new in ((before, now), (before.rules, now.rules))
+        for each in fields(new)
+        if each.name not in SHOWN_ELSEWHERE and getattr(old, each.name) != getattr(new, each.name)
+    ]
+
+
+def _said(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def _known_again(

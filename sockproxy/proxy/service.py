@@ -6,14 +6,15 @@ from dataclasses import replace
 
 from sockproxy.net.address import Address
 from sockproxy.net.tcp import spared_pacing
-from sockproxy.proxy.check import Route, header_of_checks
+from sockproxy.proxy.check import Way, header_of_checks
 from sockproxy.proxy.listeners import Listeners
-from sockproxy.proxy.options import BALANCES, ServiceOptions
+from sockproxy.proxy.options import BALANCES, Route, ServiceOptions
 from sockproxy.proxy.outgoing import options_of_clients, options_of_upstreams, way_out_of_a_loop
 from sockproxy.proxy.takeover import Taken
 from sockproxy.proxy.upstreams import Upstreams
 from sockproxy.worker.accept import Acceptor
 from sockproxy.worker.door import Loop
+from sockproxy.worker.rules import Rules
 
 __all__ = ["ProxyService"]
 
@@ -30,9 +31,12 @@ class ProxyService:
         self._to_upstreams = options_of_upstreams(
             options.mark, nodelay=options.nodelay, keepalive=options.keepalive
         )
-        route = Route(self._to_upstreams, header_of_checks(options.send_proxy))
-        self.upstreams = Upstreams(options.pool, options.name, route)
+        way = Way(self._to_upstreams, header_of_checks(options.send_proxy))
+        self.upstreams = Upstreams(options.pool, options.name, way)
         self.listeners = self.new_listeners()
+        self._routes = [
+            (each.names, ProxyService(_of_route(options, each))) for each in options.routes
+        ]
 
     def new_listeners(self) -> Listeners:
         """None yet, whose clients' sockets will have the options of this service."""
@@ -45,13 +49,41 @@ class ProxyService:
         self._acceptor = acceptor
         self._served = acceptor.serve(
             timeout=options.connect_timeout,
-            original=not options.upstreams,
+            original=options.is_original,
             balance=BALANCES[options.balance],
             send_proxy=options.send_proxy,
+            rules=options.rules,
             options=self._to_upstreams,
             here=spared_pacing(),
         )
         self.upstreams.open(loop, self._served)
+        for names, to in self._routes:
+            to.open(acceptor, loop)
+            for name in names:
+                self._served.route(name, to._served)
+
+    @property
+    def parts(self) -> list[ProxyService]:
+        """Itself, and what its clients have instead by the name that they ask for."""
+        return [self, *(to for _, to in self._routes)]
+
+    def go_on_from(self, before: ProxyService) -> None:
+        """Before open(): what is known there of upstreams is known here as well."""
+        self.upstreams.go_on_from(before.upstreams)
+        had = dict(before._routes)
+        for names, to in self._routes:
+            if names in had:
+                to.upstreams.go_on_from(had[names].upstreams)
+
+    def begin(self) -> None:
+        """Look after the upstreams: the loop runs."""
+        for each in self.parts:
+            each.upstreams.begin()
+
+    def close(self) -> None:
+        """Look after them no more. Twice is allowed."""
+        for each in self.parts:
+            each.upstreams.close()
 
     @property
     def number(self) -> int:
@@ -97,7 +129,7 @@ class ProxyService:
             health=now.health,
             slow_start=now.slow_start,
         )
-        return as_now == now and bool(options.upstreams) == bool(now.upstreams)
+        return as_now == now and options.is_original == now.is_original
 
     @property
     def label(self) -> str:
@@ -114,3 +146,17 @@ class ProxyService:
         """What to do when one of its connections comes back."""
         has_upstreams = bool(self.options.upstreams)
         return way_out_of_a_loop(self.options.mark, has_upstreams=has_upstreams)
+
+
+def _of_route(options: ServiceOptions, route: Route) -> ServiceOptions:
+    """Of what has its clients: they have been admitted."""
+    rules = Rules(idle_timeout=options.rules.idle_timeout, lifetime=options.rules.lifetime)
+    return replace(
+        options,
+        listen=(),
+        upstreams=route.upstreams,
+        health=route.health,
+        slow_start=route.slow_start,
+        routes=(),
+        rules=rules,
+    )

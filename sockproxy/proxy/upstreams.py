@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from sockproxy.net.address import Address, Host
-from sockproxy.proxy.check import Route
+from sockproxy.proxy.check import Way
 from sockproxy.proxy.health import Checks
 from sockproxy.proxy.member import Member, Trial, report_of_gone
 from sockproxy.proxy.pool import Health, Pool, Upstream
@@ -34,11 +34,11 @@ class Upstreams:
     An address that did not answer is passed over, and tried in the background until it does. One
     that is down by its checks has no new clients. Names are resolved again by a thread.
 
-    name: of the service, for the log; "" where it needs none. route: how checks go.
+    name: of the service, for the log; "" where it needs none. way: how checks go.
     """
 
-    def __init__(self, pool: Pool, name: str = "", route: Route | None = None) -> None:
-        self._pool, self._route = pool, route or Route()
+    def __init__(self, pool: Pool, name: str = "", way: Way | None = None) -> None:
+        self._pool, self._way = pool, way or Way()
         self._name, self._of = name, f" of {name}" if name else ""
         self._found: Found = {}
         self._members: dict[Address, Member] = {}
@@ -167,7 +167,7 @@ class Upstreams:
 
     def _new_checks(self, member: Member, how: Health, before: Checks | None = None) -> Checks:
         found = partial(self._found_by_checks, member)
-        return Checks(member.address, how, self._route, found, before)
+        return Checks(member.address, how, self._way, found, before)
 
     def _check_by(self, how: Health | None, member: Member) -> None:
         """From now on; None for not at all."""

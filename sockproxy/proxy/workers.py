@@ -15,6 +15,7 @@ from sockproxy.worker.door import Event, Limits, Tell
 from sockproxy.worker.engine import Engine
 from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.stats import Reading, Sums, sum_of
+from sockproxy.worker.tally import Tally, sum_of_tallies
 
 __all__ = ["Workers"]
 
@@ -175,6 +176,10 @@ class Workers:
     def sums_of_each(self) -> list[Sums]:
         """The sums of each worker, from any thread."""
         return [each.sums() for each in self._all]
+
+    def tally(self) -> Tally:
+        """What connections of all workers have in common, from any thread."""
+        return sum_of_tallies(each.tally() for each in self._all)
 
     def close(self) -> None:
         self.halt()

@@ -17,6 +17,7 @@ from sockproxy.net.address import Address
 from sockproxy.worker.address import place, read_address
 from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.service import Service, Trials
+from sockproxy.worker.told import text
 
 __all__ = ["Acceptor", "Refused", "Rejection", "Told"]
 
@@ -24,26 +25,35 @@ Place = tuple[str, int]
 
 
 class Rejection(IntEnum):
-    """enum rejection of native/door.h: why a client was reset."""
+    """enum rejection of native/told.h: why a client was reset."""
 
     NONE = 0
     OWN = 1
     NOT_MEANT = 2
     FAILED = 3
-    FULL = 4
-    NO_TARGET = 5
+    DENIED = 4
+    TOO_MANY = 5
+    TOO_OFTEN = 6
+    SLOW = 7
+    LEFT = 8
+    NONSENSE = 9
+    UNROUTED = 10
+    FULL = 11
+    NO_TARGET = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A client that was reset. service: the number of its Service. upstream: the last that was
-    tried, with the errno; 0 for none within the time-out."""
+    tried, with the errno; 0 for none within the time-out. what: was the matter with what it said
+    first."""
 
     service: int
     peer: Place
     why: Rejection
     upstream: Address | None
     error: int
+    what: str = ""
 
 
 class Told(Protocol):
@@ -147,4 +157,5 @@ def _refused(news: Any) -> Refused:
     far = news.upstream.far
     upstream = read_address(far) if far.family else None
     why = Rejection(news.rejection)
-    return Refused(news.service, place(news.client.far), why, upstream, news.error)
+    what = text(news.why) if news.why else ""
+    return Refused(news.service, place(news.client.far), why, upstream, news.error, what)

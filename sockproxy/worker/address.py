@@ -1,4 +1,4 @@
-"""Addresses as the native worker has them, and as Python has them: struct address of door.h."""
+"""Addresses as the native worker has them, and as Python has them: struct address of told.h."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from sockproxy.native import check, ffi, load_native
 from sockproxy.worker.door import Changed, Ended, Event, Failed, Limits, Side, Tell
 from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.stats import PairStats, Reading, Sums
+from sockproxy.worker.tally import Tally, read_tally
 from sockproxy.worker.told import STATES, pair_stats, text, totals
 
 __all__ = ["Engine"]
@@ -154,6 +155,11 @@ class Engine:
         with self.loop.kept_open():
             self._lib.worker_sum(self._native, ended, live)
         return Sums(totals(ended), totals(live))
+
+    def tally(self) -> Tally:
+        """What connections have in common, from any thread."""
+        with self.loop.kept_open():
+            return read_tally(self._native)
 
     def before_fork(self) -> None:
         self.loop.before_fork()

@@ -14,6 +14,7 @@ from sockproxy.net.address import Address
 from sockproxy.net.tcp import Option
 from sockproxy.worker.address import native_address
 from sockproxy.worker.loop import EventLoop
+from sockproxy.worker.rules import NO_RULES, Rules
 from sockproxy.worker.targets import Target, TargetStats, native_targets, read_targets
 
 __all__ = ["Balance", "Service", "Trials"]
@@ -62,7 +63,7 @@ class Service:
     loops: of the workers that share the clients. timeout: seconds for each attempt to connect.
     original: upstreams are where clients meant to go before a REDIRECT, and no targets.
     balance: whose turn it is. send_proxy: the version of the PROXY protocol by which upstreams are
-    told first who the client is; 0 for none.
+    told first who the client is; 0 for none. rules: by which it has clients.
     options: of the sockets to upstreams. here: more of them, of those to this host; they may fail.
     """
 
@@ -75,6 +76,7 @@ class Service:
         original: bool = False,
         balance: Balance = Balance.TURNS,
         send_proxy: int = 0,
+        rules: Rules = NO_RULES,
         options: Iterable[Option] = (),
         here: Iterable[Option] = (),
     ) -> None:
@@ -86,10 +88,17 @@ class Service:
         )
         """By which its clients are told of."""
         check(self._lib.worker_send_preface(self._native, self.number, send_proxy))
+        rules.tell(self._native, self.number)
         for loopback, each in ((False, options), (True, here)):
             for level, name, value in each:
                 option = (self.number, level, name, value, len(value), loopback)
                 check(self._lib.worker_set_option(self._native, *option))
+
+    def route(self, name: str, to: Service) -> None:
+        """Clients that ask for the name by TLS are another one's from then on; ``*.example.org``
+        is every name below that. Before it listens. Raises OSError."""
+        native = name.lower().removesuffix(".").encode()
+        check(self._lib.worker_route(self._native, self.number, native, to.number))
 
     def listen(self, listener: socket.socket) -> None:
         """Accept from this listening, non-blocking socket, which may have been another service's.

@@ -60,8 +60,8 @@ static inline int next_place(struct client *client, uint32_t host, unsigned trie
 
 	memset(client, 0, sizeof(*client));
 	client->attempt.service = service();
-	client->ends.far = (struct address){.family = AF_INET};
-	memcpy(client->ends.far.host, &host, sizeof(host));
+	client->said.far = (struct address){.family = AF_INET};
+	memcpy(client->said.far.host, &host, sizeof(host));
 	client->tried = client->tried_inside;
 	for (place = 0; place < MOST; place++)
 		if (tried & 1U << place)

@@ -8,6 +8,7 @@
  */
 #include "check.h"
 #include "door.h"
+#include "proxy_protocol.h"
 #include "system.h"
 #include "upstreams.h"
 
@@ -40,10 +41,11 @@ struct peer {
 };
 
 /* name: what a client says first, by which its server is known; no two have had the same of late.
- */
+ * Before it there is a header of the PROXY protocol, which comes in parts. */
 struct couple {
 	struct peer client, server;
-	unsigned char name;
+	unsigned char name, header[LONGEST_PREFACE];
+	size_t header_size, header_sent;
 	bool used;
 };
 
@@ -114,6 +116,13 @@ static ssize_t bad_read(int fd, void *into, size_t size)
 	return real->read(fd, into, failures && random() % 2 ? 1 + (size_t)random() % size : size);
 }
 
+static ssize_t bad_recv(int fd, void *into, size_t size, int flags)
+{
+	static const int numbers[] = {EINTR, ECONNRESET};
+
+	return fails(numbers[random() % 2]) ? -1 : real->recv(fd, into, size, flags);
+}
+
 static ssize_t bad_send(int fd, const void *from, size_t size, int flags)
 {
 	if (size && fails(EINTR))
@@ -147,6 +156,7 @@ static void fail_from_now_on(void)
 	sys.send = bad_send;
 	sys.socket = bad_socket;
 	sys.realloc = bad_realloc;
+	sys.recv = bad_recv;
 }
 
 /* -- peers -- */
@@ -172,6 +182,37 @@ static void close_peer(struct peer *peer, bool reset)
 	peer->fd = -1;
 }
 
+static void write_header(struct couple *couple)
+{
+	struct two_addresses ends = {
+		.near = {.family = AF_INET, .port = 80, .host = {192, 0, 2, 1}},
+		.far = {.family = AF_INET, .port = 7, .host = {10, 0, 0, (uint8_t)(random() % 3)}},
+	};
+
+	couple->header_size = write_preface(1 + (uint32_t)random() % 2, &ends, couple->header);
+	if (random() % 20 == 0)
+		couple->header[0] ^= 0x55; /* it is none: else it may be another one */
+}
+
+/* Whether it is all said. */
+static bool say_header(struct couple *couple)
+{
+	size_t left = couple->header_size - couple->header_sent;
+	ssize_t sent;
+
+	if (!left)
+		return true;
+	if (random() % 4 == 0)
+		left = 1 + (size_t)random() % left;
+	sent = send(couple->client.fd, couple->header + couple->header_sent, left,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sent > 0)
+		couple->header_sent += (size_t)sent;
+	else if (errno != EAGAIN)
+		close_peer(&couple->client, true);
+	return false;
+}
+
 static void say_more(int number, struct peer *peer, bool of_server)
 {
 	static unsigned char bytes[LONGEST];
@@ -179,7 +220,7 @@ static void say_more(int number, struct peer *peer, bool of_server)
 	ssize_t sent;
 	size_t each;
 
-	if (peer->fd < 0 || peer->finished)
+	if (peer->fd < 0 || peer->finished || (!of_server && !say_header(&couples[number])))
 		return;
 	for (each = 0; each < size; each++)
 		bytes[each] = byte_at(number, of_server, peer->sent + each);
@@ -236,6 +277,18 @@ static int connected_socket(void)
 	return fd;
 }
 
+/* A name that nobody has. */
+static unsigned char next_name(void)
+{
+	int number;
+
+	begun++;
+	for (number = 0; number < MOST; number++)
+		if (couples[number].used && couples[number].name == (unsigned char)begun)
+			return next_name();
+	return (unsigned char)begun;
+}
+
 static void begin_couple(void)
 {
 	int number;
@@ -245,8 +298,9 @@ static void begin_couple(void)
 	if (number == MOST)
 		return;
 	couples[number] = (struct couple){.client.fd = connected_socket(), .server.fd = -1};
+	couples[number].name = next_name();
 	couples[number].used = couples[number].client.fd >= 0;
-	couples[number].name = (unsigned char)begun++;
+	write_header(&couples[number]);
 }
 
 /* A server's socket is known by its first byte, which may come later. */
@@ -350,6 +404,20 @@ static struct address address_of(int fd)
 	return address;
 }
 
+/* Headers are expected of all; some hosts come too often, or are denied. */
+static void set_rules(struct worker *worker)
+{
+	static const struct network everybody = {.bits = 0};
+	static const struct network denied = {.first = {[10] = 0xff, 0xff, 10, 0, 0, 2},
+					      .bits = 128};
+
+	CHECK(!worker_set_networks(worker, 0, NETWORKS_TRUSTED, &everybody, 1));
+	CHECK(!worker_set_networks(worker, 0, NETWORKS_DENIED, &denied, 1));
+	CHECK(!worker_limit_hosts(worker, 0, MOST / 3, MILLISECOND, 20));
+	CHECK(!worker_limit_times(worker, 0, -1, SECOND));
+	CHECK(!worker_set_patience(worker, 0, SECOND / 5));
+}
+
 static void open_first(struct worker *worker)
 {
 	struct linger reset = {.l_onoff = 1};
@@ -359,6 +427,7 @@ static void open_first(struct worker *worker)
 	CHECK(worker_serve(worker, SECOND / 5, 0, random() % (BALANCE_SOURCE + 1)) == 0);
 	CHECK(!worker_set_option(worker, 0, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset), 0));
 	CHECK(!worker_set_targets(worker, 0, &target, 1));
+	set_rules(worker);
 }
 
 static void open_workers(void)
@@ -483,6 +552,8 @@ int main(int count, char **arguments)
 	int before, number;
 	unsigned long turn;
 
+	for (number = 0; number < MOST; number++)
+		couples[number].client.fd = couples[number].server.fd = -1;
 	workers_count = count > 3 ? atoi(arguments[3]) : 1;
 	CHECK(workers_count > 0 && workers_count <= MOST_WORKERS);
 	signal(SIGPIPE, SIG_IGN);

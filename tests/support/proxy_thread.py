@@ -13,7 +13,7 @@ from sockproxy.proxy.pool import Upstream
 from sockproxy.proxy.proxy import Proxy
 from tests.support.logs import Lines
 from tests.support.scale import patience
-from tests.support.sockets import receive
+from tests.support.sockets import eventually, receive
 
 LISTEN = Address(socket.AF_INET, "127.0.0.1", 0)
 
@@ -49,16 +49,21 @@ class Running:
         client.settimeout(patience(20))
         return client
 
+    def ready_of(self, listeners):
+        """The place in `listeners` of the one who is about to get a client."""
+        ready = select.select(listeners, [], [], patience(20))[0]
+        assert len(ready) == 1, self.lines
+        return listeners.index(ready[0])
+
     def serve_one(self, *listeners):
         """Have one client served; the place in `listeners` of who got it."""
         with self.connect() as client:
-            ready = select.select(listeners, [], [], patience(20))[0]
-            assert len(ready) == 1, self.lines
-            upstream, _ = ready[0].accept()
+            number = self.ready_of(listeners)
+            upstream, _ = listeners[number].accept()
             with upstream:
                 client.sendall(b"?")
                 assert receive(upstream, 1) == b"?"
-            return listeners.index(ready[0])
+            return number
 
     def told(self, text):
         return [line for line in self.lines if text in line]
@@ -67,3 +72,8 @@ class Running:
 def host(listener, **terms):
     """It, as --upstream would name it."""
     return Upstream(parse_host("{}:{}".format(*listener.getsockname())), **terms)
+
+
+def has_refused(running, expected):
+    """By why, so many clients; each is told of a moment later."""
+    eventually(lambda: running.proxy.clients.refused_for == expected)

@@ -1,11 +1,11 @@
-"""Sizes and durations as people write them."""
+"""Sizes, durations and rates as people write them."""
 
 from __future__ import annotations
 
 import pytest
 
 from sockproxy.errors import UsageError
-from sockproxy.units import format_size, parse_duration, parse_size
+from sockproxy.units import Rate, format_size, parse_duration, parse_rate, parse_size
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,24 @@ def test_durations(text, seconds):
 def test_what_is_no_duration(text):
     with pytest.raises(UsageError, match="duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate", "written"),
+    [("100/s", Rate(100, 1.0), "100/1s"), ("10/500ms", Rate(10, 0.5), "10/0.5s"),
+     (" 600 / 10m ", Rate(600, 600.0), "600/600s"), ("1/h", Rate(1, 3600.0), "1/3600s")],
+)  # fmt: skip
+def test_rates(text, rate, written):
+    assert parse_rate(text) == rate
+    assert str(rate) == written
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/", "10", "10/", "/s", "0/s", "-1/s", "1.5/s", "9999999999/s", "1/0s", "1/x"]
+)
+def test_what_is_no_rate(text):
+    with pytest.raises(UsageError, match="rate"):
+        parse_rate(text)
 
 
 def test_sizes_are_written_with_three_digits():

@@ -10,8 +10,8 @@ def upstream(address, state="up", **others):
     return {"address": address, "state": state, "clients": 2, "chosen": 9, **usual, **others}
 
 
-def proxy(*upstreams, name="", waiting=0):
-    service = {"name": name, "upstreams": list(upstreams), "waiting": waiting}
+def proxy(*upstreams, name="", waiting=0, routes=()):
+    service = {"name": name, "upstreams": list(upstreams), "waiting": waiting, "routes": routes}
     return {"name": "edge", "services": [service]}
 
 
@@ -40,3 +40,12 @@ def test_how_each_stands(capsys):
 def test_when_all_are_down(capsys):
     show_upstreams([proxy(upstream("10.0.0.1:80", "down"), upstream("b", "draining", weight=0))])
     assert "edge: all upstreams are down: they are tried all the same" in capsys.readouterr().out
+
+
+def test_routes_have_their_own(capsys):
+    route = {"names": ["a.example", "*.a.example"], "upstreams": [upstream("c", "down")],
+             "waiting": 0}  # fmt: skip
+    show_upstreams([proxy(upstream("b"), name="web", routes=[route])])
+    out = capsys.readouterr().out
+    assert "edge/web a.example *.a.example  c         down" in out
+    assert "edge/web a.example *.a.example: all upstreams are down" in out

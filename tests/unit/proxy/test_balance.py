@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import socket
 from collections import Counter
 
@@ -18,7 +17,7 @@ def served(running, servers, source="127.0.0.1"):
     """A client of that host: its connection, and by which server it is served."""
     where = running.proxy.listening[0].sockaddr
     client = socket.create_connection(where, patience(10), source_address=(source, 0))
-    number = running.serve_ready(servers)
+    number = running.ready_of(servers)
     upstream, _ = servers[number].accept()
     client.sendall(b"?")
     assert receive(upstream, 1) == b"?"
@@ -31,14 +30,8 @@ def close(pairs):
         upstream.close()
 
 
-class Balanced(Running):
-    def serve_ready(self, servers):
-        (ready,) = select.select(servers, [], [], patience(10))[0]
-        return servers.index(ready)
-
-
 def balanced(servers, balance, **options):
-    return Balanced(map(host, servers), balance=balance, **options)
+    return Running(map(host, servers), balance=balance, **options)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -64,7 +57,7 @@ def test_one_that_refuses_is_not_thought_to_be_free(servers):
     """Nor is a client counted there that went on to another."""
     gone = host(servers[2])
     servers.pop().close()
-    with Balanced([*map(host, servers), gone], balance="least-connections") as running:
+    with Running([*map(host, servers), gone], balance="least-connections") as running:
         pairs = [served(running, servers) for _ in range(8)]
         assert Counter(number for number, _, _ in pairs) == {0: 4, 1: 4}
         close(pairs)
@@ -124,5 +117,5 @@ def test_when_a_server_goes_the_clients_of_others_stay(servers):
 
 
 def test_in_turn_by_itself(servers):
-    with Balanced(map(host, servers)) as running:
+    with Running(map(host, servers)) as running:
         assert [running.serve_one(*servers) for _ in range(6)] == [0, 1, 2, 0, 1, 2]

@@ -13,7 +13,7 @@ import pytest
 from sockproxy.net.address import Address
 from sockproxy.net.tcp import EVERY_END
 from sockproxy.proxy import check
-from sockproxy.proxy.check import Check, Route, header_of_checks
+from sockproxy.proxy.check import Check, Way, header_of_checks
 from sockproxy.proxy.pool import Health
 from sockproxy.worker.loop import EventLoop
 from tests.support.scale import patience
@@ -31,7 +31,7 @@ def at(sock):
     return Address(socket.AF_INET, *sock.getsockname()[:2])
 
 
-def result(address, how, route=None):
+def result(address, how, way=None):
     """What one has found."""
     loop, found = EventLoop(), []
 
@@ -39,7 +39,7 @@ def result(address, how, route=None):
         found.append(failure)
         loop.call(loop.stop)
 
-    tried = Check(loop, address, how, route or Route(EVERY_END), done)
+    tried = Check(loop, address, how, way or Way(EVERY_END), done)
     loop.call(tried.begin)
     loop.run()
     tried.cancel()
@@ -151,13 +151,13 @@ def test_much_is_sent_whole():
 )
 def test_the_header_comes_first(version, header):
     """And where that is all, the other end reads it: it is not reset away."""
-    route = Route(EVERY_END, header_of_checks(version))
+    way = Way(EVERY_END, header_of_checks(version))
     with Answering(b"", wants=len(header)) as server:
-        assert result(at(server.listener), Health(timeout=LONG), route) == ""
+        assert result(at(server.listener), Health(timeout=LONG), way) == ""
     assert server.heard == header
     with Answering(b"ok", wants=len(header) + 2) as server:
         how = Health(timeout=LONG, send=b"hi", expect=b"ok")
-        assert result(at(server.listener), how, route) == ""
+        assert result(at(server.listener), how, way) == ""
     assert server.heard == header + b"hi"
 
 
@@ -174,7 +174,7 @@ def test_want_on_this_host_says_nothing_of_the_upstream(monkeypatch):
 def test_one_that_is_cancelled_tells_nothing():
     with socket.create_server(("127.0.0.1", 0)) as server:
         loop, found = EventLoop(), []
-        tried = Check(loop, at(server), Health(timeout=0.05, expect=b"x"), Route(), found.append)
+        tried = Check(loop, at(server), Health(timeout=0.05, expect=b"x"), Way(), found.append)
         tried.begin()
         tried.cancel()
         loop.later(0.2, loop.stop)

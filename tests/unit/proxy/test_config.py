@@ -9,8 +9,10 @@ from sockproxy.net.systemd import Passed
 from sockproxy.proxy.config import read_configuration
 from sockproxy.proxy.options import usual_workers
 from sockproxy.proxy.pool import Health, parse_upstreams
+from sockproxy.units import Rate
 
 SERVICE = '[[service]]\nlisten = "127.0.0.1:1"\nupstream = "127.0.0.1:2"\n'
+ROUTE = '[[service.route]]\nname = "a"\nupstream = "127.0.0.1:2"\n'
 GROUP = '[[group]]\nname = "app"\nupstream = "127.0.0.1:9"\n'
 
 
@@ -39,9 +41,33 @@ mark = 80
 nodelay = false
 keepalive = 30
 balance = "source"
+allow = ["10.0.0.0/8", "2001:db8::/32"]
+deny = "10.1.2.3"
+accept-proxy = "127.0.0.1"
+max-per-client = 20
+rate-per-client = "30/10m"
+hello-timeout = "2s"
+idle-timeout = "5m"
+lifetime = "24h"
+
+[[service.route]]
+name = ["app.example", "*.App.example."]
+upstream = ["127.0.0.3:1"]
+
+[[service.route]]
+name = "other.example"
+upstream = "app"
 
 [[service]]
 listen = ":0"
+upstream = "original-dst"
+
+[[service]]
+name = "tls"
+listen = ":1"
+
+[[service.route]]
+name = "app.example"
 upstream = "original-dst"
 
 [[group]]
@@ -76,7 +102,7 @@ def test_all_that_can_be_said(written):
     assert (options.name, options.workers, options.max_connections) == ("edge", 3, 10)
     assert (options.budget, options.idle_timeout, options.grace) == (65536, 3600.0, 2.0)
     assert (options.eager, options.relay, options.short_circuit) == (True, False, False)
-    web, sidecar = options.services
+    web, sidecar, tls = options.services
     assert (web.name, web.connect_timeout, web.mark, web.nodelay) == ("web", 0.5, 80, False)
     assert (web.keepalive, web.balance) == (30, "source")
     assert [str(each) for each in web.listen] == ["127.0.0.1:8080", "[::1]:8080", "systemd:web"]
@@ -88,6 +114,21 @@ def test_all_that_can_be_said(written):
     assert (sidecar.health, sidecar.slow_start) == (None, 0.0)
     assert sidecar.upstreams == ()
     assert sidecar.upstream_names == ["original-dst"]
+    assert sidecar.is_original
+    rules = web.rules
+    assert [str(each) for each in rules.allow] == ["10.0.0.0/8", "2001:db8::/32"]
+    assert [str(each) for each in rules.deny] == ["10.1.2.3/32"]
+    assert [str(each) for each in rules.accept_proxy] == ["127.0.0.1/32"]
+    assert (rules.max_per_client, rules.rate_per_client) == (20, Rate(30, 600.0))
+    assert (rules.hello_timeout, rules.idle_timeout, rules.lifetime) == (2.0, 300.0, 86400.0)
+    assert not rules.only_routes
+    assert [str(each) for each in web.routes] == [
+        "app.example *.app.example to 127.0.0.3:1",
+        "other.example to 127.0.0.1:9000 127.0.0.2:9000",
+    ]
+    assert tls.rules.only_routes
+    assert (tls.upstreams, tls.upstream_names, tls.is_original) == ((), [], False)
+    assert [str(each) for each in tls.routes] == ["app.example to original-dst"]
 
 
 def test_what_is_left_out_is_as_on_the_command_line(written):
@@ -237,6 +278,30 @@ def test_what_is_left_out_is_as_on_the_command_line(written):
             SERVICE.replace("127.0.0.1:2", "app") + "[service.health]\n" + GROUP,
             4,
             "service 1: health: belongs to the group app",
+        ),
+        (SERVICE + 'allow = "10.0.0.1/8"\n', 4, "service 1: allow: network '10.0.0.1/8'; write 10"),
+        (SERVICE + 'deny = ["all"]\n', 4, "service 1: deny: network 'all'; write a network such"),
+        (SERVICE + "accept-proxy = []\n", 4, "service 1: accept-proxy: must be a text or a list"),
+        (SERVICE + "max-per-client = 0\n", 4, "service 1: max-per-client: must be a whole number"),
+        (SERVICE + 'rate-per-client = "fast"\n', 4, "service 1: rate-per-client: rate 'fast'"),
+        (SERVICE + "hello-timeout = 0\n", 4, "service 1: hello-timeout: duration"),
+        (SERVICE + "route = 1\n", 4, "service 1: route: must be tables"),
+        (SERVICE + "[[service.route]]\n", 4, "service 1: route 1: name: missing"),
+        (SERVICE + '[[service.route]]\nname = "a.b"\n', 4, "service 1: route 1: upstream: missing"),
+        (
+            SERVICE + '[[service.route]]\nname = "a..b"\nupstream = "127.0.0.1:2"\n',
+            5,
+            "service 1: route 1: name: 'a..b' is no name",
+        ),
+        (
+            SERVICE.replace(":1", ":3") + ROUTE + SERVICE + 2 * ROUTE,
+            14,
+            "service 2: route 2: name: there is another route for a",
+        ),
+        (
+            SERVICE + '[[service.route]]\nname = "a"\nupstream = "b"\n',
+            6,
+            "service 1: route 1: upstream: no group is called b",
         ),
         ("name = 'x\n", 1, ""),
         ("name = \n", 1, ""),

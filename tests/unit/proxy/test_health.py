@@ -8,7 +8,7 @@ import pytest
 
 from sockproxy.net.address import Address, Host
 from sockproxy.proxy import health, member, upstreams
-from sockproxy.proxy.check import Route
+from sockproxy.proxy.check import Way
 from sockproxy.proxy.health import Checks
 from sockproxy.proxy.pool import Health, Pool, Upstream
 from sockproxy.proxy.upstreams import Upstreams
@@ -24,7 +24,7 @@ def found(monkeypatch):
     """What checks find, by address: "" for nothing wrong; and how many there were."""
 
     class ScriptedCheck:
-        def __init__(self, loop, address, how, route, done):
+        def __init__(self, loop, address, how, way, done):
             self._address, self._done = address, done
 
         def begin(self):
@@ -100,7 +100,7 @@ def opened(loop, *members, how=HOW, **pool):
 
 
 def checks_of(loop, changes, how=HOW):
-    made = Checks(A, how, Route(), lambda: changes.append(made.up))
+    made = Checks(A, how, Way(), lambda: changes.append(made.up))
     made.begin(loop)
     return made
 

@@ -6,16 +6,19 @@ import contextlib
 import os
 import socket
 import threading
+import time
 
 import pytest
 
 from sockproxy.errors import UsageError
 from sockproxy.net.address import parse_address
+from sockproxy.net.networks import parse_network
 from sockproxy.proxy.config import Configuration
-from sockproxy.proxy.options import ProxyOptions, ServiceOptions
+from sockproxy.proxy.options import ProxyOptions, Route, ServiceOptions
 from sockproxy.proxy.pool import Health
 from sockproxy.proxy.proxy import Proxy
 from sockproxy.proxy.reload import NOT_NOW, Reloader
+from sockproxy.worker.rules import Rules
 from tests.support.proxy_thread import LISTEN, Running, host
 from tests.support.scale import patience
 from tests.support.sockets import eventually, receive
@@ -246,7 +249,7 @@ def test_weights_and_checks_are_told_and_taken_at_once(servers):
         assert [each["weight"] for each in service.upstreams.report()["upstreams"]] == [1, 0]
         assert running.reload(ServiceOptions((LISTEN,), (host(a),))) == [
             f"127.0.0.1:0 has the upstreams {host(a)}",
-            "127.0.0.1:0 has health None",
+            "127.0.0.1:0 has health none",
             "127.0.0.1:0 has slow-start 0.0",
         ]
 
@@ -356,6 +359,38 @@ def test_services_of_one_place_without_names(servers):
         assert running.proxy.listening == places
         talk(running.serves(servers[0], places[0]))
         talk(running.serves(servers[1], places[1]))
+
+
+def test_rules_of_clients_and_routes_are_told_and_hold(servers):
+    with Reloading([host(servers[0])]) as running:
+        old = running.serves(servers[0])
+        told = running.reload(
+            ServiceOptions(
+                (LISTEN,),
+                (host(servers[0]),),
+                routes=(Route(("app.example",), (host(servers[1]),)),),
+                rules=Rules(deny=(parse_network("127.0.0.2"),), lifetime=0.3),
+            )
+        )
+        assert told == [
+            f"127.0.0.1:0 has routes app.example to {host(servers[1])}",
+            "127.0.0.1:0 has deny 127.0.0.2/32",
+            "127.0.0.1:0 has lifetime 0.3",
+        ]
+        for _ in range(4):  # of each worker
+            with running.connect() as client:
+                client.sendall(b"no TLS")
+                upstream, _ = servers[0].accept()
+                with upstream, pytest.raises(ConnectionResetError):
+                    client.recv(1)
+        told = running.reload(ServiceOptions((LISTEN,), (host(servers[0]),)))
+        assert told == [
+            "127.0.0.1:0 has routes none",
+            "127.0.0.1:0 has deny none",
+            "127.0.0.1:0 has lifetime none",
+        ]
+        time.sleep(1)  # longer than the other rules would have let it
+        talk(old)
 
 
 def test_a_rule_that_goes_is_gone(servers):

@@ -130,7 +130,7 @@ def answering(root):
 def an_answer(name):
     document = dict.fromkeys(SHAPES["status"], 1)
     texts = ("path", "why_not", "why_no_cgroup", "why_no_short_circuit")
-    lists = ("listen", "upstream", "short_circuits_in", "services", "workers")
+    lists = ("listen", "upstream", "short_circuits_in", "services", "workers", "refusals")
     empty = {**dict.fromkeys(texts, ""), **{each: [] for each in lists}}
     return {**document, "name": name, **empty}
 

@@ -1,0 +1,88 @@
+"""`sockproxy metrics`: what runs here, for Prometheus."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import click
+
+from sockproxy.cli.output import tell
+from sockproxy.cli.types import ADDRESS
+from sockproxy.errors import SockproxyError
+from sockproxy.net.address import Address
+from sockproxy.net.systemd import notify
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+__all__ = ["metrics"]
+
+EPILOG = """\b
+Examples:
+  sockproxy metrics --listen 127.0.0.1:9478
+  sockproxy metrics --once
+  curl -s http://127.0.0.1:9478/metrics | promtool check metrics
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--listen",
+    type=ADDRESS,
+    default="127.0.0.1:9478",
+    show_default=True,
+    metavar="ADDR:PORT",
+    help="Where Prometheus asks.",
+)
+@click.option("--once", is_flag=True, help="Print them once, and end.")
+def metrics(listen: Address, once: bool) -> int:
+    """Show Prometheus what all proxies and bypasses of this host count.
+
+    They are asked when somebody scrapes, and not meanwhile. As root it shows what everybody runs,
+    else what the user runs.
+    """
+    registry = _registry()
+    if once:
+        from prometheus_client import generate_latest
+
+        click.echo(generate_latest(registry).decode(), nl=False)
+        return 0
+    _serve(registry, listen)
+    return 0
+
+
+def _registry() -> CollectorRegistry:
+    try:
+        from prometheus_client import CollectorRegistry
+
+        from sockproxy.metrics.collector import HostCollector
+    except ModuleNotFoundError:
+        raise SockproxyError(
+            "metrics need prometheus_client", hint="pip install 'sockproxy[metrics]'"
+        ) from None
+    registry = CollectorRegistry()
+    registry.register(HostCollector())
+    return registry
+
+
+def _serve(registry: CollectorRegistry, listen: Address) -> None:
+    from prometheus_client import start_http_server
+
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        server, thread = start_http_server(listen.port, listen.host, registry)
+    except OSError as error:
+        hint = "choose another --listen"
+        raise SockproxyError(f"listen on {listen}", errno=error.errno, hint=hint) from None
+    where = Address(listen.family, listen.host, server.server_port)
+    tell(f"metrics: http://{where}/metrics")
+    notify("READY=1")
+    stopped.wait()
+    notify("STOPPING=1")
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -1,0 +1,3 @@
+"""What proxies and bypasses count, for Prometheus."""
+
+from __future__ import annotations

@@ -1,0 +1,39 @@
+"""Networks as people write them, ``10.0.0.0/8`` or an address, and as they are searched."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from sockproxy.errors import UsageError
+
+__all__ = ["Network", "parse_network", "wide_networks"]
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_MAPPED = int(ipaddress.IPv6Address("::ffff:0:0"))
+
+
+def parse_network(text: str) -> Network:
+    """A network, or an address alone. Raises UsageError."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    hint = "write a network such as 10.0.0.0/8 or 2001:db8::/32, or an address"
+    try:
+        hint = f"write {ipaddress.ip_network(text, strict=False)}: it has bits behind its prefix"
+    except ValueError:
+        pass
+    raise UsageError(f"network {text!r}", hint=hint)
+
+
+def wide_networks(networks: Iterable[Network]) -> list[ipaddress.IPv6Network]:
+    """All of them, IPv4 as it is mapped into IPv6: in order, and none within another."""
+    return list(ipaddress.collapse_addresses(map(_wide, networks)))
+
+
+def _wide(network: Network) -> ipaddress.IPv6Network:
+    if isinstance(network, ipaddress.IPv6Network):
+        return network
+    first = _MAPPED + int(network.network_address)
+    return ipaddress.IPv6Network((first, 96 + network.prefixlen))
