@@ -338,6 +338,16 @@ def test_checks_as_they_are_where_nothing_is_said(written):
     assert service.health == Health(2.0, 2.0, 2, 3, b"", b"")
 
 
+def test_a_route_has_weights_and_checks_of_its_own(written):
+    text = SERVICE + ROUTE.replace('"127.0.0.1:2"', '{address = "127.0.0.1:2", weight = 0}')
+    (service,) = read_configuration(
+        written(text + "slow-start = 3\nhealth = {}\n")
+    ).options.services
+    assert (service.health, service.slow_start) == (None, 0.0)
+    (route,) = service.routes
+    assert (route.health, route.slow_start, route.upstreams[0].weight) == (Health(), 3.0, 0)
+
+
 @pytest.mark.parametrize(
     ("text", "weight", "most"),
     [("127.0.0.1:2", 1, None), ("127.0.0.1:2,weight=0", 0, None),

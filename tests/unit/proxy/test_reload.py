@@ -273,6 +273,24 @@ def test_one_that_is_down_stays_down(servers, rule):
         assert states() == ["down", "up", "up"]
 
 
+def test_one_of_a_route_that_is_down_stays_down(servers):
+    a, *_ = servers
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        closed = host(gone)
+    health = Health(interval=patience(60), timeout=patience(5))
+    route = Route(("a.example",), (closed,), health)
+    with Reloading([host(a)], routes=(route,)) as running:
+
+        def state():
+            part = running.proxy.services[0].parts[1]
+            return [each["state"] for each in part.upstreams.report()["upstreams"]]
+
+        eventually(lambda: state() == ["down"], 30)
+        routes = (Route(("a.example",), (host(a), closed), health),)
+        running.reload(ServiceOptions((LISTEN,), (host(a),), routes=routes))
+        assert state() == ["up", "down"]
+
+
 def test_a_hundred_times_under_load(servers):
     """Half of them with other rules, so that another service has the socket: nobody is refused,
     and nothing is left."""
