@@ -75,29 +75,27 @@ void pair_client(struct worker *worker, struct client *client)
 
 /* -- what is to be known first -- */
 
-static bool is_refused(struct worker *worker, struct client *client, enum rejection why,
-		       const char *what)
-{
-	if (why)
-		refuse_with(worker, client, why, why == REJECTED_FAILED ? ENOMEM : 0, what);
-	return why;
-}
-
-static void on_name(struct worker *worker, struct client *client, enum rejection why,
+static void on_name(struct worker *worker, struct client *client, enum rejection why, int number,
 		    const char *what)
 {
 	if (!why && client->attempt.service->only_routes)
 		why = REJECTED_UNROUTED;
-	if (!is_refused(worker, client, why, what))
+	if (why)
+		refuse_with(worker, client, why, number, what);
+	else
 		begin_search(worker, client);
 }
 
-static void on_header(struct worker *worker, struct client *client, enum rejection why,
+static void on_header(struct worker *worker, struct client *client, enum rejection why, int number,
 		      const char *what)
 {
-	if (!why)
+	if (!why) {
 		why = admit(worker->all, client);
-	if (!is_refused(worker, client, why, what))
+		number = why == REJECTED_FAILED ? ENOMEM : 0;
+	}
+	if (why)
+		refuse_with(worker, client, why, number, what);
+	else
 		hear_name(worker, client, on_name);
 }
 

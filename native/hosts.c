@@ -11,7 +11,7 @@
 
 #define MOST_AT_REST 65536 /* hosts without clients, of which an early one may come */
 #define FIRST_ROOM 64
-#define NETWORK 8 /* bytes of an IPv6 address */
+#define NETWORK_BYTES 8 /* of an IPv6 address */
 
 /* -- the table -- */
 
@@ -117,7 +117,7 @@ static struct host like(const struct service *service, const struct address *add
 
 	wide_host(&plain, host.name);
 	if (plain.family != AF_INET)
-		memset(host.name + NETWORK, 0, sizeof(host.name) - NETWORK);
+		memset(host.name + NETWORK_BYTES, 0, sizeof(host.name) - NETWORK_BYTES);
 	return host;
 }
 

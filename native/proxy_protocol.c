@@ -12,7 +12,7 @@
 #define VERSION_2_PROXY 0x21
 
 #define BINARY_HEAD 16
-#define LONGEST_HEADER 4096 /* of version 2: addresses, and what else some tell */
+#define BAD "bad PROXY header: "
 
 static const char TEXT[] = "PROXY ";
 #define TEXT_START (sizeof(TEXT) - 1)
@@ -77,12 +77,6 @@ size_t write_preface(uint32_t version, const struct two_addresses *ends, unsigne
 
 /* -- and read -- */
 
-static enum hearing nonsense(const char **what, const char *why)
-{
-	*what = why;
-	return HEARD_NONSENSE;
-}
-
 /* From 0 to 65535, in decimal, without more zeros than that. */
 static bool read_port(const char *text, uint16_t *port)
 {
@@ -132,19 +126,20 @@ static enum hearing read_text(const unsigned char *bytes, size_t count, struct t
 
 	if (!end)
 		return most < LONGEST_PREFACE - 1 ? HEARD_PART
-						  : nonsense(what, "its line has no end");
+						  : nonsense(what, BAD "its line has no end");
 	length = (size_t)(end - bytes);
 	if (length + 1 == most && most < LONGEST_PREFACE - 1)
 		return HEARD_PART;
 	if (length + 1 == most || end[1] != '\n' || memchr(bytes, 0, length))
-		return nonsense(what, "its line has no end");
+		return nonsense(what, BAD "its line has no end");
 	*size = length + 2;
 	memcpy(line, bytes + TEXT_START, length - TEXT_START);
 	line[length - TEXT_START] = 0;
 	if (!strncmp(line, UNKNOWN, sizeof(UNKNOWN) - 1) &&
 	    (!line[sizeof(UNKNOWN) - 1] || line[sizeof(UNKNOWN) - 1] == ' '))
 		return HEARD_ALL;
-	return read_ends(line, ends) ? HEARD_ALL : nonsense(what, "its line is not as it must be");
+	return read_ends(line, ends) ? HEARD_ALL
+				     : nonsense(what, BAD "its line is not as it must be");
 }
 
 static enum hearing read_binary(const unsigned char *bytes, size_t count,
@@ -156,13 +151,13 @@ static enum hearing read_binary(const unsigned char *bytes, size_t count,
 	if (count < BINARY_HEAD)
 		return HEARD_PART;
 	if (bytes[12] >> 4 != 2)
-		return nonsense(what, "its version is none of 1 and 2");
+		return nonsense(what, BAD "its version is none of 1 and 2");
 	if ((bytes[12] & 0xf) > 1)
-		return nonsense(what, "it commands something unknown");
+		return nonsense(what, BAD "it commands something unknown");
 	length = (size_t)bytes[14] << 8 | bytes[15];
 	*size = BINARY_HEAD + length;
 	if (*size > LONGEST_HEADER)
-		return nonsense(what, "it is too long");
+		return nonsense(what, BAD "it is too long");
 	if (count < *size)
 		return HEARD_PART;
 	if (bytes[12] != VERSION_2_PROXY || (bytes[13] != OVER_TCP4 && bytes[13] != OVER_TCP6))
@@ -170,7 +165,7 @@ static enum hearing read_binary(const unsigned char *bytes, size_t count,
 	from.family = to.family = bytes[13] == OVER_TCP4 ? AF_INET : AF_INET6;
 	host = bytes[13] == OVER_TCP4 ? 4 : 16;
 	if (length < 2 * host + 4)
-		return nonsense(what, "it has no room for its addresses");
+		return nonsense(what, BAD "it has no room for its addresses");
 	bytes += BINARY_HEAD;
 	memcpy(from.host, bytes, host);
 	memcpy(to.host, bytes + host, host);
@@ -193,6 +188,6 @@ enum hearing read_preface(const unsigned char *bytes, size_t count, struct two_a
 	if (begins(bytes, count, SIGNATURE, sizeof(SIGNATURE) - 1))
 		return read_binary(bytes, count, ends, size, what);
 	if (!begins(bytes, count, TEXT, TEXT_START))
-		return nonsense(what, "there is none");
+		return nonsense(what, "no PROXY header");
 	return count < TEXT_START ? HEARD_PART : read_text(bytes, count, ends, size, what);
 }

@@ -7,9 +7,14 @@
 #ifndef SOCKPROXY_PROXY_PROTOCOL_H
 #define SOCKPROXY_PROXY_PROTOCOL_H
 
-#include "worker.h"
+#include "hearing.h"
+#include "told.h"
 
-#define LONGEST_PREFACE 108 /* bytes, of version 1, with the 0 of C */
+#include <stddef.h>
+#include <stdint.h>
+
+#define LONGEST_PREFACE 108 /* bytes of those written, with the 0 of C */
+#define LONGEST_HEADER 4096 /* of those read: addresses, and what else some tell */
 
 /* Write the preface of a connection whose client is at `ends->far`, and came to `ends->near`. Its
  * size. */

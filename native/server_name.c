@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "server_name.h"
 
+#include <stdbool.h>
 #include <string.h>
 
+#define BAD "bad TLS hello: "
 #define HANDSHAKE 22 /* type of a record */
 #define CLIENT_HELLO 1
 #define SERVER_NAME 0 /* type of an extension */
@@ -12,12 +14,6 @@
 #define LONGEST_RECORD 16384
 #define LONGEST_MESSAGE 16384
 #define VERSION_AND_RANDOM 34
-
-static enum hearing nonsense(const char **what, const char *why)
-{
-	*what = why;
-	return HEARD_NONSENSE;
-}
 
 /* -- records -- */
 
@@ -43,9 +39,9 @@ static enum hearing join_records(const unsigned char *bytes, size_t count, unsig
 	while (at + RECORD_HEAD <= count && *size < LONGEST_MESSAGE && !is_whole(message, *size)) {
 		length = (size_t)bytes[at + 3] << 8 | bytes[at + 4];
 		if (bytes[at] != HANDSHAKE)
-			return nonsense(what, "another record is within it");
+			return nonsense(what, BAD "another record is within it");
 		if (bytes[at + 1] != 3 || !length || length > LONGEST_RECORD)
-			return nonsense(what, "a record of it is no record of TLS");
+			return nonsense(what, BAD "a record of it is no record of TLS");
 		at += RECORD_HEAD;
 		part = length < count - at ? length : count - at;
 		if (part > LONGEST_MESSAGE - *size)
@@ -97,10 +93,10 @@ static enum hearing write_name(struct text host, char *name, const char **what)
 	if (host.left && host.at[host.left - 1] == '.')
 		host.left--;
 	if (!host.left || host.left > LONGEST_NAME)
-		return nonsense(what, "its name is empty or too long");
+		return nonsense(what, BAD "its name is empty or too long");
 	for (each = 0; each < host.left; each++) {
 		if (host.at[each] <= ' ' || host.at[each] > '~')
-			return nonsense(what, "its name is no name");
+			return nonsense(what, BAD "its name is no name");
 		name[each] = (char)host.at[each];
 		if (name[each] >= 'A' && name[each] <= 'Z')
 			name[each] += 'a' - 'A';
@@ -115,11 +111,11 @@ static enum hearing read_names(struct text extension, char *name, const char **w
 	unsigned char type;
 
 	if (!take_part(&extension, 2, &names) || extension.left)
-		return nonsense(what, "its list of names is cut off");
+		return nonsense(what, BAD "its list of names is cut off");
 	while (names.left) {
 		type = *names.at;
 		if (!skip(&names, 1) || !take_part(&names, 2, &host))
-			return nonsense(what, "its list of names is cut off");
+			return nonsense(what, BAD "its list of names is cut off");
 		if (type == HOST_NAME)
 			return write_name(host, name, what);
 	}
@@ -133,11 +129,11 @@ static enum hearing read_extensions(struct text extensions, char *name, const ch
 
 	while (extensions.left) {
 		if (extensions.left < 2)
-			return nonsense(what, "its extensions are cut off");
+			return nonsense(what, BAD "its extensions are cut off");
 		type = (unsigned)extensions.at[0] << 8 | extensions.at[1];
 		skip(&extensions, 2);
 		if (!take_part(&extensions, 2, &extension))
-			return nonsense(what, "its extensions are cut off");
+			return nonsense(what, BAD "its extensions are cut off");
 		if (type == SERVER_NAME)
 			return read_names(extension, name, what);
 	}
@@ -150,11 +146,11 @@ static enum hearing read_hello(struct text hello, char *name, const char **what)
 
 	if (!skip(&hello, VERSION_AND_RANDOM) || !take_part(&hello, 1, &session) ||
 	    !take_part(&hello, 2, &ciphers) || !take_part(&hello, 1, &compressions))
-		return nonsense(what, "it is cut off");
+		return nonsense(what, BAD "it is cut off");
 	if (!hello.left) /* of SSL 3.0, or TLS without any extension */
 		return HEARD_ALL;
 	if (!take_part(&hello, 2, &extensions) || hello.left)
-		return nonsense(what, "its extensions are cut off");
+		return nonsense(what, BAD "its extensions are cut off");
 	return read_extensions(extensions, name, what);
 }
 
@@ -171,11 +167,11 @@ enum hearing read_server_name(const unsigned char *bytes, size_t count, char nam
 	if (join_records(bytes, count, message, &size, what) == HEARD_NONSENSE)
 		return HEARD_NONSENSE;
 	if (size && message[0] != CLIENT_HELLO)
-		return nonsense(what, "it is another message of TLS");
+		return nonsense(what, BAD "it is another message of TLS");
 	if (size < MESSAGE_HEAD)
 		return HEARD_PART;
 	hello = (struct text){message + MESSAGE_HEAD, length_of(message)};
 	if (hello.left > LONGEST_MESSAGE - MESSAGE_HEAD)
-		return nonsense(what, "it is too long");
+		return nonsense(what, BAD "it is too long");
 	return is_whole(message, size) ? read_hello(hello, name, what) : HEARD_PART;
 }

@@ -7,7 +7,9 @@
 #ifndef SOCKPROXY_SERVER_NAME_H
 #define SOCKPROXY_SERVER_NAME_H
 
-#include "worker.h"
+#include "hearing.h"
+
+#include <stddef.h>
 
 #define LONGEST_NAME 255
 

@@ -101,15 +101,9 @@ struct own_list {
 
 /* -- clients: accept.c, hello.h, hosts.h -- */
 
-/* What there is so far of something that is said first. */
-enum hearing {
-	HEARD_PART,
-	HEARD_ALL,
-	HEARD_NONSENSE,
-};
-
-/* why: REJECTED_NOT, when all was heard. what: was the matter, in words that stay; may be NULL. */
-typedef void on_heard(struct worker *worker, struct client *client, enum rejection why,
+/* why: REJECTED_NOT, when all was heard. number: an errno, of REJECTED_FAILED. what: was the
+ * matter, or was waited for, in words that stay; may be NULL. */
+typedef void on_heard(struct worker *worker, struct client *client, enum rejection why, int number,
 		      const char *what);
 
 #define TRIED_INSIDE 4
@@ -172,8 +166,7 @@ struct urgent {
 /* -- what the workers of one proxy have in common: workers.h -- */
 
 struct workers {
-	pthread_mutex_t
-		lock; /* of the targets, of the own connections, and of what each is handed */
+	pthread_mutex_t lock; /* of targets, hosts, own connections, and of what each is handed */
 	struct worker *first; /* the list of them: no change while one of them runs */
 	uint32_t count;
 	atomic_uint clients, paused; /* paused: workers that wait for there to be fewer clients */

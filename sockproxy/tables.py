@@ -19,7 +19,7 @@ from sockproxy.units import format_size, parse_duration, parse_size
 __all__ = ["Table", "read_table"]
 
 MOST_BYTES = 4 << 20  # of a file: /dev/zero never ends
-_HEADER = re.compile(r"\s*(\[\[?)\s*([\w-]+(?:\.[\w-]+)*)\s*\]")
+_HEADER = re.compile(r"\s*(\[\[?)\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*\]")
 _KEY = re.compile(r"\s*([\w-]+)\s*=")
 _OPAQUE = re.compile(
     r"""
@@ -268,13 +268,14 @@ def _key_lines(text: str) -> dict[tuple[str, str], int]:
     name = ""
     for number, line in enumerate(blank.split("\n"), 1):
         if header := _HEADER.match(line):
-            outer, own = _outer(header[2], counts)
+            path = re.sub(r"\s", "", header[2])
+            outer, own = _outer(path, counts)
             lines.setdefault((outer, own), number)
             if header[1] == "[[":
-                for within in [each for each in counts if each.startswith(f"{header[2]}.")]:
+                for within in [each for each in counts if each.startswith(f"{path}.")]:
                     del counts[within]  # they count from 1 in each
-                counts[header[2]] += 1
-                own = f"{own} {counts[header[2]]}"
+                counts[path] += 1
+                own = f"{own} {counts[path]}"
             name = f"{outer}: {own}" if outer else own
             lines.setdefault((name, ""), number)
         elif key := _KEY.match(line):

@@ -91,7 +91,7 @@ def _show(
             each["pid"],
             age(each["age"]),
             ",".join(each["listen"]),
-            ",".join(each["upstream"]),
+            _upstreams(each),
             each["path"],
             each["connections"],
             each["connections_ended"],
@@ -119,6 +119,12 @@ def _show(
             click.echo(f"{each['name']}: no short-circuit: {clean(why)}")
     for each in silent:
         click.echo(f"{each['name']}: {clean(each['why'])}")
+
+
+def _upstreams(proxy: dict[str, Any]) -> str:
+    routes = sum(each["routes"] for each in proxy["services"])
+    counted = [f"{routes} route{'s' * (routes > 1)}"] if routes else []
+    return ",".join([*proxy["upstream"], *counted])
 
 
 def _show_bypasses(bypasses: list[dict[str, Any]]) -> None:

@@ -37,7 +37,7 @@ def _parts(proxy: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     for service in proxy["services"]:
         label = proxy["name"] + (f"/{service['name']}" if service["name"] else "")
         parts.append((label, service))
-        parts += [(f"{label} {' '.join(each['names'])}", each) for each in service["routes"]]
+        parts += [(f"{label} route", each) for each in service["routed"]]
     return parts
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from itertools import chain
 
 from sockproxy.errors import UsageError
 
 __all__ = ["Network", "parse_network", "wide_networks"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_MAPPED = int(ipaddress.IPv6Address("::ffff:0:0"))
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def parse_network(text: str) -> Network:
     """A network, or an address alone. Raises UsageError."""
+    if "%" in text:
+        raise UsageError(f"network {text!r}", hint="leave out the zone: none is looked at")
     try:
         return ipaddress.ip_network(text)
     except ValueError:
@@ -28,12 +31,15 @@ def parse_network(text: str) -> Network:
 
 
 def wide_networks(networks: Iterable[Network]) -> list[ipaddress.IPv6Network]:
-    """All of them, IPv4 as it is mapped into IPv6: in order, and none within another."""
-    return list(ipaddress.collapse_addresses(map(_wide, networks)))
+    """All of them, IPv4 as it is mapped into IPv6: in order, and none within another. Who writes
+    ::/0 does not mean IPv4."""
+    return list(ipaddress.collapse_addresses(chain.from_iterable(map(_wide, networks))))
 
 
-def _wide(network: Network) -> ipaddress.IPv6Network:
-    if isinstance(network, ipaddress.IPv6Network):
-        return network
-    first = _MAPPED + int(network.network_address)
-    return ipaddress.IPv6Network((first, 96 + network.prefixlen))
+def _wide(network: Network) -> Iterable[ipaddress.IPv6Network]:
+    if isinstance(network, ipaddress.IPv4Network):
+        first = int(_MAPPED.network_address) + int(network.network_address)
+        return [ipaddress.IPv6Network((first, _MAPPED.prefixlen + network.prefixlen))]
+    if network != _MAPPED and _MAPPED.subnet_of(network):
+        return network.address_exclude(_MAPPED)
+    return [network]

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "EVERY_END",
+    "OF_ANOTHER",
     "Option",
     "close_with_reset",
     "is_fresh",
@@ -45,6 +46,14 @@ peer then sees a RST (tcp_close() looks at SO_LINGER): a FIN would make a stream
 look complete. And an urgent byte stays in band (SO_OOBINLINE): out of band, tcp_check_urg()
 drops it when the next one comes.
 """
+
+
+OF_ANOTHER: tuple[Option, ...] = (
+    *EVERY_END,
+    (socket.SOL_SOCKET, socket.SO_RCVLOWAT, _INT.pack(1)),
+)
+"""The same of a socket that another program has made, whose SO_RCVLOWAT may keep epoll from telling
+of the first bytes: what listens hands that down too."""
 
 
 def socket_cookie(sock: socket.socket) -> int:

@@ -81,13 +81,15 @@ _UPSTREAM = {
     "chosen": _is_count,
 }
 _UPSTREAMS = {"upstreams": [_UPSTREAM], "waiting": _is_count}
-_SERVICE = {"name": _is_text, **_UPSTREAMS, "routes": [{"names": [_is_text], **_UPSTREAMS}]}
+_ROUTED = {"upstream": [_is_text], **_UPSTREAMS}
+_SERVICE = {"name": _is_text, "routes": _is_count, **_UPSTREAMS, "routed": [_ROUTED]}
 _STATUS = {
     "name": _is_text,
     "pid": _is_count,
     "age": _is_seconds,
     "listen": [_is_text],
     "upstream": [_is_text],
+    "services": [_SERVICE],
     "path": _is_text,
     "why_not": _is_text,
     "why_no_cgroup": _is_text,
@@ -118,7 +120,7 @@ _METRICS = {
     "reasons": [{"what": _is_text, "state": _is_text, "why": _is_text, "count": _is_count}],
 }
 SHAPES: Mapping[str, Mapping[str, Any]] = {
-    "status": {**_STATUS, "services": [_SERVICE]},
+    "status": _STATUS,
     "metrics": _METRICS,
     "connections": {"name": _is_text, "pid": _is_count, "connections": [_PAIR]},
     "reload": {"name": _is_text, "pid": _is_count, "changes": [_is_text], "error": _is_text},

@@ -71,7 +71,7 @@ class Clients:
 
     @property
     def refused(self) -> int:
-        """Clients reset because no upstream took them."""
+        """Clients reset before they had an upstream."""
         return self._acceptor.refused
 
     # -- what the acceptor tells ---------------------------------------------------------
@@ -170,8 +170,6 @@ _REASONS = {
     Rejection.DENIED: "by allow and deny",
     Rejection.TOO_MANY: "its host has max-per-client connections",
     Rejection.TOO_OFTEN: "its host comes more often than rate-per-client",
-    Rejection.SLOW: "its first words did not come within hello-timeout",
-    Rejection.LEFT: "it ended before its first words had come",
     Rejection.UNROUTED: "no route for the name that it asks for, and no upstream",
     Rejection.NO_TARGET: "no upstream takes new clients: their weights are 0",
 }
@@ -183,7 +181,11 @@ def _reason(refused: Refused, timeout: float) -> str:
     if refused.why in _REASONS:
         return _REASONS[refused.why]
     if refused.why is Rejection.NONSENSE:
-        return f"its first words are not as they must be: {refused.what}"
+        return refused.what
+    if refused.why is Rejection.SLOW:
+        return f"{refused.what} did not come within hello-timeout"
+    if refused.why is Rejection.LEFT:
+        return f"it ended before {refused.what} had come"
     if refused.upstream is None:
         return os.strerror(refused.error).lower()
     what = os.strerror(refused.error).lower() if refused.error else f"no answer in {timeout:g} s"

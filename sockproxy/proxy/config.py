@@ -42,6 +42,7 @@ from sockproxy.proxy.options import (
     MOST_CONNECTIONS,
     MOST_KEEPALIVE,
     MOST_MARK,
+    MOST_ROUTES,
     MOST_WORKERS,
     PROXY_VERSIONS,
     ProxyOptions,
@@ -166,15 +167,19 @@ def _rules(table: Table, *, only_routes: bool) -> Rules:
 def _routes(table: Table, groups: Mapping[str, Pool]) -> tuple[Route, ...]:
     routes, seen = [], set[str]()
     for each in table.tables("route", _ROUTE):
-        names = tuple(name.lower().removesuffix(".") for name in each.words("name"))
-        for name in names:
+        names = []
+        for written in each.words("name"):
+            name = written.lower().removesuffix(".")
             if not _NAME.fullmatch(name):
-                raise each.wrong("name", f"{name!r} is no name such as app.example or *.example")
+                raise each.wrong("name", f"{written!r} is no name such as app.example or *.example")
             if name in seen:
-                raise each.wrong("name", f"there is another route for {name}")
+                raise each.wrong("name", f"there is another route for {written}")
             seen.add(name)
+            names.append(name)
         pool = read_pool(each, groups)
-        routes.append(Route(names, pool.upstreams, pool.health, pool.slow_start))
+        routes.append(Route(tuple(names), pool.upstreams, pool.health, pool.slow_start))
+    if len(seen) > MOST_ROUTES:
+        raise table.wrong("route", f"{len(seen)} names; there may be {MOST_ROUTES}")
     return tuple(routes)
 
 

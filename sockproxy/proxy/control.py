@@ -110,13 +110,10 @@ def _service(service: ProxyService) -> dict[str, Any]:
         "upstream": options.upstream_names,
         "balance": options.balance,
         **service.upstreams.report(),
-        "routes": [
-            {
-                "names": list(each.names),
-                "upstream": each.upstream_names,
-                **part.upstreams.report(),
-            }
-            for each, part in zip(options.routes, service.parts[1:], strict=True)
+        "routes": len(options.routes),
+        "routed": [
+            {"upstream": each.options.upstream_names, **each.upstreams.report()}
+            for each in service.parts[1:]
         ],
     }
 

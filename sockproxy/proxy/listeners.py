@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from sockproxy.errors import SockproxyError
 from sockproxy.net.address import Address
 from sockproxy.net.systemd import Passed, address_of
-from sockproxy.net.tcp import EVERY_END, Option, set_options, spared_pacing
+from sockproxy.net.tcp import OF_ANOTHER, Option, set_options, spared_pacing
 
 __all__ = ["BACKLOG", "Listeners"]
 
@@ -29,7 +29,7 @@ class Listeners:
     """
 
     def __init__(self, options: Iterable[Option]) -> None:
-        self._options = (*EVERY_END, *options)
+        self._options = (*OF_ANOTHER, *options)
         self._at: dict[str, list[socket.socket]] = {}
         self.addresses: tuple[Address, ...] = ()
         self.foreign = False

@@ -58,12 +58,14 @@ class Route:
     slow_start: float = 0.0
 
     @property
+    def pool(self) -> Pool:
+        """Where they go."""
+        return Pool(self.upstreams, self.health, self.slow_start)
+
+    @property
     def upstream_names(self) -> list[str]:
         """As a user wrote them."""
         return [str(each) for each in self.upstreams] or [ORIGINAL]
-
-    def __str__(self) -> str:
-        return f"{' '.join(self.names)} to {' '.join(self.upstream_names)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,11 @@ class ServiceOptions:
     def pool(self) -> Pool:
         """Where clients go."""
         return Pool(self.upstreams, self.health, self.slow_start)
+
+    @property
+    def routed_names(self) -> dict[str, str]:
+        """The names of all routes, and to where they lead."""
+        return {name: ", ".join(each.upstream_names) for each in self.routes for name in each.names}
 
     @property
     def is_original(self) -> bool:

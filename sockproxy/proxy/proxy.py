@@ -273,13 +273,13 @@ class Proxy:
         if not self.clients.count:
             self._end_now()
             return
-        live, grace = self.worker.live, self.options.grace
-        log.info(f"stopping: {live} connections have {grace:g} s to finish")
+        count, grace = self.clients.count, self.options.grace
+        log.info(f"stopping: {count} connections have {grace:g} s to finish")
         self.worker.loop.later(grace, self._end_now)
 
     def _end_now(self) -> None:
-        if self.worker.live:
-            log.warning(f"stopped: {self.worker.live} connections were reset")
+        if self.clients.count:
+            log.warning(f"stopped: {self.clients.count} connections were reset")
         self.worker.loop.stop()
 
     def _one_less(self) -> None:

@@ -17,7 +17,9 @@ from sockproxy.proxy.service import ProxyService
 
 __all__ = ["bring_together"]
 
-SHOWN_ELSEWHERE = {"listen", "upstreams", "name", "rules"}
+SHOWN_ELSEWHERE = {"listen", "upstreams", "name", "rules", "routes", "only_routes"}
+MOST_TOLD = 10  # routes
+NO_UPSTREAMS = "no upstreams but those of its routes"
 Holders = dict[str, ProxyService]
 """By the name of a place, whose listening sockets are there."""
 
@@ -66,13 +68,28 @@ def _changes(found: list[ProxyService | None], wanted: tuple[ServiceOptions, ...
         if before is None:
             continue
         if before.options.upstreams != options.upstreams:
-            names = [each.described for each in options.upstreams] or options.upstream_names
-            told.append(f"{before.label} has the upstreams {', '.join(names)}")
+            described = [each.described for each in options.upstreams] or options.upstream_names
+            names = ", ".join(described)
+            told.append(f"{before.label} has {f'the upstreams {names}' if names else NO_UPSTREAMS}")
+        told += _changed_routes(before, options)
         told += [
             f"{before.label} has {name.replace('_', '-')} {_said(value)}"
             for name, value in _others(before.options, options)
         ]
     return told
+
+
+def _changed_routes(before: ProxyService, now: ServiceOptions) -> list[str]:
+    """Those of some names, and how many more there are."""
+    old, new = before.options.routed_names, now.routed_names
+    told = [
+        f"{before.label} has the route {name} to {new[name]}" if name in new
+        else f"{before.label} has no route {name} any more"
+        for name in dict.fromkeys((*new, *old))
+        if old.get(name) != new.get(name)
+    ]  # fmt: skip
+    more = len(told) - MOST_TOLD
+    return [*told[:MOST_TOLD], f"{before.label} has {more} more other routes"] if more > 0 else told
 
 
 def _others(before: ServiceOptions, now: ServiceOptions) -> list[tuple[str, object]]:

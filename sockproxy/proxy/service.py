@@ -8,7 +8,7 @@ from sockproxy.net.address import Address
 from sockproxy.net.tcp import spared_pacing
 from sockproxy.proxy.check import Way, header_of_checks
 from sockproxy.proxy.listeners import Listeners
-from sockproxy.proxy.options import BALANCES, Route, ServiceOptions
+from sockproxy.proxy.options import BALANCES, ServiceOptions
 from sockproxy.proxy.outgoing import options_of_clients, options_of_upstreams, way_out_of_a_loop
 from sockproxy.proxy.takeover import Taken
 from sockproxy.proxy.upstreams import Upstreams
@@ -34,9 +34,7 @@ class ProxyService:
         way = Way(self._to_upstreams, header_of_checks(options.send_proxy))
         self.upstreams = Upstreams(options.pool, options.name, way)
         self.listeners = self.new_listeners()
-        self._routes = [
-            (each.names, ProxyService(_of_route(options, each))) for each in options.routes
-        ]
+        self._routed = _routed(self)
 
     def new_listeners(self) -> Listeners:
         """None yet, whose clients' sockets will have the options of this service."""
@@ -57,23 +55,23 @@ class ProxyService:
             here=spared_pacing(),
         )
         self.upstreams.open(loop, self._served)
-        for names, to in self._routes:
+        for to in self.parts[1:]:
             to.open(acceptor, loop)
-            for name in names:
-                self._served.route(name, to._served)
+        for name, to in self._routed.items():
+            self._served.route(name, to._served)
 
     @property
     def parts(self) -> list[ProxyService]:
         """Itself, and what its clients have instead by the name that they ask for."""
-        return [self, *(to for _, to in self._routes)]
+        others = (each for each in self._routed.values() if each is not self)
+        return [self, *dict.fromkeys(others)]
 
     def go_on_from(self, before: ProxyService) -> None:
         """Before open(): what is known there of upstreams is known here as well."""
         self.upstreams.go_on_from(before.upstreams)
-        had = dict(before._routes)
-        for names, to in self._routes:
-            if names in had:
-                to.upstreams.go_on_from(had[names].upstreams)
+        for name, to in self._routed.items():
+            if name in before._routed and to is not self:
+                to.upstreams.go_on_from(before._routed[name].upstreams)
 
     def begin(self) -> None:
         """Look after the upstreams: the loop runs."""
@@ -129,6 +127,8 @@ class ProxyService:
             health=now.health,
             slow_start=now.slow_start,
         )
+        if options.pool != now.pool and self in self._routed.values():
+            return False  # a route has these upstreams, and they are not to change under it
         return as_now == now and options.is_original == now.is_original
 
     @property
@@ -148,15 +148,25 @@ class ProxyService:
         return way_out_of_a_loop(self.options.mark, has_upstreams=has_upstreams)
 
 
-def _of_route(options: ServiceOptions, route: Route) -> ServiceOptions:
-    """Of what has its clients: they have been admitted."""
+def _routed(service: ProxyService) -> dict[str, ProxyService]:
+    """Whose the clients are that ask for a name. Routes to the same upstreams share them: what is
+    known of one, and who resolves its name."""
+    options = service.options
+    by_pool = {} if options.rules.only_routes else {options.pool: service}
+    # They have been admitted.
     rules = Rules(idle_timeout=options.rules.idle_timeout, lifetime=options.rules.lifetime)
-    return replace(
-        options,
-        listen=(),
-        upstreams=route.upstreams,
-        health=route.health,
-        slow_start=route.slow_start,
-        routes=(),
-        rules=rules,
-    )
+    routed = {}
+    for route in options.routes:
+        if route.pool not in by_pool:
+            theirs = replace(
+                options,
+                listen=(),
+                upstreams=route.upstreams,
+                health=route.health,
+                slow_start=route.slow_start,
+                routes=(),
+                rules=rules,
+            )
+            by_pool[route.pool] = ProxyService(theirs)
+        routed.update(dict.fromkeys(route.names, by_pool[route.pool]))
+    return routed

@@ -7,7 +7,7 @@ import sys
 
 from sockproxy.errors import UsageError
 from sockproxy.net.address import peer_address
-from sockproxy.net.tcp import EVERY_END, set_options
+from sockproxy.net.tcp import OF_ANOTHER, set_options
 
 __all__ = ["check_socket", "read_ahead", "take_over"]
 
@@ -52,5 +52,5 @@ def take_over(sock: socket.socket) -> socket.socket:
     """A non-blocking object for the connection, whose former object is closed."""
     taken = socket.socket(sock.family, sock.type, sock.proto, sock.detach())
     taken.setblocking(False)
-    set_options(taken, EVERY_END)
+    set_options(taken, OF_ANOTHER)
     return taken

@@ -46,7 +46,7 @@ class Rejection(IntEnum):
 class Refused:
     """A client that was reset. service: the number of its Service. upstream: the last that was
     tried, with the errno; 0 for none within the time-out. what: was the matter with what it said
-    first."""
+    first, or was waited for."""
 
     service: int
     peer: Place
@@ -117,7 +117,7 @@ class Acceptor:
 
     @property
     def refused(self) -> int:
-        """Those that were reset because no upstream took them."""
+        """Those that were reset before they had an upstream."""
         if self._loop.native:
             self._refused = int(self._lib.worker_refused(self._loop.native))
         return self._refused

@@ -9,6 +9,7 @@
 #include "system.h"
 
 #include <arpa/inet.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { MOST = 20000, MUTATIONS = 200000 };

@@ -9,6 +9,7 @@
 #include "check.h"
 #include "door.h"
 #include "proxy_protocol.h"
+#include "rules.h"
 #include "system.h"
 #include "upstreams.h"
 

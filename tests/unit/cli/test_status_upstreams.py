@@ -10,8 +10,8 @@ def upstream(address, state="up", **others):
     return {"address": address, "state": state, "clients": 2, "chosen": 9, **usual, **others}
 
 
-def proxy(*upstreams, name="", waiting=0, routes=()):
-    service = {"name": name, "upstreams": list(upstreams), "waiting": waiting, "routes": routes}
+def proxy(*upstreams, name="", waiting=0, routed=()):
+    service = {"name": name, "upstreams": list(upstreams), "waiting": waiting, "routed": routed}
     return {"name": "edge", "services": [service]}
 
 
@@ -43,9 +43,9 @@ def test_when_all_are_down(capsys):
 
 
 def test_routes_have_their_own(capsys):
-    route = {"names": ["a.example", "*.a.example"], "upstreams": [upstream("c", "down")],
+    route = {"upstreams": [upstream("c", "down")],
              "waiting": 0}  # fmt: skip
-    show_upstreams([proxy(upstream("b"), name="web", routes=[route])])
+    show_upstreams([proxy(upstream("b"), name="web", routed=[route])])
     out = capsys.readouterr().out
-    assert "edge/web a.example *.a.example  c         down" in out
-    assert "edge/web a.example *.a.example: all upstreams are down" in out
+    assert "edge/web route  c         down" in out
+    assert "edge/web route: all upstreams are down" in out

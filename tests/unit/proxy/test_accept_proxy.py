@@ -121,7 +121,7 @@ def is_reset(client):
 
 @pytest.mark.parametrize(
     ("words", "why"),
-    [(b"GET / HTTP/1.1\r\n", "there is none"),
+    [(b"GET / HTTP/1.1\r\n", "no PROXY header"),
      (b"PROXY TCP4 1.2.3.4\r\n", "not as it must be"),
      (b"PROXY " + b"x" * 120, "no end"),
      (SIGNATURE + b"\x21\x11\xff\xff", "too long"),

@@ -122,13 +122,14 @@ def test_all_that_can_be_said(written):
     assert (rules.max_per_client, rules.rate_per_client) == (20, Rate(30, 600.0))
     assert (rules.hello_timeout, rules.idle_timeout, rules.lifetime) == (2.0, 300.0, 86400.0)
     assert not rules.only_routes
-    assert [str(each) for each in web.routes] == [
-        "app.example *.app.example to 127.0.0.3:1",
-        "other.example to 127.0.0.1:9000 127.0.0.2:9000",
-    ]
+    assert web.routed_names == {
+        "app.example": "127.0.0.3:1",
+        "*.app.example": "127.0.0.3:1",
+        "other.example": "127.0.0.1:9000, 127.0.0.2:9000",
+    }
     assert tls.rules.only_routes
     assert (tls.upstreams, tls.upstream_names, tls.is_original) == ((), [], False)
-    assert [str(each) for each in tls.routes] == ["app.example to original-dst"]
+    assert tls.routed_names == {"app.example": "original-dst"}
 
 
 def test_what_is_left_out_is_as_on_the_command_line(written):
@@ -286,6 +287,17 @@ def test_what_is_left_out_is_as_on_the_command_line(written):
         (SERVICE + 'rate-per-client = "fast"\n', 4, "service 1: rate-per-client: rate 'fast'"),
         (SERVICE + "hello-timeout = 0\n", 4, "service 1: hello-timeout: duration"),
         (SERVICE + "route = 1\n", 4, "service 1: route: must be tables"),
+        (SERVICE + "[[ service . route ]]\n", 4, "service 1: route 1: name: missing"),
+        (
+            SERVICE + 'allow = "fe80::1%lo"\n',
+            4,
+            "service 1: allow: network 'fe80::1%lo'; leave",
+        ),
+        (
+            SERVICE + "".join(ROUTE.replace('"a"', f'"a{number}"') for number in range(10_001)),
+            4,
+            "service 1: route: 10001 names; there may be 10000",
+        ),
         (SERVICE + "[[service.route]]\n", 4, "service 1: route 1: name: missing"),
         (SERVICE + '[[service.route]]\nname = "a.b"\n', 4, "service 1: route 1: upstream: missing"),
         (

@@ -291,6 +291,17 @@ def test_one_of_a_route_that_is_down_stays_down(servers):
         assert state() == ["up", "down"]
 
 
+def test_a_route_keeps_its_upstreams_where_its_service_has_others(servers):
+    """They were the same, and shared."""
+    a, b = host(servers[0]), host(servers[1])
+    routes = (Route(("a.example",), (a,)),)
+    with Reloading([a], routes=routes) as running:
+        assert len(running.proxy.services[0].parts) == 1
+        running.reload(ServiceOptions((LISTEN,), (b,), routes=routes))
+        parts = running.proxy.services[0].parts
+        assert [each.options.upstreams for each in parts] == [(b,), (a,)]
+
+
 def test_a_hundred_times_under_load(servers):
     """Half of them with other rules, so that another service has the socket: nobody is refused,
     and nothing is left."""
@@ -391,7 +402,7 @@ def test_rules_of_clients_and_routes_are_told_and_hold(servers):
             )
         )
         assert told == [
-            f"127.0.0.1:0 has routes app.example to {host(servers[1])}",
+            f"127.0.0.1:0 has the route app.example to {host(servers[1])}",
             "127.0.0.1:0 has deny 127.0.0.2/32",
             "127.0.0.1:0 has lifetime 0.3",
         ]
@@ -403,12 +414,28 @@ def test_rules_of_clients_and_routes_are_told_and_hold(servers):
                     client.recv(1)
         told = running.reload(ServiceOptions((LISTEN,), (host(servers[0]),)))
         assert told == [
-            "127.0.0.1:0 has routes none",
+            "127.0.0.1:0 has no route app.example any more",
             "127.0.0.1:0 has deny none",
             "127.0.0.1:0 has lifetime none",
         ]
         time.sleep(1)  # longer than the other rules would have let it
         talk(old)
+
+
+def test_a_service_may_come_to_have_routes_alone_and_many_are_told_of_in_a_few_lines(servers):
+    def routes(count):
+        return tuple(Route((f"a{number}",), (host(servers[1]),)) for number in range(count))
+
+    with Reloading([host(servers[0])], name="web") as running:
+        told = running.reload(
+            ServiceOptions((LISTEN,), (), "web", routes=routes(30), rules=Rules(only_routes=True))
+        )
+        assert told[0] == "web has no upstreams but those of its routes"
+        assert told[1] == f"web has the route a0 to {host(servers[1])}"
+        assert len(told) == 12
+        assert told[-1] == "web has 20 more other routes"
+        (service,) = running.proxy.services
+        assert len(service.parts) == 2  # all routes have the same upstreams
 
 
 def test_a_rule_that_goes_is_gone(servers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import time
@@ -156,3 +157,40 @@ def test_a_route_has_its_turns_and_is_told_of_in_the_services_name(servers):
             eventually(lambda: running.proxy.worker.live)
             (row,) = running.proxy.worker.read().live
             assert running.proxy.service_of(row.service).options.name == "edge"
+
+
+@pytest.mark.parametrize("place", [1, 5, 100])
+def test_an_urgent_byte_in_a_hello_is_refused_at_once(servers, place):
+    hello = hello_of("app.example")
+    with routed(servers, hello_timeout=1000) as running:
+        with running.connect() as client:
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                client.sendall(hello[:place])
+                client.send(hello[place : place + 1], socket.MSG_OOB)
+                client.sendall(hello[place + 1 :])
+            has_refused(running, {"bad hello": 1})
+        assert running.told("an urgent byte is in its first words")
+
+
+def test_first_words_are_heard_where_the_socket_was_made_to_wait_for_more(servers):
+    """SO_RCVLOWAT of a socket that another has opened is handed down to its clients."""
+    with routed(servers) as running:
+        (sock,) = running.proxy.services[0].listeners
+        fresh = sock.dup()
+        fresh.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 100_000)
+        listeners = running.proxy.services[0].new_listeners()
+        listeners.put("there", [fresh], foreign=True)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
+        assert served(running, servers, hello_of("app.example")) == 0
+        listeners.close()
+
+
+def test_routes_to_the_same_upstreams_share_what_is_known_of_them(servers):
+    one, other = (host(servers[0]),), (host(servers[1]),)
+    routes = (Route(("a", "b"), one), Route(("c",), other), Route(("d",), one), Route(("e",), one))
+    with Running(other, routes=routes) as running:
+        (service,) = running.proxy.services
+        assert len(service.parts) == 2
+        numbers = [served(running, servers, hello_of(name)) for name in "abcde"]
+        assert numbers == [0, 0, 1, 0, 0]
+        assert served(running, servers, b"no TLS") == 1
