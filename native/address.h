@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * struct address and struct sockaddr.
- * Included by accept.c, clients.c, connect.c, hosts.c, life.c, networks.c, own.c, proxy_protocol.c,
- * targets.c, unix_socket.c.
+ * Included by accept.c, balance.c, connect.c, hosts.c, life.c, networks.c, own.c, proxy_protocol.c,
+ * search.c, targets.c, unix_socket.c.
  */
 #ifndef SOCKPROXY_ADDRESS_H
 #define SOCKPROXY_ADDRESS_H

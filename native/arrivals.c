@@ -5,6 +5,7 @@
 #include "clients.h"
 #include "departure.h"
 #include "news.h"
+#include "search.h"
 #include "system.h"
 #include "workers.h"
 
@@ -158,6 +159,7 @@ void look_around(struct worker *worker)
 	if (!is_woken(worker))
 		return;
 	serve_handed(worker);
+	connect_placed(worker);
 	look_for_silent(worker);
 	begin_accepting(worker);
 }

@@ -2,7 +2,6 @@
 #include "clients.h"
 
 #include "accept.h"
-#include "address.h"
 #include "admission.h"
 #include "arrivals.h"
 #include "connect.h"
@@ -13,15 +12,10 @@
 #include "own.h"
 #include "pair.h"
 #include "proxy_protocol.h"
+#include "search.h"
 #include "system.h"
-#include "targets.h"
-#include "workers.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-
-static void try_next(struct worker *worker, struct client *client, int number);
 
 struct client *new_client(struct worker *worker)
 {
@@ -44,8 +38,7 @@ void free_client(struct client *client)
 	free(client);
 }
 
-/* It is a connection from now on, unless there is no memory for one. */
-static void hand_over(struct worker *worker, struct client *client)
+void pair_client(struct worker *worker, struct client *client)
 {
 	struct beginning from = {
 		.client = client->fd,
@@ -54,6 +47,7 @@ static void hand_over(struct worker *worker, struct client *client)
 		.own = client->attempt.own,
 		.came = client->came,
 		.service = client->attempt.service,
+		.at = client->at,
 		.host = client->host,
 	};
 	unsigned char preface[LONGEST_PREFACE];
@@ -79,112 +73,6 @@ static void hand_over(struct worker *worker, struct client *client)
 	free_client(client);
 }
 
-/* -- one upstream after the other -- */
-
-static int note_tried(struct client *client, const struct address *address)
-{
-	uint32_t room = 2 * client->tried_room;
-	struct address *all;
-
-	if (client->tried_count == client->tried_room) {
-		all = sys.realloc(NULL, room * sizeof(*all));
-		if (!all)
-			return -ENOMEM;
-		memcpy(all, client->tried, client->tried_count * sizeof(*all));
-		if (client->tried != client->tried_inside)
-			free(client->tried);
-		client->tried = all;
-		client->tried_room = room;
-	}
-	client->tried[client->tried_count++] = *address;
-	return 0;
-}
-
-/* Those who wait for an upstream that is passed over now go to another. Each has its next attempt
- * here, by which it alone can end; where one finds another silent, all are looked at once more. */
-static void leave_silent(struct worker *worker)
-{
-	struct client *client, *next;
-
-	if (worker->leaving) {
-		worker->leave_again = true;
-		return;
-	}
-	worker->leaving = true;
-	do {
-		worker->leave_again = false;
-		for (client = worker->connecting; client; client = next) {
-			next = client->next;
-			if (client->attempt.fd < 0 || !is_silent(worker->all, &client->attempt) ||
-			    !has_another(worker->all, client))
-				continue;
-			cancel_attempt(worker, &client->attempt);
-			leave(worker, client);
-			try_next(worker, client, 0);
-		}
-	} while (worker->leave_again);
-	worker->leaving = false;
-}
-
-void look_for_silent(struct worker *worker)
-{
-	uint32_t silences = atomic_load(&worker->all->silences);
-
-	if (worker->seen_silences == silences)
-		return;
-	worker->seen_silences = silences;
-	leave_silent(worker);
-}
-
-static void on_outcome(struct worker *worker, struct attempt *attempt, int number)
-{
-	struct client *client =
-		(struct client *)((char *)attempt - offsetof(struct client, attempt));
-	bool silent;
-
-	if (!number) {
-		/* Another worker may have accepted it before it was noted as our own. */
-		if (comes_back(worker->all, client->fd, &client->ends))
-			refuse(worker, client, REJECTED_OWN, 0);
-		else
-			hand_over(worker, client);
-		return;
-	}
-	silent = has_fallen_silent(worker, attempt, number);
-	leave(worker, client);
-	if (is_shortage(number)) /* there will be none for another one either */
-		refuse(worker, client, REJECTED_FAILED, number);
-	else
-		try_next(worker, client, number);
-	if (silent) {
-		wake_others(worker);
-		look_for_silent(worker);
-	}
-}
-
-/* number: what the attempt before has failed with; 0: there was none that counts. */
-static void try_next(struct worker *worker, struct client *client, int number)
-{
-	bool original = client->attempt.service->original;
-	struct workers *all = worker->all;
-	struct address address;
-
-	if (original && !client->tried_count) {
-		if (!read_original(client->fd, &client->ends.near, &address)) {
-			refuse(worker, client, REJECTED_NOT_MEANT, 0);
-			return;
-		}
-	} else if (original || !take_turn(all, client, &address)) {
-		refuse(worker, client, REJECTED_FAILED, number);
-		return;
-	}
-	client->attempt.target = address;
-	if (note_tried(client, &address))
-		refuse(worker, client, REJECTED_FAILED, ENOMEM);
-	else
-		begin_attempt(worker, &client->attempt, &address, on_outcome);
-}
-
 /* -- what is to be known first -- */
 
 static void on_name(struct worker *worker, struct client *client, enum rejection why, int number,
@@ -195,7 +83,7 @@ static void on_name(struct worker *worker, struct client *client, enum rejection
 	if (why)
 		refuse_with(worker, client, why, number, what);
 	else
-		try_next(worker, client, 0);
+		begin_search(worker, client);
 }
 
 static void on_header(struct worker *worker, struct client *client, enum rejection why, int number,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Clients, from their accept until they have an upstream.
- * Included by accept.c, arrivals.c, departure.c.
+ * Clients, from their accept until they have an upstream, which search.h finds.
+ * Included by accept.c, arrivals.c, departure.c, search.c.
  *
  * One that cannot be served is told as TCP would tell it: by a RST, which SO_LINGER of the
  * listening socket makes of close(2).
@@ -22,7 +22,7 @@ void free_client(struct client *client);
  * became of it. */
 void serve_client(struct worker *worker, struct client *client);
 
-/* Clients that wait where nobody answers, as this worker or another has found, go elsewhere. */
-void look_for_silent(struct worker *worker);
+/* Its attempt was answered: it is a connection from now on, or refused where there is no memory. */
+void pair_client(struct worker *worker, struct client *client);
 
 #endif

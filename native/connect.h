@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * One connection to an upstream, from its socket to its answer; and trials, which are that alone.
- * Included by accept.c, clients.c, departure.c.
+ * Included by accept.c, clients.c, departure.c, search.c.
  */
 #ifndef SOCKPROXY_CONNECT_H
 #define SOCKPROXY_CONNECT_H

@@ -139,6 +139,7 @@ struct pair {
 	bool kernel;		 /* one is asked; false: it is relayed */
 	uint32_t own;		 /* of a client's: its number among the own connections */
 	struct service *service; /* of a client's; NULL: it was added */
+	struct target *at;	 /* in whose load it is; NULL: in none */
 	struct host *host;	 /* where that is counted; NULL: it is not */
 	int64_t came, born;	 /* came: its client was accepted; 0: it was added */
 	uint64_t seen_moved;	 /* of the idle time-out, with the next */

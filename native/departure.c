@@ -8,6 +8,7 @@
 #include "hello.h"
 #include "news.h"
 #include "own.h"
+#include "queue.h"
 #include "system.h"
 #include "targets.h"
 
@@ -20,15 +21,16 @@ void unlink_client(struct client *client)
 
 void leave(struct worker *worker, struct client *client)
 {
-	if (client->counted)
-		leave_target(worker->all, client->attempt.service, &client->attempt.target);
-	client->counted = false;
+	leave_queue(worker->all, client);
+	if (client->at)
+		leave_target(worker->all, client->attempt.service, client->at);
+	client->at = NULL;
 }
 
 void client_of_pair_has_gone(struct worker *worker, const struct pair *pair)
 {
-	if (pair->service->balance == BALANCE_LEAST)
-		leave_target(worker->all, pair->service, &pair->upstream_is.far);
+	if (pair->at)
+		leave_target(worker->all, pair->service, pair->at);
 	dismiss(worker->all, pair->host);
 	client_has_gone(worker, pair->own);
 }

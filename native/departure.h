@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * How clients go: refused, with a connection's end, or with the worker.
- * Included by arrivals.c, clients.c, table.c.
+ * Included by arrivals.c, clients.c, search.c, table.c.
  */
 #ifndef SOCKPROXY_DEPARTURE_H
 #define SOCKPROXY_DEPARTURE_H
@@ -32,7 +32,7 @@ void close_client(struct worker *worker, struct client *client);
 /* Of the list of those that connect. */
 void unlink_client(struct client *client);
 
-/* It is at the target of its attempt no more. */
+/* It is none of its upstream's clients any more, and waits for no place. */
 void leave(struct worker *worker, struct client *client);
 
 #endif

@@ -92,10 +92,7 @@ int worker_name_path(struct worker *worker, const void *path, uint32_t size, str
 /* The path that has this number: its size, 108 at most; 0: none has. From any thread. */
 uint32_t worker_read_path(struct worker *worker, uint32_t number, void *into);
 
-/* Those of a service, taken in turn. Those that were silent and stay are silent still. From any
- * thread. */
-int worker_set_targets(struct worker *worker, uint32_t service, const struct address *addresses,
-		       uint32_t count);
+/* upstreams.h has those of a service. */
 
 /* It answers again, for all workers. From any thread. */
 void worker_has_answered(struct worker *worker, uint32_t service, const struct address *address);

@@ -2,7 +2,7 @@
 /*
  * Memory that is blank, and arrays that grow.
  * Included by clients.c, connect.c, door.c, hosts.c, life.c, loop.c, news.c, own.c, pair.c,
- * service.c, sockmap.c, table.c, timers.c, workers.c.
+ * service.c, sockmap.c, table.c, targets.c, timers.c, workers.c.
  */
 #ifndef SOCKPROXY_MEMORY_H
 #define SOCKPROXY_MEMORY_H

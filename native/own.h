@@ -2,7 +2,7 @@
 /*
  * The workers' own connections to upstreams, to know one that comes back as a client, to whichever
  * of them. All of one network namespace.
- * Included by clients.c, connect.c, departure.c, pair.c.
+ * Included by clients.c, connect.c, departure.c, search.c.
  *
  * One to a Unix socket has no address, but comes from this process, which connects to no other
  * Unix socket but upstreams.

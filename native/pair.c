@@ -11,7 +11,6 @@
 #include "loop.h"
 #include "memory.h"
 #include "news.h"
-#include "own.h"
 #include "pump.h"
 #include "redirect.h"
 #include "sockets.h"
@@ -23,7 +22,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Edges: a channel in REDIRECT causes hardly any, because its source wakes the strparser and not
  * us. Whoever takes a channel back looks at both ends once. */
@@ -109,6 +107,7 @@ static struct pair *new_pair(const struct beginning *from)
 	pair->own = from->own;
 	pair->came = from->came;
 	pair->service = from->service;
+	pair->at = from->at;
 	pair->host = from->host;
 	return pair;
 }

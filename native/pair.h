@@ -28,6 +28,7 @@ struct beginning {
 	const char *why_not_past; /* NULL: it may be short-circuited */
 	uint32_t own;
 	struct service *service;
+	struct target *at; /* in whose load it is, and the pair will be; NULL: in none */
 	struct host *host;
 	int64_t came; /* the moment of a client's accept; 0: it is none of the proxy's clients */
 };

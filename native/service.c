@@ -40,8 +40,12 @@ EXPORT int worker_serve(struct worker *worker, int64_t timeout, int original, en
 
 static void free_service(struct service *service)
 {
-	free(service->options);
+	uint32_t each;
+
+	for (each = 0; each < service->targets_count + service->gone_count; each++)
+		free(service->targets[each]);
 	free(service->targets);
+	free(service->options);
 	free(service->allowed.all);
 	free(service->denied.all);
 	free(service->trusted.all);

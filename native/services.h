@@ -8,6 +8,7 @@
 
 #include "door.h"
 #include "rules.h"
+#include "upstreams.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,10 +21,24 @@ struct option {
 	unsigned char value[16];
 };
 
+/* Its fields are under the lock of the workers. One that is gone is kept while it has clients. */
 struct target {
 	struct address address;
-	bool silent;   /* nobody has answered there of late */
-	uint32_t load; /* clients that are there, or are being connected: of BALANCE_LEAST alone */
+	uint32_t share, most; /* of struct upstream, as the next */
+	bool down;
+	bool silent; /* nobody has answered there of late */
+	bool gone;
+	uint32_t load;	 /* clients that are there, or are being connected */
+	int64_t credit;	 /* how far it lags behind its share: balance.c */
+	uint64_t chosen; /* so many times */
+};
+
+struct client;
+
+/* Clients, in the order in which they came: under the lock of the workers. */
+struct queue {
+	struct client *first, **last; /* last: where the next one is linked, of one that has some */
+	uint32_t count;
 };
 
 struct networks {
@@ -55,10 +70,11 @@ struct service {
 	size_t options_count;
 	int64_t timeout; /* of each attempt */
 	enum balance balance;
-	uint32_t preface;	/* version of the PROXY protocol; 0: none */
-	bool original;		/* upstreams are where clients meant to go before a REDIRECT */
-	struct target *targets; /* and, behind them, those that are gone, but have a load */
+	uint32_t preface;	 /* version of the PROXY protocol; 0: none */
+	bool original;		 /* upstreams are where clients meant to go before a REDIRECT */
+	struct target **targets; /* and, behind them, those that are gone, but have a load */
 	uint32_t targets_count, gone_count, turn;
+	struct queue waiting; /* for a place: queue.h */
 };
 
 struct listener {

@@ -2,13 +2,17 @@
 #include "targets.h"
 
 #include "address.h"
+#include "balance.h"
+#include "memory.h"
 #include "news.h"
+#include "queue.h"
 #include "service.h"
 #include "system.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
+
+#define LARGEST_SHARE 65536 /* so that sums and products of balance.c have room */
 
 /* Nobody has answered. Other errors say something else: a refusal is an answer, and cheap;
  * EADDRNOTAVAIL and the like are about this host. */
@@ -20,74 +24,27 @@ static bool is_silence(int number)
 
 /* -- under the lock -- */
 
-static struct target *target_at(struct service *service, const struct address *address)
+/* count: of the first ones. */
+static struct target *find_at(struct target *const *targets, uint32_t count,
+			      const struct address *address)
 {
 	uint32_t each;
 
-	for (each = 0; each < service->targets_count; each++)
-		if (is_same_address(&service->targets[each].address, address))
-			return &service->targets[each];
+	for (each = 0; each < count; each++)
+		if (is_same_address(&targets[each]->address, address))
+			return targets[each];
 	return NULL;
 }
 
-static bool has_tried(const struct client *client, const struct address *address)
+static struct target *target_at(const struct service *service, const struct address *address)
 {
-	uint32_t each;
-
-	for (each = 0; each < client->tried_count; each++)
-		if (is_same_address(&client->tried[each], address))
-			return true;
-	return false;
+	return find_at(service->targets, service->targets_count, address);
 }
 
-/* Mixed, so that the last bytes count in all bits. */
-static uint32_t mix(uint32_t hash, const void *bytes, size_t size)
+/* Also one that is gone. */
+static struct target *known_at(const struct service *service, const struct address *address)
 {
-	hash = hash_bytes(hash, bytes, size);
-	return (hash ^ hash >> 15) * 2246822519U;
-}
-
-/* By rendezvous: when a target goes, only its clients go elsewhere. */
-static uint32_t attraction(const struct client *client, const struct target *target)
-{
-	struct address from = plain_address(&client->said.far);
-	uint32_t hash = mix(HASH_OF_NOTHING, from.host, sizeof(from.host));
-
-	hash = mix(hash, target->address.host, sizeof(target->address.host));
-	return mix(hash, &target->address.port, sizeof(target->address.port));
-}
-
-/* Of two that follow each other in turn. */
-static bool is_better(const struct client *client, const struct target *one,
-		      const struct target *than)
-{
-	if (one->silent != than->silent)
-		return than->silent;
-	switch (client->attempt.service->balance) {
-	case BALANCE_LEAST:
-		return one->load < than->load;
-	case BALANCE_SOURCE:
-		return attraction(client, one) > attraction(client, than);
-	default:
-		return false;
-	}
-}
-
-/* answering: of those alone that are not silent. */
-static struct target *find_target(const struct client *client, bool answering)
-{
-	struct service *service = client->attempt.service;
-	uint32_t count = service->targets_count, step;
-	struct target *target, *best = NULL;
-
-	for (step = 0; step < count; step++) {
-		target = &service->targets[(service->turn + step) % count];
-		if (has_tried(client, &target->address) || (answering && target->silent))
-			continue;
-		if (!best || is_better(client, target, best))
-			best = target;
-	}
-	return best;
+	return find_at(service->targets, service->targets_count + service->gone_count, address);
 }
 
 /* Whether it was none that was silent before. */
@@ -107,72 +64,38 @@ static void note_answer(struct service *service, const struct address *address)
 
 	if (target)
 		target->silent = false;
-}
-
-/* Any that has clients, also where it is gone. */
-static struct target *loaded_at(struct service *service, const struct address *address)
-{
-	uint32_t each;
-
-	for (each = 0; each < service->targets_count + service->gone_count; each++)
-		if (service->targets[each].load &&
-		    is_same_address(&service->targets[each].address, address))
-			return &service->targets[each];
-	return NULL;
-}
-
-/* targets: has room for those that there are now as well. */
-static void replace(struct service *service, struct target *targets, uint32_t count)
-{
-	uint32_t each, before = service->targets_count + service->gone_count, gone = 0;
-	struct target *old = service->targets, *known;
-
-	for (each = 0; each < count; each++) {
-		known = target_at(service, &targets[each].address);
-		targets[each].silent = known && known->silent;
-		known = loaded_at(service, &targets[each].address);
-		targets[each].load = known ? known->load : 0;
-		if (known)
-			known->load = 0; /* it has been taken along */
-	}
-	for (each = 0; each < before; each++)
-		if (old[each].load)
-			targets[count + gone++] = old[each];
-	service->targets = targets;
-	service->targets_count = count;
-	service->gone_count = gone;
-	service->turn = count ? service->turn % count : 0;
-	free(old);
+	hand_places(service);
 }
 
 /* -- taking it -- */
 
-bool take_turn(struct workers *all, struct client *client, struct address *target)
+enum place take_turn(struct worker *worker, struct client *client, struct address *address)
 {
-	struct service *service = client->attempt.service;
+	struct workers *all = worker->all;
+	enum place place = HAS_PLACE;
 	struct target *found;
 
 	pthread_mutex_lock(&all->lock);
-	found = find_target(client, false);
+	found = take_target(client);
 	if (found) {
-		*target = found->address;
-		service->turn = ((uint32_t)(found - service->targets) + 1) % service->targets_count;
-		client->counted = service->balance == BALANCE_LEAST;
-		found->load += client->counted;
+		*address = found->address;
+		take_place_at(client, found);
+	} else if (may_wait(client)) {
+		join_queue(worker, client);
+		place = WAITS_FOR_PLACE;
+	} else {
+		place = NO_PLACE;
 	}
 	pthread_mutex_unlock(&all->lock);
-	return found;
+	return place;
 }
 
-void leave_target(struct workers *all, struct service *service, const struct address *address)
+void leave_target(struct workers *all, struct service *service, struct target *target)
 {
-	struct target *target, *gone;
-
 	pthread_mutex_lock(&all->lock);
-	target = loaded_at(service, address);
-	gone = service->targets + service->targets_count;
-	if (target && !--target->load && target >= gone)
-		*target = gone[--service->gone_count];
+	target->load--;
+	if (service->waiting.first)
+		hand_places(service);
 	pthread_mutex_unlock(&all->lock);
 }
 
@@ -181,7 +104,7 @@ bool has_another(struct workers *all, const struct client *client)
 	bool has;
 
 	pthread_mutex_lock(&all->lock);
-	has = find_target(client, true);
+	has = has_answering(client);
 	pthread_mutex_unlock(&all->lock);
 	return has;
 }
@@ -232,24 +155,114 @@ EXPORT void worker_has_answered(struct worker *worker, uint32_t service,
 	pthread_mutex_unlock(&all->lock);
 }
 
-EXPORT int worker_set_targets(struct worker *worker, uint32_t number,
-			      const struct address *addresses, uint32_t count)
+/* -- others -- */
+
+/* For each that is given the one that is known, or a new one. False, and none is new, without
+ * memory. */
+static bool find_or_make(const struct service *service, const struct upstream *given,
+			 uint32_t count, struct target **into)
+{
+	uint32_t each;
+
+	for (each = 0; each < count; each++) {
+		into[each] = known_at(service, &given[each].address);
+		if (!into[each])
+			into[each] = find_at(into, each, &given[each].address);
+		if (into[each])
+			continue;
+		into[each] = blank(sizeof(*into[each]));
+		if (!into[each])
+			break;
+		into[each]->address = given[each].address;
+		into[each]->gone = true; /* as yet */
+	}
+	if (each == count)
+		return true;
+	while (each--)
+		if (!known_at(service, &into[each]->address) &&
+		    !find_at(into, each, &into[each]->address))
+			free(into[each]);
+	return false;
+}
+
+/* targets: as find_or_make() has them, with room for those that there are now as well. */
+static void replace(struct service *service, struct target **targets, const struct upstream *given,
+		    uint32_t count)
+{
+	uint32_t each, before = service->targets_count + service->gone_count, kept = 0, gone = 0;
+	struct target **old = service->targets, *target;
+
+	for (each = 0; each < before; each++)
+		old[each]->gone = true;
+	for (each = 0; each < count; each++) {
+		target = targets[each];
+		target->share = given[each].share;
+		target->most = given[each].most;
+		target->down = given[each].down;
+		if (target->gone) /* else it was given twice */
+			targets[kept++] = target;
+		target->gone = false;
+	}
+	for (each = 0; each < before; each++) {
+		if (!old[each]->gone)
+			continue;
+		old[each]->silent = false; /* nobody looks after it any more */
+		if (old[each]->load)
+			targets[kept + gone++] = old[each];
+		else
+			free(old[each]);
+	}
+	service->targets = targets;
+	service->targets_count = kept;
+	service->gone_count = gone;
+	service->turn = kept ? service->turn % kept : 0;
+	free(old);
+}
+
+EXPORT int worker_set_targets(struct worker *worker, uint32_t number, const struct upstream *given,
+			      uint32_t count)
 {
 	struct service *service = service_of(worker, number);
 	struct workers *all = worker->all;
-	struct target *targets;
-	uint32_t each, room;
+	struct target **targets;
+	uint32_t room, each;
+	bool done;
 
+	for (each = 0; each < count; each++)
+		if (given[each].share > LARGEST_SHARE)
+			return -EINVAL;
 	if (!service)
 		return -EINVAL;
 	pthread_mutex_lock(&all->lock);
 	room = count + service->targets_count + service->gone_count;
 	targets = sys.realloc(NULL, (room + !room) * sizeof(*targets));
-	if (targets) {
-		for (each = 0; each < count; each++)
-			targets[each].address = addresses[each];
-		replace(service, targets, count);
+	done = targets && find_or_make(service, given, count, targets);
+	if (done) {
+		replace(service, targets, given, count);
+		hand_places(service);
+	} else {
+		free(targets);
 	}
 	pthread_mutex_unlock(&all->lock);
-	return targets ? 0 : -ENOMEM;
+	return done ? 0 : -ENOMEM;
+}
+
+EXPORT uint32_t worker_read_targets(struct worker *worker, uint32_t number,
+				    struct upstream_stats *into, uint32_t most, uint32_t *waiting)
+{
+	struct service *service = service_of(worker, number);
+	uint32_t each, count;
+
+	pthread_mutex_lock(&worker->all->lock);
+	count = service->targets_count + service->gone_count;
+	*waiting = service->waiting.count;
+	for (each = 0; each < count && each < most; each++)
+		into[each] = (struct upstream_stats){
+			.address = service->targets[each]->address,
+			.chosen = service->targets[each]->chosen,
+			.clients = service->targets[each]->load,
+			.gone = service->targets[each]->gone,
+		};
+	pthread_mutex_unlock(&worker->all->lock);
+	return count;
 }

@@ -2,7 +2,7 @@
 /*
  * A heap of moments.
  * Included by accept.c, channel.c, connect.c, farewell.c, hello.c, joint.c, life.c, loop.c, pair.c,
- * sweep.c, urgent.c, waits.c.
+ * search.c, sweep.c, urgent.c, waits.c.
  *
  * A timer is part of its owner, who cancels it before its memory is freed.
  */

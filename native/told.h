@@ -44,6 +44,8 @@ enum rejection {
 	REJECTED_LEFT = 8,	/* it ended before it had said that */
 	REJECTED_NONSENSE = 9,	/* what it said first is wrong: `why` */
 	REJECTED_UNROUTED = 10, /* it asks for a name that has no upstreams, or for none */
+	REJECTED_FULL = 11, /* it has waited for a place at an upstream, of which all are full */
+	REJECTED_NO_TARGET = 12, /* no upstream takes new clients */
 };
 
 /* The two addresses of a socket. */

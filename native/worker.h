@@ -122,7 +122,10 @@ struct client {
 	struct host *host;     /* NULL: it is not counted there */
 	struct address *tried; /* tried_inside, or memory of its own */
 	uint32_t tried_count, tried_room;
-	bool counted; /* in the load of the target of its attempt */
+	struct target *at;	 /* in whose load it is; NULL: in none */
+	struct worker *waits_in; /* whose it is while it is in a queue; NULL: in none */
+	struct queue *queue;
+	struct client *behind, **ahead;
 	struct address tried_inside[TRIED_INSIDE];
 };
 
@@ -201,6 +204,7 @@ struct worker {
 	struct worker *mate; /* the next one */
 	struct bell bell;
 	struct client *handed; /* by others: under their lock */
+	struct queue placed;   /* those who had waited, and have a place now */
 	atomic_uint load;      /* clients that are its own, or handed */
 
 	int epoll;

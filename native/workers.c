@@ -115,9 +115,8 @@ void wake_others(struct worker *worker)
 
 bool falls_asleep(struct worker *worker)
 {
-	if (worker->bell.fd < 0)
-		return true;
-	atomic_store(&worker->bell.asleep, true);
+	if (worker->bell.fd >= 0)
+		atomic_store(&worker->bell.asleep, true);
 	return !atomic_load(&worker->bell.rung);
 }
 

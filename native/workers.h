@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the workers of one proxy have in common: limits, options, targets, connections of their own.
- * Included by arrivals.c, clients.c, door.c, loop.c.
+ * Included by arrivals.c, door.c, loop.c, queue.c, search.c.
  *
  * Each is run by a thread of its own. They are made before any of them runs, and freed when none
  * does. One that has something for another to look at wakes it: a worker that is awake looks before

@@ -191,6 +191,32 @@ class Table:
             for number, each in enumerate(found, 1)
         ]
 
+    def table(self, key: str, known: Collection[str]) -> Table:
+        """The table ``[key]``, or ``[this.key]``. Errors call it "case 1: key"."""
+        found = self._get(key, None)
+        if not isinstance(found, dict):
+            raise self.wrong(key, "must be a table")
+        return self._inner(found, key, known, key)
+
+    def texts_or_tables(self, key: str, known: Collection[str]) -> list[str | Table]:
+        """A list of texts and tables, at least one; one alone is a list of it. Errors call a table
+        "case 1: key 2", where it is the second of them."""
+        found = self._get(key, None)
+        found = found if isinstance(found, list) else [found]
+        if not found or not all(isinstance(each, str | dict) for each in found):
+            raise self.wrong(key, "must be a text or a table, or a list of such")
+        return [
+            each if isinstance(each, str) else self._inner(each, f"{key} {number}", known, key)
+            for number, each in enumerate(found, 1)
+        ]
+
+    def _inner(self, content: Any, called: str, known: Collection[str], key: str) -> Table:
+        """One whose line is that of `key`, unless it has a header of its own."""
+        name = self._within(called)
+        line = self._lines.get((self._name, key)) or self._lines.get((self._name, ""))
+        lines = {(name, ""): line, **self._lines} if line else self._lines
+        return Table(content, self.path, known, name=name, lines=lines)
+
     def _within(self, name: str) -> str:
         return f"{self._name}: {name}" if self._name else name
 

@@ -24,7 +24,12 @@ A file says what the options of 'sockproxy proxy' say, by their names, and may h
   connect-timeout = "2s"       # mark, nodelay, keepalive, unix-mode
   [[group]]
   name = "app"
-  upstream = ["127.0.0.1:9000", "127.0.0.1:9001"]
+  upstream = ["127.0.0.1:9000", {address = "127.0.0.1:9001", weight = 2, max-connections = 100}]
+  slow-start = "30s"
+  [group.health]               # "health = {}" connects every 2 s
+  interval = "2s"              # timeout, rise, fall
+  send = "PING\\r\\n"
+  expect = "+PONG"
 
 \b
 Examples:

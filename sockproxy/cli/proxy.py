@@ -33,9 +33,9 @@ from sockproxy.proxy.options import (
     ServiceOptions,
     check_original,
     clash,
-    parse_upstreams,
     usual_workers,
 )
+from sockproxy.proxy.pool import ORIGINAL, SHORTEST, Health, parse_upstreams
 from sockproxy.proxy.proxy import Proxy
 from sockproxy.proxy.reload import Reloader
 from sockproxy.proxy.takeover import retire, take_sockets
@@ -79,8 +79,15 @@ or
 @click.option(
     "--upstream",
     multiple=True,
-    metavar="ADDR:PORT|unix:PATH|original-dst",
-    help="Connect there; several, and all addresses of a name, are taken in turn.",
+    metavar="ADDR:PORT|unix:PATH[,weight=N][,max-connections=N]|original-dst",
+    help="Connect there; several, and all addresses of a name, are taken in turn, by their weights"
+    " (1; 0 for no new clients).",
+)
+@click.option(
+    "--health-check",
+    type=DURATION,
+    metavar="INTERVAL",
+    help="Connect to each upstream so often, to find out if it is up; a --config can say more.",
 )
 @click.option(
     "--balance",
@@ -243,6 +250,7 @@ def proxy(
     upstream: tuple[str, ...],
     balance: str,
     send_proxy: str | None,
+    health_check: float | None,
     accept_proxy: tuple[Network, ...],
     allow: tuple[Network, ...],
     deny: tuple[Network, ...],
@@ -307,6 +315,9 @@ def proxy(
         raise UsageError("--listen and --upstream, or --config", hint="say where, and to whom")
     if not BUDGETS[0] <= budget <= BUDGETS[1]:
         raise UsageError("--budget", hint="choose from 4KiB to 1GiB")
+    if health_check is not None and (health_check < SHORTEST or ORIGINAL in upstream):
+        hint = f"write a time from {SHORTEST * 1000:g}ms on, for upstreams that have addresses"
+        raise UsageError("--health-check", hint=hint)
     if found_clash := clash(relay, eager, force, verdict_only):
         key, why = found_clash
         raise UsageError(f"--{key} {why.replace('without force', 'without --force')}")
@@ -321,6 +332,7 @@ def proxy(
         keepalive=keepalive,
         balance=balance,
         send_proxy=PROXY_VERSIONS[send_proxy] if send_proxy else 0,
+        health=Health(health_check) if health_check is not None else None,
         rules=Rules(
             allow=allow,
             deny=deny,

@@ -11,6 +11,7 @@ import click
 from sockproxy.bypass.view import LEFT_PLAIN, bypass_status
 from sockproxy.cli.names import NOT_ALL, complete_name, gather
 from sockproxy.cli.output import age, show_json, table
+from sockproxy.cli.status_upstreams import show_upstreams
 from sockproxy.text import clean
 from sockproxy.units import format_size
 
@@ -55,7 +56,8 @@ USUAL = Path("/sys/fs/bpf/sockproxy")  # where no line says that a bypass lives
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--watch", is_flag=True, help="Show anew every second until Ctrl-C.")
 def status(name: str | None, as_json: bool, watch: bool) -> int:
-    """Show what runs: one line for each proxy and each bypass, or for those called NAME.
+    """Show what runs: one line for each proxy and each bypass, or for those called NAME; and the
+    upstreams of a proxy that has several, or one that is not up.
 
     A proxy that does not answer has a line that says so, and the exit status is 1 then.
     """
@@ -71,6 +73,7 @@ def status(name: str | None, as_json: bool, watch: bool) -> int:
                     "nothing runs; start with 'sockproxy proxy' or 'sockproxy attach'", err=True
                 )
             _show(shown, silent, is_bypassed=bool(seen))
+            show_upstreams(shown)
             _show_bypasses(seen)
         if not watch:
             return NOT_ALL if silent else 0

@@ -1,4 +1,5 @@
-"""What the build makes of told.h, door.h, rules.h and kernel.h: ``sockproxy.native._binding``.
+"""What the build makes of told.h, door.h, rules.h, upstreams.h and kernel.h:
+``sockproxy.native._binding``.
 
 It is cffi's out-of-line ABI module. It needs no compiler, only ``_native.so`` at run time.
 """
@@ -13,7 +14,7 @@ from cffi import FFI
 declarations: Callable[[Path, Collection[str]], str] = globals()["declarations"]
 """Of hatch_build.py, which runs this file."""
 
-HEADERS = ("told.h", "door.h", "rules.h", "kernel.h")
+HEADERS = ("told.h", "door.h", "rules.h", "upstreams.h", "kernel.h")
 FOLDER = Path(__file__).resolve().parents[2] / "native"
 INCLUDES = ('#include "told.h"', "#include <stdint.h>", '#include "door.h"')
 

@@ -23,7 +23,7 @@ LARGEST = 1 << 64
 _UNCLEAN = re.compile(rb'[\\\x00-\x1f\x7f]|"[^"]{%d}' % LONGEST)
 Check = Callable[[Any], bool]
 MOST_BYTES = {
-    "status": 1 << 20,
+    "status": 1 << 22,
     "metrics": 1 << 20,
     "connections": 1 << 28,
     "reload": 1 << 20,
@@ -70,13 +70,26 @@ _PAIR = {
     "backward": _WAY,
     "why_not_short_circuited": _is_text,
 }
+_UPSTREAM = {
+    "address": _is_text,
+    "state": _is_text,
+    "why": _is_text,
+    "weight": _is_count,
+    "weight_now": _is_seconds,
+    "max_connections": lambda value: value is None or _is_count(value),
+    "clients": _is_count,
+    "chosen": _is_count,
+}
+_UPSTREAMS = {"upstreams": [_UPSTREAM], "waiting": _is_count}
+_ROUTED = {"upstream": [_is_text], **_UPSTREAMS}
+_SERVICE = {"name": _is_text, "routes": _is_count, **_UPSTREAMS, "routed": [_ROUTED]}
 _STATUS = {
     "name": _is_text,
     "pid": _is_count,
     "age": _is_seconds,
     "listen": [_is_text],
     "upstream": [_is_text],
-    "services": [{"routes": _is_count}],
+    "services": [_SERVICE],
     "path": _is_text,
     "why_not": _is_text,
     "why_no_cgroup": _is_text,

@@ -33,6 +33,9 @@ _OUTCOMES = {
 """Of those that no upstream was asked for, in a word."""
 
 
+UNSERVED = {Rejection.FAILED, Rejection.FULL, Rejection.NO_TARGET}
+
+
 class Clients:
     """Tells of them.
 
@@ -80,7 +83,7 @@ class Clients:
         self.refused_for[_OUTCOMES.get(refused.why, "no upstream")] += 1
         if refused.why is Rejection.OWN:
             self._loops.say(lambda: service.way_out_of_a_loop(refused.peer))
-        elif refused.why is Rejection.FAILED and not log.isEnabledFor(logging.DEBUG):
+        elif refused.why in UNSERVED and not log.isEnabledFor(logging.DEBUG):
             self._refusals.say(lambda: f"{format_address(refused.peer)} refused: {why}")
         self._tell_refused(service.options.name, refused.peer, why)
 
@@ -168,10 +171,13 @@ _REASONS = {
     Rejection.TOO_MANY: "its host has max-per-client connections",
     Rejection.TOO_OFTEN: "its host comes more often than rate-per-client",
     Rejection.UNROUTED: "no route for the name that it asks for, and no upstream",
+    Rejection.NO_TARGET: "no upstream takes new clients: their weights are 0",
 }
 
 
 def _reason(refused: Refused, timeout: float) -> str:
+    if refused.why is Rejection.FULL:
+        return f"all upstreams had as many clients as they may have, for {timeout:g} s"
     if refused.why in _REASONS:
         return _REASONS[refused.why]
     if refused.why is Rejection.NONSENSE:

@@ -19,7 +19,7 @@ upstream = "app"
 
 [[group]]                upstreams that services share, may be repeated
 name = "app"
-upstream = ["10.0.0.2:9000", "10.0.0.3:9000"]
+upstream = ["10.0.0.2:9000", "10.0.0.3:9000"]    more of them: config_pool.py
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sockproxy.errors import UsageError
-from sockproxy.net.address import Address, Host
+from sockproxy.net.address import Address
 from sockproxy.net.networks import Network, parse_network
 from sockproxy.net.systemd import Passed, parse_listen
 from sockproxy.net.unix import is_unix, parse_mode
+from sockproxy.proxy.config_pool import POOL, read_groups, read_pool
 from sockproxy.proxy.options import (
     BALANCES,
     BUDGETS,
@@ -46,16 +47,15 @@ from sockproxy.proxy.options import (
     MOST_MARK,
     MOST_ROUTES,
     MOST_WORKERS,
-    ORIGINAL,
     PROXY_VERSIONS,
     ProxyOptions,
     Route,
     ServiceOptions,
     check_original,
     clash,
-    parse_upstreams,
     usual_workers,
 )
+from sockproxy.proxy.pool import Pool
 from sockproxy.rundir import check_name
 from sockproxy.tables import Table, read_table
 from sockproxy.units import parse_rate
@@ -68,14 +68,13 @@ _FILE = {
     "short-circuit", "verdict-only", "force", "log-level", "log-format", "service", "group",
 }  # fmt: skip
 _SERVICE = {
-    "name", "listen", "upstream", "connect-timeout", "mark", "nodelay", "keepalive", "balance",
-    "send-proxy", "route", "allow", "deny", "accept-proxy", "max-per-client", "rate-per-client",
-    "hello-timeout", "idle-timeout", "lifetime", "unix-mode",
+    "name", "listen", "connect-timeout", "mark", "nodelay", "keepalive", "balance", "send-proxy",
+    "route", "allow", "deny", "accept-proxy", "max-per-client", "rate-per-client",
+    "hello-timeout", "idle-timeout", "lifetime", "unix-mode", *POOL,
 }  # fmt: skip
-_ROUTE = {"name", "upstream"}
+_ROUTE = {"name", *POOL}
 _NAME = re.compile(r"(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 T = TypeVar("T")
-_GROUP = {"name", "upstream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def read_configuration(path: Path) -> Configuration:
     Raises UsageError of one line, with file, line, table and key, where anything is wrong.
     """
     table = read_table(path, _FILE)
-    groups = _groups(table)
+    groups = read_groups(table)
     services = tuple(_service(each, groups) for each in table.tables("service", _SERVICE))
     _check_apart(table, services)
     flags = {key: table.flag(key) for key in ("relay", "eager", "force", "verdict-only")}
@@ -122,29 +121,16 @@ def _name(table: Table, default: str) -> str:
     return str(_checked(table, "name", check_name, name))
 
 
-def _groups(table: Table) -> dict[str, tuple[Host, ...]]:
-    groups: dict[str, tuple[Host, ...]] = {}
-    if not table.has("group"):
-        return groups
-    for each in table.tables("group", _GROUP):
-        name = each.text("name")
-        if ":" in name or not name:
-            raise each.wrong("name", "must be a text without a colon, which addresses have")
-        if name in groups:
-            raise each.wrong("name", f"there is another group {name}")
-        groups[name] = _checked(each, "upstream", parse_upstreams, each.words("upstream"))
-    return groups
-
-
-def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOptions:
+def _service(table: Table, groups: Mapping[str, Pool]) -> ServiceOptions:
     listen = [_checked(table, "listen", parse_listen, each) for each in table.words("listen")]
-    upstreams = partial(_upstreams, groups=groups, listen=listen)
-    routes = _routes(table, upstreams) if table.has("route") else ()
+    pool_of = partial(_pool, groups=groups, listen=listen)
+    routes = _routes(table, pool_of) if table.has("route") else ()
     only_routes = bool(routes) and not table.has("upstream")
+    pool = Pool(()) if only_routes else pool_of(table)
     version = _if_there(table, "send-proxy", lambda key: table.word(key, tuple(PROXY_VERSIONS)))
     return ServiceOptions(
         tuple(listen),
-        () if only_routes else upstreams(table),
+        pool.upstreams,
         name=table.text("name", ""),
         connect_timeout=table.duration("connect-timeout", 10.0),
         mark=_if_there(table, "mark", lambda key: table.number(key, None, 1, MOST_MARK)),
@@ -154,6 +140,8 @@ def _service(table: Table, groups: Mapping[str, tuple[Host, ...]]) -> ServiceOpt
         ),
         balance=table.word("balance", tuple(BALANCES), "round-robin"),
         send_proxy=PROXY_VERSIONS[version] if version else 0,
+        health=pool.health,
+        slow_start=pool.slow_start,
         routes=routes,
         rules=_rules(table, only_routes=only_routes),
         unix_mode=_if_there(table, "unix-mode", lambda key: _mode(table, key)) or "",
@@ -182,7 +170,7 @@ def _rules(table: Table, *, only_routes: bool) -> Rules:
     )
 
 
-def _routes(table: Table, upstreams: Callable[[Table], tuple[Host, ...]]) -> tuple[Route, ...]:
+def _routes(table: Table, pool_of: Callable[[Table], Pool]) -> tuple[Route, ...]:
     routes, seen = [], set[str]()
     for each in table.tables("route", _ROUTE):
         names = []
@@ -194,26 +182,18 @@ def _routes(table: Table, upstreams: Callable[[Table], tuple[Host, ...]]) -> tup
                 raise each.wrong("name", f"there is another route for {written}")
             seen.add(name)
             names.append(name)
-        routes.append(Route(tuple(names), upstreams(each)))
+        pool = pool_of(each)
+        routes.append(Route(tuple(names), pool.upstreams, pool.health, pool.slow_start))
     if len(seen) > MOST_ROUTES:
         raise table.wrong("route", f"{len(seen)} names; there may be {MOST_ROUTES}")
     return tuple(routes)
 
 
-def _upstreams(
-    table: Table, groups: Mapping[str, tuple[Host, ...]], listen: list[Address | Passed]
-) -> tuple[Host, ...]:
+def _pool(table: Table, groups: Mapping[str, Pool], listen: list[Address | Passed]) -> Pool:
     """listen: where the clients come from."""
-    words = table.words("upstream")
-    if len(words) == 1 and words[0] in groups:
-        return groups[words[0]]
-    if any(word in groups for word in words):
-        raise table.wrong("upstream", "a group stands alone")
-    if unknown := [word for word in words if ":" not in word and word != ORIGINAL]:
-        raise table.wrong("upstream", f"no group is called {unknown[0]}; write others as ADDR:PORT")
-    found: tuple[Host, ...] = _checked(table, "upstream", parse_upstreams, words)
-    _checked(table, "upstream", partial(check_original, listen), found)
-    return found
+    pool = read_pool(table, groups)
+    _checked(table, "upstream", partial(check_original, listen), pool.upstreams)
+    return pool
 
 
 def _mode(table: Table, key: str) -> str:

@@ -108,7 +108,13 @@ def _service(service: ProxyService) -> dict[str, Any]:
         "name": options.name,
         "listen": [str(address) for address in service.listening],
         "upstream": options.upstream_names,
+        "balance": options.balance,
+        **service.upstreams.report(),
         "routes": len(options.routes),
+        "routed": [
+            {"upstream": each.options.upstream_names, **each.upstreams.report()}
+            for each in service.parts[1:]
+        ],
     }
 
 

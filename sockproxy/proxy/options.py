@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sockproxy.errors import UsageError
-from sockproxy.net.address import Address, Host, parse_host
+from sockproxy.net.address import Address
 from sockproxy.net.systemd import Passed
+from sockproxy.proxy.pool import ORIGINAL, Health, Pool, Upstream
 from sockproxy.worker.door import MIB
 from sockproxy.worker.rules import NO_RULES, Rules
 from sockproxy.worker.service import Balance
@@ -23,18 +24,15 @@ __all__ = [
     "MOST_MARK",
     "MOST_ROUTES",
     "MOST_WORKERS",
-    "ORIGINAL",
     "PROXY_VERSIONS",
     "ProxyOptions",
     "Route",
     "ServiceOptions",
     "check_original",
     "clash",
-    "parse_upstreams",
     "usual_workers",
 ]
 
-ORIGINAL = "original-dst"
 BUDGETS = (4096, 1 << 30)  # bytes: the least and the most
 MOST_CONNECTIONS = 500_000
 MOST_KEEPALIVE = 32767  # seconds: MAX_TCP_KEEPIDLE of the kernel
@@ -58,7 +56,14 @@ class Route:
     every name below that."""
 
     names: tuple[str, ...]
-    upstreams: tuple[Host, ...]
+    upstreams: tuple[Upstream, ...]
+    health: Health | None = None
+    slow_start: float = 0.0
+
+    @property
+    def pool(self) -> Pool:
+        """Where they go."""
+        return Pool(self.upstreams, self.health, self.slow_start)
 
     @property
     def upstream_names(self) -> list[str]:
@@ -70,7 +75,7 @@ class Route:
 class ServiceOptions:
     """What one service is to do. Times are in seconds.
 
-    upstreams: taken in turn; empty for the original destination of a REDIRECT.
+    upstreams, health, slow_start: of the Pool.
     name: by which it is shown; "" where it needs none.
     connect_timeout: for each upstream that is tried.
     mark: the SO_MARK of connections to upstreams, for rules to know them by.
@@ -83,7 +88,7 @@ class ServiceOptions:
     """
 
     listen: tuple[Address | Passed, ...]
-    upstreams: tuple[Host, ...]
+    upstreams: tuple[Upstream, ...]
     name: str = ""
     connect_timeout: float = 10.0
     mark: int | None = None
@@ -91,9 +96,16 @@ class ServiceOptions:
     keepalive: int | None = None
     balance: str = "round-robin"
     send_proxy: int = 0
+    health: Health | None = None
+    slow_start: float = 0.0
     routes: tuple[Route, ...] = ()
     rules: Rules = NO_RULES
     unix_mode: str = ""
+
+    @property
+    def pool(self) -> Pool:
+        """Where clients go."""
+        return Pool(self.upstreams, self.health, self.slow_start)
 
     @property
     def routed_names(self) -> dict[str, str]:
@@ -136,19 +148,7 @@ class ProxyOptions:
     workers: int = 1
 
 
-def parse_upstreams(texts: Sequence[str]) -> tuple[Host, ...]:
-    """The hosts to take in turn; none of them for the original destination.
-
-    Raises UsageError where one is no address, or has none.
-    """
-    if ORIGINAL not in texts:
-        return tuple(dict.fromkeys(parse_host(text) for text in texts))
-    if len(texts) > 1:
-        raise UsageError(f"{ORIGINAL} stands alone", hint="leave the others out")
-    return ()
-
-
-def check_original(listen: Sequence[Address | Passed], upstreams: Sequence[Host]) -> None:
+def check_original(listen: Sequence[Address | Passed], upstreams: Sequence[Upstream]) -> None:
     """Raises UsageError where the original destination is asked for of what has none."""
     for each in listen:
         if not upstreams and isinstance(each, Address) and each.is_unix:

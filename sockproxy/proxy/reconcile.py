@@ -33,6 +33,9 @@ def bring_together(proxy: Proxy, wanted: tuple[ServiceOptions, ...]) -> list[str
         before if before is not None and before.may_stay(options) else ProxyService(options)
         for before, options in zip(found, wanted, strict=True)
     ]
+    for before, service in zip(found, services, strict=True):
+        if before is not None and before is not service:
+            service.go_on_from(before)
     holders = _holders(old, found, wanted)
     opened = _open_others(services, wanted, holders)
     changed: list[ProxyService] = []
@@ -40,15 +43,15 @@ def bring_together(proxy: Proxy, wanted: tuple[ServiceOptions, ...]) -> list[str
         for service, options in zip(services, wanted, strict=True):
             if service not in old:
                 proxy.open_service(service)
-            elif options.upstreams != service.options.upstreams:
+            elif options.pool != service.options.pool:
                 changed.append(service)
-                service.upstreams.change(options.upstreams)
+                service.upstreams.change(options.pool)
     except BaseException:
         for listeners in opened:
             listeners.close()
         for service in changed:
             with contextlib.suppress(OSError):
-                service.upstreams.change(service.options.upstreams)
+                service.upstreams.change(service.options.pool)
         raise
     told = _changes(found, wanted)
     _hand_over(old, services, wanted, holders, opened)
@@ -65,7 +68,8 @@ def _changes(found: list[ProxyService | None], wanted: tuple[ServiceOptions, ...
         if before is None:
             continue
         if before.options.upstreams != options.upstreams:
-            names = ", ".join(options.upstream_names)
+            described = [each.described for each in options.upstreams] or options.upstream_names
+            names = ", ".join(described)
             told.append(f"{before.label} has {f'the upstreams {names}' if names else NO_UPSTREAMS}")
         told += _changed_routes(before, options)
         told += [

@@ -7,6 +7,7 @@ from dataclasses import replace
 from sockproxy.net.address import Address
 from sockproxy.net.tcp import spared_pacing
 from sockproxy.net.unix import is_unix
+from sockproxy.proxy.check import Way, header_of_checks
 from sockproxy.proxy.listeners import Listeners
 from sockproxy.proxy.options import BALANCES, ServiceOptions
 from sockproxy.proxy.outgoing import (
@@ -33,10 +34,11 @@ class ProxyService:
 
     def __init__(self, options: ServiceOptions) -> None:
         self.options = options
-        self.upstreams = Upstreams(options.upstreams)
         self._to_upstreams = options_of_upstreams(
             options.mark, nodelay=options.nodelay, keepalive=options.keepalive
         )
+        way = Way(self._to_upstreams, header_of_checks(options.send_proxy))
+        self.upstreams = Upstreams(options.pool, options.name, way)
         self.listeners = self.new_listeners()
         self._routed = _routed(self)
 
@@ -70,6 +72,13 @@ class ProxyService:
         """Itself, and what its clients have instead by the name that they ask for."""
         others = (each for each in self._routed.values() if each is not self)
         return [self, *dict.fromkeys(others)]
+
+    def go_on_from(self, before: ProxyService) -> None:
+        """Before open(): what is known there of upstreams is known here as well."""
+        self.upstreams.go_on_from(before.upstreams)
+        for name, to in self._routed.items():
+            if name in before._routed and to is not self:
+                to.upstreams.go_on_from(before._routed[name].upstreams)
 
     def begin(self) -> None:
         """Look after the upstreams: the loop runs."""
@@ -117,8 +126,17 @@ class ProxyService:
 
     def may_stay(self, options: ServiceOptions) -> bool:
         """Whether it can do what these say, with other upstreams and in other places."""
-        as_now = replace(options, listen=self.options.listen, upstreams=self.options.upstreams)
-        return as_now == self.options and options.is_original == self.options.is_original
+        now = self.options
+        as_now = replace(
+            options,
+            listen=now.listen,
+            upstreams=now.upstreams,
+            health=now.health,
+            slow_start=now.slow_start,
+        )
+        if options.pool != now.pool and self in self._routed.values():
+            return False  # a route has these upstreams, and they are not to change under it
+        return as_now == now and options.is_original == now.is_original
 
     @property
     def label(self) -> str:
@@ -142,13 +160,21 @@ def _routed(service: ProxyService) -> dict[str, ProxyService]:
     """Whose the clients are that ask for a name. Routes to the same upstreams share them: what is
     known of one, and who resolves its name."""
     options = service.options
-    by_upstreams = {} if options.rules.only_routes else {options.upstreams: service}
+    by_pool = {} if options.rules.only_routes else {options.pool: service}
     # They have been admitted.
     rules = Rules(idle_timeout=options.rules.idle_timeout, lifetime=options.rules.lifetime)
     routed = {}
     for route in options.routes:
-        if route.upstreams not in by_upstreams:
-            theirs = replace(options, upstreams=route.upstreams, routes=(), rules=rules)
-            by_upstreams[route.upstreams] = ProxyService(theirs)
-        routed.update(dict.fromkeys(route.names, by_upstreams[route.upstreams]))
+        if route.pool not in by_pool:
+            theirs = replace(
+                options,
+                listen=(),
+                upstreams=route.upstreams,
+                health=route.health,
+                slow_start=route.slow_start,
+                routes=(),
+                rules=rules,
+            )
+            by_pool[route.pool] = ProxyService(theirs)
+        routed.update(dict.fromkeys(route.names, by_pool[route.pool]))
     return routed

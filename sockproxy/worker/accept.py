@@ -38,6 +38,8 @@ class Rejection(IntEnum):
     LEFT = 8
     NONSENSE = 9
     UNROUTED = 10
+    FULL = 11
+    NO_TARGET = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sockproxy.native import check, ffi, load_native
 from sockproxy.net.address import Address
 from sockproxy.net.unix import path_of, unix_name
 
-__all__ = ["native_address", "native_addresses", "place", "read_address"]
+__all__ = ["native_address", "place", "read_address", "write_address"]
 
 NO_ZONE = 0x7FFFFFFF  # an interface that is not there: connect(2) finds the network unreachable
 
@@ -38,16 +38,8 @@ def read_address(worker: Any, address: Any) -> Address:
 def native_address(worker: Any, address: Address) -> Any:
     """A struct address, and a pointer to it. Raises OSError where there are too many paths."""
     target = ffi.new("struct address *")
-    _write(worker, target, address)
+    write_address(worker, target, address)
     return target
-
-
-def native_addresses(worker: Any, addresses: list[Address]) -> Any:
-    """An array of them. Raises OSError as native_address() does."""
-    targets = ffi.new("struct address[]", len(addresses))
-    for number, address in enumerate(addresses):
-        _write(worker, targets + number, address)
-    return targets
 
 
 def _unix_place(worker: Any, address: Any) -> str:
@@ -72,7 +64,8 @@ def _host(address: Any) -> str:
         return f"{name}%{address.scope}"
 
 
-def _write(worker: Any, target: Any, address: Address) -> None:
+def write_address(worker: Any, target: Any, address: Address) -> None:
+    """Make it of a pointer to a struct address. Raises OSError where there is no memory for its path."""
     if address.family == socket.AF_UNIX:
         path = path_of(address.host)
         check(load_native().worker_name_path(worker, path, len(path), target))

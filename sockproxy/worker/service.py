@@ -12,9 +12,10 @@ from typing import Any
 from sockproxy.native import check, load_native
 from sockproxy.net.address import Address
 from sockproxy.net.tcp import Option
-from sockproxy.worker.address import native_address, native_addresses
+from sockproxy.worker.address import native_address
 from sockproxy.worker.loop import EventLoop
 from sockproxy.worker.rules import NO_RULES, Rules
+from sockproxy.worker.targets import Target, TargetStats, native_targets, read_targets
 
 __all__ = ["Balance", "Service", "Trials"]
 
@@ -109,10 +110,17 @@ class Service:
     def _listen(self, loop: EventLoop, fd: int) -> None:
         check(self._lib.worker_listen(loop.native, self.number, fd))
 
-    def set_targets(self, addresses: Sequence[Address]) -> None:
-        """The upstreams, taken in turn. Raises OSError."""
-        targets = native_addresses(self._native, list(addresses))
-        check(self._lib.worker_set_targets(self._native, self.number, targets, len(addresses)))
+    def set_targets(self, targets: Sequence[Target]) -> None:
+        """The upstreams. Those that stay keep their clients, and whether they are silent. Raises
+        OSError."""
+        given = native_targets(self._native, targets)
+        check(self._lib.worker_set_targets(self._native, self.number, given, len(targets)))
+
+    def read_targets(self) -> tuple[list[TargetStats], int]:
+        """The upstreams as they are, and how many clients wait for a place at one of them. From any
+        thread. Raises SockproxyError when the loop is closed."""
+        with self._loops[0].kept_open():
+            return read_targets(self._lib, self._native, self.number)
 
     def has_answered(self, address: Address) -> None:
         """One that was silent answers again."""

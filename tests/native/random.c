@@ -12,6 +12,7 @@
 #include "proxy_protocol.h"
 #include "rules.h"
 #include "system.h"
+#include "upstreams.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -27,8 +28,9 @@
 #include <unistd.h>
 
 enum {
-	MOST = 24, /* pairs of a client and its server at a time */
-	FULL = 20, /* clients that are accepted at a time */
+	MOST = 24,  /* pairs of a client and its server at a time */
+	FULL = 20,  /* clients that are accepted at a time */
+	PLACES = 8, /* of them with an upstream at a time: others wait */
 	MOST_WORKERS = 4,
 	LONGEST = 300000, /* bytes at once */
 };
@@ -56,6 +58,7 @@ struct couple {
 static struct couple couples[MOST];
 static int listeners[2], entrances[2]; /* of TCP, and Unix sockets */
 static int unknown[2][MOST];	       /* accepted, and nothing has come; 0 or less: none */
+static struct address servers[3];
 static unsigned long begun, met, ends;
 static uint64_t heard;
 static atomic_uint failures; /* of 1000 calls; 0: none */
@@ -385,10 +388,10 @@ static void live(int number)
 
 /* -- the whole -- */
 
-static int listening_socket(bool is_unix)
+static int listening_socket(bool is_unix, in_addr_t where)
 {
 	struct linger reset = {.l_onoff = 1};
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(where)};
 	struct sockaddr_un any = {.sun_family = AF_UNIX}; /* an abstract one, of a free name */
 	int fd = socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), failed;
 
@@ -448,16 +451,33 @@ static struct address unix_address_of(struct worker *worker, int fd)
 	return address;
 }
 
+/* Two names of one server, and another by a Unix socket, of which sometimes some are there, have
+ * few places, are drained or down. */
+static void set_upstreams(struct worker *worker)
+{
+	struct upstream given[3] = {{.most = PLACES}, {.most = PLACES}, {.most = PLACES}};
+	uint32_t count = 1 + (uint32_t)random() % 3, each;
+
+	for (each = 0; each < count; each++) {
+		given[each].address = servers[each];
+		given[each].share = random() % 8 ? 1 + (uint32_t)random() % 512 : 0;
+		given[each].most = random() % 4 ? PLACES : 0;
+		given[each].down = random() % 4 == 0;
+	}
+	worker_set_targets(worker, 0, given, count);
+}
+
 static void open_first(struct worker *worker)
 {
 	struct linger reset = {.l_onoff = 1};
-	struct address targets[2] = {address_of(listeners[0])};
 
 	worker_limit_clients(worker, FULL);
-	CHECK(worker_serve(worker, SECOND / 5, 0, BALANCE_LEAST) == 0);
+	CHECK(worker_serve(worker, SECOND / 5, 0, random() % (BALANCE_SOURCE + 1)) == 0);
 	CHECK(!worker_set_option(worker, 0, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset), 0));
-	targets[1] = unix_address_of(worker, listeners[1]);
-	CHECK(!worker_set_targets(worker, 0, targets, 2));
+	servers[0] = servers[1] = address_of(listeners[0]);
+	servers[1].host[3] = 2;
+	servers[2] = unix_address_of(worker, listeners[1]);
+	set_upstreams(worker);
 	set_rules(worker);
 }
 
@@ -477,6 +497,18 @@ static void open_workers(void)
 		CHECK(!worker_listen(workers[each], 0, entrances[0]));
 		CHECK(!worker_listen(workers[each], 0, entrances[1]));
 	}
+}
+
+/* With those who wait for a place. */
+static uint32_t clients_of_upstreams(struct worker *worker)
+{
+	struct upstream_stats stats[3];
+	uint32_t sum, count = worker_read_targets(worker, 0, stats, 3, &sum), each;
+
+	CHECK(count <= 3);
+	for (each = 0; each < count; each++)
+		sum += stats[each].clients;
+	return sum;
 }
 
 static void run(struct worker *worker)
@@ -570,8 +602,8 @@ int main(int count, char **arguments)
 	signal(SIGPIPE, SIG_IGN);
 	srandom(seed);
 	for (number = 0; number < 2; number++) {
-		listeners[number] = listening_socket(number);
-		entrances[number] = listening_socket(number);
+		listeners[number] = listening_socket(number, INADDR_ANY);
+		entrances[number] = listening_socket(number, INADDR_LOOPBACK);
 	}
 	before = count_descriptors();
 	fail_from_now_on();
@@ -582,6 +614,9 @@ int main(int count, char **arguments)
 		CHECK(!pthread_create(&threads[number], NULL, run_another, workers[number]));
 	for (turn = 0; now() < end; turn++) {
 		failures = turn / 200 % 3 ? (unsigned)random() % 40 : 0;
+		if (random() % 50 == 0)
+			set_upstreams(workers[0]);
+		CHECK(clients_of_upstreams(workers[0]) <= FULL + (unsigned)workers_count);
 		if (random() % 2)
 			begin_couple();
 		accept_servers(false);
@@ -597,6 +632,7 @@ int main(int count, char **arguments)
 		run(workers[0]);
 	}
 	CHECK(!worker_clients(workers[0]));
+	CHECK(!clients_of_upstreams(workers[0]));
 	atomic_store(&over, true);
 	atomic_store(&stopped, true);
 	for (number = 0; number < workers_count; number++)

@@ -9,6 +9,7 @@ from dataclasses import fields
 
 from sockproxy.net.address import Address, parse_host
 from sockproxy.proxy.options import ProxyOptions, ServiceOptions
+from sockproxy.proxy.pool import Upstream
 from sockproxy.proxy.proxy import Proxy
 from tests.support.logs import Lines
 from tests.support.scale import patience
@@ -68,9 +69,9 @@ class Running:
         return [line for line in self.lines if text in line]
 
 
-def host(listener):
+def host(listener, **terms):
     """It, as --upstream would name it."""
-    return parse_host("{}:{}".format(*listener.getsockname()))
+    return Upstream(parse_host("{}:{}".format(*listener.getsockname())), **terms)
 
 
 def has_refused(running, expected):

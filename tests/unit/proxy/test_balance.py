@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from sockproxy.proxy.pool import Pool
 from tests.support.proxy_thread import Running, host
 from tests.support.scale import patience
 from tests.support.sockets import eventually, receive
@@ -66,16 +67,16 @@ def test_one_that_goes_and_comes_again_has_its_clients_still(servers):
     with balanced(servers[:2], "least-connections") as running:
         pairs = [served(running, servers) for _ in range(6)]
         upstreams = running.proxy.services[0].upstreams
-        upstreams.change([host(servers[0])])
-        upstreams.change([host(each) for each in servers[:2]])
+        upstreams.change(Pool((host(servers[0]),)))
+        upstreams.change(Pool(tuple(map(host, servers[:2]))))
         number, *_ = pair = served(running, servers)
         pairs.append(pair)
         pairs.append(served(running, servers))
         assert {number, pairs[-1][0]} == {0, 1}
-        upstreams.change([host(servers[0])])
+        upstreams.change(Pool((host(servers[0]),)))
         close(pairs)
         eventually(lambda: running.proxy.clients.count == 0)
-        upstreams.change([host(each) for each in servers[:2]])
+        upstreams.change(Pool(tuple(map(host, servers[:2]))))
         again = [served(running, servers) for _ in range(4)]
         assert Counter(number for number, _, _ in again) == {0: 2, 1: 2}
         close(again)
@@ -109,7 +110,7 @@ def test_when_a_server_goes_the_clients_of_others_stay(servers):
             return found
 
         before = places()
-        running.proxy.services[0].upstreams.change([host(each) for each in servers[:2]])
+        running.proxy.services[0].upstreams.change(Pool(tuple(map(host, servers[:2]))))
         after = places()
         assert all(after[each] == number for each, number in before.items() if number < 2)
         assert set(after.values()) == {0, 1}

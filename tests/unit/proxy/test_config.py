@@ -8,10 +8,18 @@ from sockproxy.errors import UsageError
 from sockproxy.net.systemd import Passed
 from sockproxy.proxy.config import read_configuration
 from sockproxy.proxy.options import usual_workers
+from sockproxy.proxy.pool import Health, parse_upstreams
 from sockproxy.units import Rate
 
 SERVICE = '[[service]]\nlisten = "127.0.0.1:1"\nupstream = "127.0.0.1:2"\n'
 ROUTE = '[[service.route]]\nname = "a"\nupstream = "127.0.0.1:2"\n'
+GROUP = '[[group]]\nname = "app"\nupstream = "127.0.0.1:9"\n'
+
+
+def upstreams(these):
+    return f'[[service]]\nlisten = "127.0.0.1:1"\nupstream = [{these}]\n'
+
+
 ALL = """
 name = "edge"
 workers = 3
@@ -64,7 +72,16 @@ upstream = "original-dst"
 
 [[group]]
 name = "app"
-upstream = ["127.0.0.1:9000", "127.0.0.2:9000"]
+upstream = ["127.0.0.1:9000", {address = "127.0.0.2:9000", weight = 3, max-connections = 100}]
+slow-start = "30s"
+
+[group.health]
+interval = "5s"
+timeout = "1s"
+rise = 1
+fall = 4
+send = "PING\\r\\n\\u00ff"
+expect = "+PONG"
 """
 
 
@@ -91,6 +108,10 @@ def test_all_that_can_be_said(written):
     assert [str(each) for each in web.listen] == ["127.0.0.1:8080", "[::1]:8080", "systemd:web"]
     assert web.listen[2] == Passed("web")
     assert web.upstream_names == ["127.0.0.1:9000", "127.0.0.2:9000"]
+    assert [(each.weight, each.most) for each in web.upstreams] == [(1, None), (3, 100)]
+    assert web.health == Health(5.0, 1.0, 1, 4, b"PING\r\n\xff", b"+PONG")
+    assert web.slow_start == 30.0
+    assert (sidecar.health, sidecar.slow_start) == (None, 0.0)
     assert sidecar.upstreams == ()
     assert sidecar.upstream_names == ["original-dst"]
     assert sidecar.is_original
@@ -203,6 +224,79 @@ def test_what_is_left_out_is_as_on_the_command_line(written):
             3,
             "service 1: upstream: a group stands alone",
         ),
+        (
+            upstreams('{address = "127.0.0.1:2", weight = 257}'),
+            3,
+            "service 1: upstream 1: weight: must be a whole number from 0 to 256",
+        ),
+        (
+            upstreams('"127.0.0.1:2", {address = "127.0.0.1:3", weigth = 2}'),
+            3,
+            "service 1: upstream 2: weigth: unknown; known are address, max-connections, weight",
+        ),
+        (upstreams("{weight = 2}"), 3, "service 1: upstream 1: address: missing"),
+        (
+            upstreams('{address = "nowhere"}'),
+            3,
+            "service 1: upstream 1: address: address 'nowhere'",
+        ),
+        (
+            upstreams('{address = "127.0.0.1:2", max-connections = 0}'),
+            3,
+            "service 1: upstream 1: max-connections: must be a whole number from 1",
+        ),
+        (
+            upstreams('"127.0.0.1:2", {address = "127.0.0.1:2"}'),
+            3,
+            "service 1: upstream: 127.0.0.1:2 is there twice",
+        ),
+        (upstreams("1"), 3, "service 1: upstream: must be a text or a table"),
+        (upstreams('"a:1,weight=3"'), 3, "service 1: upstream: address 'a:1,weight=3'"),
+        (
+            upstreams('"original-dst"') + 'slow-start = "1s"\n',
+            4,
+            "service 1: slow-start: is for upstreams, and not for original-dst",
+        ),
+        (upstreams('"original-dst", {address = "127.0.0.1:2"}'), 3, "service 1: upstream: "),
+        (SERVICE + "health = 1\n", 4, "service 1: health: must be a table"),
+        (SERVICE + "health = {interval = 'x'}\n", 4, "service 1: health: interval: duration 'x'"),
+        (
+            SERVICE + "[service.health]\nrise = 2\nfall = 0\n",
+            6,
+            "service 1: health: fall: must be a whole number from 1 to 100",
+        ),
+        (
+            SERVICE + '[service.health]\nexpect = "\u20ac"\n',
+            5,
+            "service 1: health: expect: each character is one byte",
+        ),
+        (
+            SERVICE + f'[service.health]\nsend = "{4097 * "x"}"\n',
+            5,
+            "service 1: health: send: must be 4096 bytes at most",
+        ),
+        (
+            SERVICE + '[service.health]\ninterval = "1ms"\n',
+            5,
+            "service 1: health: interval: must be 50ms at least",
+        ),
+        (SERVICE + '[service.health]\nuri = "/"\n', 5, "service 1: health: uri: unknown"),
+        (
+            SERVICE + GROUP + "[group.health]\ntimeout = []\n",
+            8,
+            "group 1: health: timeout: must be a time",
+        ),
+        (
+            SERVICE + GROUP + GROUP.replace("app", "b") + "[group.health]\nrise = 'x'\n",
+            11,
+            "group 2: health: rise: must be a whole number",
+        ),
+        (SERVICE + GROUP + "slow-start = 0\n", 7, "group 1: slow-start: duration '0'"),
+        (
+            SERVICE.replace("127.0.0.1:2", "app") + "[service.health]\n" + GROUP,
+            4,
+            "service 1: health: belongs to the group app",
+        ),
         (SERVICE + 'allow = "10.0.0.1/8"\n', 4, "service 1: allow: network '10.0.0.1/8'; write 10"),
         (SERVICE + 'deny = ["all"]\n', 4, "service 1: deny: network 'all'; write a network such"),
         (SERVICE + "accept-proxy = []\n", 4, "service 1: accept-proxy: must be a text or a list"),
@@ -276,3 +370,47 @@ def test_unix_sockets(written):
     assert [str(each) for each in service.listen] == ["unix:/a", "unix:@b"]
     assert service.upstream_names == ["unix:/c"]
     assert service.unix_mode == "0660"
+
+
+def test_checks_as_they_are_where_nothing_is_said(written):
+    (service,) = read_configuration(written(SERVICE + "health = {}\n")).options.services
+    assert service.health == Health(2.0, 2.0, 2, 3, b"", b"")
+
+
+def test_a_route_has_weights_and_checks_of_its_own(written):
+    text = SERVICE + ROUTE.replace('"127.0.0.1:2"', '{address = "127.0.0.1:2", weight = 0}')
+    (service,) = read_configuration(
+        written(text + "slow-start = 3\nhealth = {}\n")
+    ).options.services
+    assert (service.health, service.slow_start) == (None, 0.0)
+    (route,) = service.routes
+    assert (route.health, route.slow_start, route.upstreams[0].weight) == (Health(), 3.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "weight", "most"),
+    [("127.0.0.1:2", 1, None), ("127.0.0.1:2,weight=0", 0, None),
+     ("[::1]:2,max-connections=7,weight=256", 256, 7)],
+)  # fmt: skip
+def test_upstreams_of_the_command_line(text, weight, most):
+    (found,) = parse_upstreams([text])
+    assert (str(found), found.weight, found.most) == (text.partition(",")[0], weight, most)
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (["127.0.0.1:2,weight=257"], "weight is from 0 to 256"),
+        (["127.0.0.1:2,weight=-1"], "weight is from 0 to 256"),
+        (["127.0.0.1:2,weight="], "weight is from 0 to 256"),
+        (["127.0.0.1:2,max-connections=0"], "max-connections is from 1 to 500000"),
+        (["127.0.0.1:2,colour=1"], "write it as ADDR:PORT,weight=N"),
+        (["127.0.0.1:2,"], "write it as ADDR:PORT,weight=N"),
+        (["127.0.0.1:2,weight=1,weight=2"], "write it as ADDR:PORT,weight=N"),
+        (["127.0.0.1:2", "127.0.0.1:2,weight=2"], "is there twice"),
+        (["original-dst,weight=2"], "address"),
+    ],
+)
+def test_what_is_no_upstream(texts, told):
+    with pytest.raises(UsageError, match=told):
+        parse_upstreams(texts)

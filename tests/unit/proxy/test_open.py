@@ -11,16 +11,16 @@ import time
 import pytest
 
 from sockproxy.errors import SockproxyError
-from sockproxy.net.address import Address, parse_host
+from sockproxy.net.address import Address
 from sockproxy.proxy.options import ProxyOptions, ServiceOptions
+from sockproxy.proxy.pool import parse_upstreams
 from sockproxy.proxy.proxy import Proxy
 from tests.support.proxy_thread import LISTEN
 
 
 def proxy_at(listen):
-    return Proxy(
-        ProxyOptions((ServiceOptions((listen,), (parse_host("127.0.0.1:1"),)),), "unit", relay=True)
-    )
+    service = ServiceOptions((listen,), parse_upstreams(["127.0.0.1:1"]))
+    return Proxy(ProxyOptions((service,), "unit", relay=True))
 
 
 def test_what_was_not_opened_is_closed_twice():

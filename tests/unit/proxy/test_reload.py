@@ -11,20 +11,17 @@ import time
 import pytest
 
 from sockproxy.errors import UsageError
-from sockproxy.net.address import parse_address, parse_host
+from sockproxy.net.address import parse_address
 from sockproxy.net.networks import parse_network
 from sockproxy.proxy.config import Configuration
 from sockproxy.proxy.options import ProxyOptions, Route, ServiceOptions
+from sockproxy.proxy.pool import Health
 from sockproxy.proxy.proxy import Proxy
 from sockproxy.proxy.reload import NOT_NOW, Reloader
 from sockproxy.worker.rules import Rules
-from tests.support.proxy_thread import LISTEN, Running
+from tests.support.proxy_thread import LISTEN, Running, host
 from tests.support.scale import patience
 from tests.support.sockets import eventually, receive
-
-
-def host(server):
-    return parse_host("{}:{}".format(*server.getsockname()))
 
 
 def free_place():
@@ -231,6 +228,78 @@ def test_an_upstream_that_was_silent_is_known_to_be(servers):
         for filler in fillers:
             filler.close()
         talk(running.serves(servers[1]))
+
+
+def test_weights_and_checks_are_told_and_taken_at_once(servers):
+    a, b, _ = servers
+    with Reloading([host(a), host(b)]) as running:
+        service = running.proxy.services[0]
+        health = Health(interval=0.05, timeout=patience(5))
+        upstreams = (host(a), host(b, weight=0, most=5))
+        changes = running.reload(
+            ServiceOptions((LISTEN,), upstreams, health=health, slow_start=5.0)
+        )
+        assert changes == [
+            f"127.0.0.1:0 has the upstreams {host(a)}, {host(b)} weight 0 max-connections 5",
+            f"127.0.0.1:0 has health {health}",
+            "127.0.0.1:0 has slow-start 5.0",
+        ]
+        assert running.proxy.services == [service]
+        eventually(lambda: a.accept()[0].close() is None)  # a check
+        assert [each["weight"] for each in service.upstreams.report()["upstreams"]] == [1, 0]
+        assert running.reload(ServiceOptions((LISTEN,), (host(a),))) == [
+            f"127.0.0.1:0 has the upstreams {host(a)}",
+            "127.0.0.1:0 has health none",
+            "127.0.0.1:0 has slow-start 0.0",
+        ]
+
+
+@pytest.mark.parametrize("rule", [{}, {"keepalive": 9}])
+def test_one_that_is_down_stays_down(servers, rule):
+    """Also where another rule of its service changes, so that another service takes its place."""
+    a, b, _ = servers
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        closed = host(gone)
+    health = Health(interval=patience(60), timeout=patience(5))
+    with Reloading([host(a), closed], health=health) as running:
+
+        def states():
+            (service,) = running.proxy.services
+            return [each["state"] for each in service.upstreams.report()["upstreams"]]
+
+        eventually(lambda: states() == ["up", "down"], 30)
+        upstreams = (closed, host(a), host(b))
+        running.reload(ServiceOptions((LISTEN,), upstreams, health=health, **rule))
+        assert states() == ["down", "up", "up"]
+
+
+def test_one_of_a_route_that_is_down_stays_down(servers):
+    a, *_ = servers
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        closed = host(gone)
+    health = Health(interval=patience(60), timeout=patience(5))
+    route = Route(("a.example",), (closed,), health)
+    with Reloading([host(a)], routes=(route,)) as running:
+
+        def state():
+            part = running.proxy.services[0].parts[1]
+            return [each["state"] for each in part.upstreams.report()["upstreams"]]
+
+        eventually(lambda: state() == ["down"], 30)
+        routes = (Route(("a.example",), (host(a), closed), health),)
+        running.reload(ServiceOptions((LISTEN,), (host(a),), routes=routes))
+        assert state() == ["up", "down"]
+
+
+def test_a_route_keeps_its_upstreams_where_its_service_has_others(servers):
+    """They were the same, and shared."""
+    a, b = host(servers[0]), host(servers[1])
+    routes = (Route(("a.example",), (a,)),)
+    with Reloading([a], routes=routes) as running:
+        assert len(running.proxy.services[0].parts) == 1
+        running.reload(ServiceOptions((LISTEN,), (b,), routes=routes))
+        parts = running.proxy.services[0].parts
+        assert [each.options.upstreams for each in parts] == [(b,), (a,)]
 
 
 def test_a_hundred_times_under_load(servers):

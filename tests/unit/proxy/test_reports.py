@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sockproxy.net.address import parse_host
 from sockproxy.proxy.control import status_report
 from sockproxy.proxy.options import ProxyOptions, ServiceOptions
+from sockproxy.proxy.pool import parse_upstreams
 from sockproxy.proxy.proxy import Proxy
 from tests.support.fake_kernel import FakeKernel
 from tests.support.proxy_thread import LISTEN
@@ -15,7 +15,7 @@ class Asked:
 
     def __init__(self, happens):
         options = ProxyOptions(
-            (ServiceOptions((LISTEN,), (parse_host("127.0.0.1:1"),)),), "unit", relay=True
+            (ServiceOptions((LISTEN,), parse_upstreams(["127.0.0.1:1"])),), "unit", relay=True
         )
         self.proxy = Proxy(options)
         self.proxy.open()

@@ -8,7 +8,8 @@ import socket
 
 import pytest
 
-from sockproxy.net.address import parse_address, parse_host
+from sockproxy.net.address import parse_address
+from sockproxy.proxy.pool import parse_upstreams
 from tests.support.fake_system import Scarce, calls
 from tests.support.proxy_thread import Running
 from tests.support.scale import patience
@@ -27,7 +28,7 @@ def server(tmp_path):
 def running(tmp_path, server):
     where = (parse_address(f"unix:{tmp_path}/in"),)
     with Running(
-        [parse_host(f"unix:{server.getsockname()}")], listen=where, connect_timeout=0.5
+        parse_upstreams([f"unix:{server.getsockname()}"]), listen=where, connect_timeout=0.5
     ) as made:
         yield made
 
@@ -75,7 +76,8 @@ def test_an_upstream_that_cannot_be_reached(running, server, number, told):
     eventually(lambda: any(told in line for line in running.lines))
     assert (scarce.failures > 2) == (number == errno.EAGAIN)
     if number == errno.EAGAIN:  # it is silent, until a trial in the background is answered
-        eventually(lambda: not running.proxy.services[0].upstreams._silent)
+        service = running.proxy.services[0]
+        eventually(lambda: service.upstreams.report()["upstreams"][0]["state"] == "up")
         server.accept()[0].close()
     serves(running, server)
 

@@ -12,7 +12,8 @@ import pytest
 
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address, Host, parse_address, parse_host
-from sockproxy.proxy import upstreams
+from sockproxy.proxy import member, resolver
+from sockproxy.proxy.pool import Upstream
 from tests.support.fake_system import calls
 from tests.support.proxy_thread import Running, host
 from tests.support.scale import patience
@@ -106,7 +107,7 @@ def test_when_all_refuse_the_client_is_reset(refusing):
 
 def test_a_black_hole_costs_its_time_once(servers, black_hole, monkeypatch):
     """And is taken again when it answers."""
-    monkeypatch.setattr(upstreams, "RETRY", 0.1)
+    monkeypatch.setattr(member, "RETRY", 0.1)
     a, b, _ = servers
     hosts = [host(black_hole.listener), host(a), host(b)]
     with Running(hosts, connect_timeout=patience(0.5)) as run:
@@ -153,16 +154,16 @@ def test_the_only_one_is_tried_though_it_does_not_answer(black_hole):
 
 def test_all_addresses_of_a_name_are_candidates(servers, refusing):
     a, b, _ = servers
-    addresses = [host(each).addresses[0] for each in (a, b)]
-    name = Host("many.example", 80, (*refusing.addresses, *addresses))
-    with Running([name]) as run:
+    addresses = [host(each).host.addresses[0] for each in (a, b)]
+    name = Host("many.example", 80, (*refusing.host.addresses, *addresses))
+    with Running([Upstream(name)]) as run:
         assert [run.serve_one(a, b) for _ in range(4)] == [0, 1, 0, 1]
 
 
 def test_a_name_is_resolved_again_and_a_failure_changes_nothing(servers, monkeypatch):
-    monkeypatch.setattr(upstreams, "RESOLVE_EVERY", 0.02)
+    monkeypatch.setattr(resolver, "EVERY", 0.02)
     a, b, c = servers
-    at_first = host(a).addresses
+    at_first = host(a).host.addresses
     answers = {"now": at_first}
 
     def resolve(self):
@@ -172,23 +173,23 @@ def test_a_name_is_resolved_again_and_a_failure_changes_nothing(servers, monkeyp
         return answers["now"]
 
     monkeypatch.setattr(Host, "resolve", resolve)
-    with Running([Host("moves.example", 80, at_first)]) as run:
+    with Running([Upstream(Host("moves.example", 80, at_first))]) as run:
         assert run.serve_one(*servers) == 0
-        answers["now"] = host(b).addresses
+        answers["now"] = host(b).host.addresses
         eventually(lambda: run.told("is now"))
         assert run.serve_one(*servers) == 1
         answers["now"] = None
         eventually(lambda: answers.get("asked", 0) > 3)
         assert len(run.told("stay in use")) == 1
         assert run.serve_one(*servers) == 1
-        answers["now"] = (*host(c).addresses, *host(b).addresses)
+        answers["now"] = (*host(c).host.addresses, *host(b).host.addresses)
         eventually(lambda: len(run.told("is now")) == 2)
         assert sorted(run.serve_one(*servers) for _ in range(2)) == [1, 2]
     assert len(run.told("stay in use")) == 1
 
 
 def test_a_name_server_that_hangs_holds_nothing_up(servers, monkeypatch):
-    monkeypatch.setattr(upstreams, "RESOLVE_EVERY", 0.01)
+    monkeypatch.setattr(resolver, "EVERY", 0.01)
     hangs, go = threading.Event(), threading.Event()
 
     def resolve(self):
@@ -198,7 +199,7 @@ def test_a_name_server_that_hangs_holds_nothing_up(servers, monkeypatch):
 
     monkeypatch.setattr(Host, "resolve", resolve)
     a = servers[0]
-    with Running([Host("slow.example", 80, host(a).addresses)]) as run:
+    with Running([Upstream(Host("slow.example", 80, host(a).host.addresses))]) as run:
         assert hangs.wait(patience(20))
         assert run.serve_one(a) == 0
     go.set()
@@ -234,7 +235,7 @@ def test_a_proxy_that_is_its_own_upstream_refuses_itself(name):
         port = sock.getsockname()[1]
     written = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
     listen = (Address(socket.AF_INET, "127.0.0.1", port),)
-    with Running([parse_host(written)], listen=listen) as run:
+    with Running([Upstream(parse_host(written))], listen=listen) as run:
         for _ in range(20):
             with pytest.raises(ConnectionResetError), run.connect() as client:
                 client.recv(1)
@@ -247,7 +248,7 @@ def test_a_proxy_that_is_its_own_upstream_refuses_itself(name):
 
 def test_a_family_without_a_route_costs_no_time(servers):
     """A client comes to the address of the other one, at once, and the next one there at first."""
-    there = host(servers[0])
+    there = host(servers[0]).host
     nowhere = [Address(socket.AF_INET6, f"2001:db8::{last}", there.port) for last in (1, 2)]
     both = Host("app.example", there.port, (nowhere[0], *there.addresses, nowhere[1]))
     tried = []
@@ -258,7 +259,7 @@ def test_a_family_without_a_route_costs_no_time(servers):
             raise OSError(errno.ENETUNREACH, "")
         return real(fd, at, size)
 
-    with calls(connect=connect), Running([both], connect_timeout=60.0) as running:
+    with calls(connect=connect), Running([Upstream(both)], connect_timeout=60.0) as running:
         for _ in range(4):
             assert running.serve_one(servers[0]) == 0
         assert len(tried) >= 2

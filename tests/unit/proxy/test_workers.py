@@ -11,9 +11,9 @@ from contextlib import closing
 import pytest
 
 from sockproxy.errors import SockproxyError
-from sockproxy.net.address import parse_host
 from sockproxy.proxy.clients import Clients
 from sockproxy.proxy.options import ProxyOptions, ServiceOptions
+from sockproxy.proxy.pool import parse_upstreams
 from sockproxy.proxy.proxy import Proxy
 from sockproxy.proxy.workers import Workers
 from sockproxy.worker.door import Limits
@@ -80,7 +80,10 @@ def test_there_may_be_no_more_threads(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", start_one)
     options = ProxyOptions(
-        (ServiceOptions((LISTEN,), (parse_host("127.0.0.1:1"),)),), "unit", relay=True, workers=3
+        (ServiceOptions((LISTEN,), parse_upstreams(["127.0.0.1:1"])),),
+        "unit",
+        relay=True,
+        workers=3,
     )
     proxy = Proxy(options)
     with pytest.raises(SockproxyError, match="start a thread") as caught:
@@ -154,10 +157,10 @@ def test_refusals_of_each_are_told():
 def test_a_connection_that_comes_back_to_another_worker():
     """A proxy before itself: whoever accepts knows the connection that another has made. It may
     have accepted it before that was noted, and made one more, but not for ever."""
-    where = parse_host(f"127.0.0.1:{free_port()}")
-    with Running([where], listen=where.addresses, workers=3) as running:
+    (where,) = parse_upstreams([f"127.0.0.1:{free_port()}"])
+    with Running([where], listen=where.host.addresses, workers=3) as running:
         for _ in range(12):
-            be_refused(where.addresses[0].sockaddr)
+            be_refused(where.host.addresses[0].sockaddr)
         eventually(lambda: running.proxy.clients.count == 0)
         assert 12 <= running.proxy.clients.refused < 24
         eventually(lambda: running.told("own connection"))

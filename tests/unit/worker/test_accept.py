@@ -18,6 +18,7 @@ from sockproxy.net.tcp import EVERY_END, set_options
 from sockproxy.worker.accept import Acceptor, Rejection
 from sockproxy.worker.door import Limits
 from sockproxy.worker.engine import Engine
+from sockproxy.worker.targets import Target
 from tests.support.fake_system import CALLS, Scarce, calls, ffi
 from tests.support.sockets import eventually, receive
 
@@ -33,7 +34,7 @@ class Served:
         self.acceptor = Acceptor(self.engine.loop, self, most=options.pop("most", 100))
         how = {"timeout": 5.0, "options": EVERY_END, **options}
         self.service = self.acceptor.serve(**how)
-        self.service.set_targets(targets)
+        self.service.set_targets([Target(each) for each in targets])
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         both = {"dualstack_ipv6": host == "::"}
         self.listeners = [
