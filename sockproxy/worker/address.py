@@ -65,7 +65,7 @@ def _host(address: Any) -> str:
 
 
 def write_address(worker: Any, target: Any, address: Address) -> None:
-    """Make it of a pointer to a struct address. Raises OSError where there is no memory for its path."""
+    """target: a pointer to a struct address. Raises OSError where its path finds no memory."""
     if address.family == socket.AF_UNIX:
         path = path_of(address.host)
         check(load_native().worker_name_path(worker, path, len(path), target))
