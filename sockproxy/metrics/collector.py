@@ -15,6 +15,7 @@ from sockproxy.bypass.view import bypass_status
 from sockproxy.errors import SockproxyError
 from sockproxy.metrics.bypasses import bypass_families
 from sockproxy.metrics.proxies import proxy_families
+from sockproxy.metrics.upstreams import upstream_families
 from sockproxy.proxy.asking import ask_all
 from sockproxy.rundir import running, sight
 
@@ -54,6 +55,7 @@ class HostCollector(Collector):
         build.add_metric([version("sockproxy")], 1)
         yield build
         yield from proxy_families(proxies)
+        yield from upstream_families(proxies)
         yield from bypass_families(bypasses)
 
 

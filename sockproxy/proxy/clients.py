@@ -25,6 +25,7 @@ _OUTCOMES = {
     Rejection.DENIED: "denied",
     Rejection.TOO_MANY: "max-per-client",
     Rejection.TOO_OFTEN: "rate-per-client",
+    Rejection.FULL: "full",
     Rejection.SLOW: "no hello",
     Rejection.LEFT: "no hello",
     Rejection.NONSENSE: "bad hello",

@@ -76,6 +76,11 @@ def test_connections_are_counted_by_how_they_lived_and_ended(servers, scraped):
     assert found[of("proxy_connection_size_bytes_bucket", proxy="one", le="10000.0")] == 3
     assert found[of("proxy_connection_duration_seconds_bucket", proxy="one", le="+Inf")] == 3
     assert 0 < found[of("proxy_connection_duration_seconds_sum", proxy="one")] < patience(30)
+    address = str(host(servers[0]))
+    there = {"proxy": "one", "service": "unit", "upstream": address}
+    assert found[of("proxy_upstream_up", **there)] == 1
+    assert found[of("proxy_upstream_chosen_total", **there)] == 4
+    assert found[of("proxy_waiting_clients", proxy="one", service="unit")] == 0
     relayed = {"proxy": "one", "state": "pump", "reason": "relay asked for"}
     for direction in ("forward", "backward"):
         assert found[of("proxy_directions", direction=direction, **relayed)] == 1
