@@ -150,6 +150,9 @@ static uint32_t attraction(const struct pool *pool, const struct target *target)
 {
 	uint32_t hash = mix(pool->from, target->address.host, sizeof(target->address.host));
 
+	if (target->address.family ==
+	    AF_UNIX) /* the number of a path is another at the next start */
+		return mix(hash, "", 1);
 	return mix(hash, &target->address.port, sizeof(target->address.port));
 }
 

@@ -13,6 +13,7 @@
 #include "system.h"
 #include "timers.h"
 #include "turns.h"
+#include "unix_socket.h"
 #include "waits.h"
 #include "words.h"
 
@@ -150,6 +151,10 @@ void pump_now(struct worker *worker, struct channel *channel)
 	if (channel->pair->outcome || state_of(channel) != STATE_PUMP)
 		return;
 	more = run_pump(worker, pump, ROUNDS);
+	if (more == -EPIPE && channel->target->is_unix && is_met(channel->target->fd)) {
+		drop_channel(worker, channel); /* its reader has shut that down, and may send on */
+		return;
+	}
 	if (more < 0) {
 		fail(worker, channel->target, words_of_errno(worker, -more), 0);
 		return;

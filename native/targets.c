@@ -165,6 +165,12 @@ static bool find_or_make(const struct service *service, const struct upstream *g
 	uint32_t each;
 
 	for (each = 0; each < count; each++) {
+		/* Most often they are the same ones in the same order. */
+		if (each < service->targets_count &&
+		    is_same_address(&service->targets[each]->address, &given[each].address)) {
+			into[each] = service->targets[each];
+			continue;
+		}
 		into[each] = known_at(service, &given[each].address);
 		if (!into[each])
 			into[each] = find_at(into, each, &given[each].address);

@@ -123,6 +123,13 @@ int meet_unix_client(int fd, struct address *far)
 	return 0;
 }
 
+bool is_met(int fd)
+{
+	struct pollfd asked = {.fd = fd};
+
+	return RETRY(sys.poll(&asked, 1, 0)) == 0; /* neither POLLHUP nor POLLERR */
+}
+
 void free_paths(struct workers *all)
 {
 	free(all->paths);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Unix sockets (AF_UNIX) at either side: connections that are relayed.
- * Included by accept.c, connect.c, workers.c.
+ * Included by accept.c, channel.c, connect.c, workers.c.
  *
  * A struct address has no room for a path, so the workers keep those that they were told of, for
  * as long as they live, and addresses have their numbers.
@@ -29,6 +29,9 @@ int read_unix_near(struct workers *all, int fd, struct address *near);
 /* Who has connected. Also has urgent bytes stay in their places (SO_OOBINLINE): an accepted Unix
  * socket inherits no options. 0, or the errno. */
 int meet_unix_client(int fd, struct address *far);
+
+/* Whether its other end is there: it may have shut down reading alone, and may send on. */
+bool is_met(int fd);
 
 void free_paths(struct workers *all);
 

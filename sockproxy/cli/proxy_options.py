@@ -23,6 +23,7 @@ from sockproxy.proxy.options import (
     ProxyOptions,
     ServiceOptions,
     check_original,
+    check_unix_mode,
     clash,
     usual_workers,
 )
@@ -256,7 +257,7 @@ def read_options(
             hello_timeout=hello_timeout,
             lifetime=lifetime,
         ),
-        unix_mode=unix_mode or "",
+        unix_mode=check_unix_mode(listen, unix_mode or ""),
     )
     return ProxyOptions(
         services=(service,),

@@ -13,6 +13,7 @@ import stat
 from sockproxy.errors import SockproxyError, UsageError
 
 __all__ = [
+    "has_file",
     "is_unix",
     "listen_at",
     "parse_mode",
@@ -31,6 +32,11 @@ _MODE = re.compile(r"0?[0-7]{3}")
 def is_unix(name: str) -> bool:
     """Whether this is the name of a Unix socket, and not of a host."""
     return name.startswith(PREFIX)
+
+
+def has_file(name: str) -> bool:
+    """Whether it is the name of a Unix socket with a path, and not of an abstract one."""
+    return is_unix(name) and not path_of(name).startswith(b"\0")
 
 
 def unix_name(path: bytes) -> str:

@@ -24,7 +24,7 @@ _UNCLEAN = re.compile(rb'[\\\x00-\x1f\x7f]|"[^"]{%d}' % LONGEST)
 Check = Callable[[Any], bool]
 MOST_BYTES = {
     "status": 1 << 22,
-    "metrics": 1 << 20,
+    "metrics": 1 << 22,
     "connections": 1 << 28,
     "reload": 1 << 20,
     "retire": 1 << 20,

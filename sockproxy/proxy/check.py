@@ -20,6 +20,7 @@ __all__ = ["Check", "Way", "header_of_checks"]
 
 OF_THIS_HOST = {*SHORTAGE, errno.EADDRNOTAVAIL}
 """They say nothing of the upstream."""
+AGAIN = 0.05  # seconds until a full backlog is tried again
 SHOWN = 40  # bytes of an answer
 _ORDERLY = b"\0" * 8  # struct linger: off
 _SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -68,6 +69,7 @@ class Check:
         self._heard = b""
         self._socket: socket.socket | None = None
         self._timer: Timer | None = None
+        self._again: Timer | None = None
         self._late = "no connection"
 
     def begin(self) -> None:
@@ -76,14 +78,25 @@ class Check:
             self._socket = sock = socket.socket(self._address.family, socket.SOCK_STREAM)
             sock.setblocking(False)
             set_options(sock, _fitting(self._options, sock.family))
+        except OSError as error:
+            self._fail(error)
+            return
+        self._timer = self._loop.later(self._how.timeout, self._time_out)
+        self._connect()
+
+    def _connect(self) -> None:
+        assert self._socket is not None
+        sock = self._socket
+        try:
             number = sock.connect_ex(self._address.sockaddr)
+            if number == errno.EAGAIN and self._address.is_unix:  # its backlog is full
+                self._again = self._loop.later(AGAIN, self._connect)
+                return
             if number not in (0, errno.EINPROGRESS):
                 raise OSError(number, os.strerror(number))
             self._loop.watch(sock.fileno(), select.EPOLLOUT, self._connected)
         except OSError as error:
             self._fail(error)
-            return
-        self._timer = self._loop.later(self._how.timeout, self._time_out)
 
     def _connected(self, _events: int) -> None:
         assert self._socket is not None
@@ -153,10 +166,11 @@ class Check:
 
     def cancel(self) -> None:
         """Close its socket, and call nobody. Twice is allowed."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._again):
+            if timer is not None:
+                timer.cancel()
         if self._socket is not None:
             with suppress(OSError):
                 self._loop.unwatch(self._socket.fileno())
             self._socket.close()
-        self._socket = self._timer = None
+        self._socket = self._timer = self._again = None

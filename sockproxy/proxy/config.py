@@ -52,6 +52,7 @@ from sockproxy.proxy.options import (
     Route,
     ServiceOptions,
     check_original,
+    check_unix_mode,
     clash,
     usual_workers,
 )
@@ -144,7 +145,7 @@ def _service(table: Table, groups: Mapping[str, Pool]) -> ServiceOptions:
         slow_start=pool.slow_start,
         routes=routes,
         rules=_rules(table, only_routes=only_routes),
-        unix_mode=_if_there(table, "unix-mode", lambda key: _mode(table, key)) or "",
+        unix_mode=_if_there(table, "unix-mode", partial(_mode, table, listen)) or "",
     )
 
 
@@ -196,8 +197,9 @@ def _pool(table: Table, groups: Mapping[str, Pool], listen: list[Address | Passe
     return pool
 
 
-def _mode(table: Table, key: str) -> str:
-    return str(_checked(table, key, parse_mode, table.text(key)))
+def _mode(table: Table, listen: list[Address | Passed], key: str) -> str:
+    mode = _checked(table, key, parse_mode, table.text(key))
+    return str(_checked(table, key, partial(check_unix_mode, listen), mode))
 
 
 def _if_there(table: Table, key: str, take: Callable[[str], T]) -> T | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import socket
 from collections.abc import Iterable, Iterator
 
@@ -14,6 +15,8 @@ from sockproxy.net.tcp import OF_ANOTHER, Option, set_options, spared_pacing
 from sockproxy.net.unix import is_unix, listen_at, remove_stale, set_mode
 
 __all__ = ["BACKLOG", "Listeners"]
+
+log = logging.getLogger("sockproxy.proxy")
 
 BACKLOG = 1024  # clients of one socket that may wait to be accepted
 _HINTS = {
@@ -94,12 +97,20 @@ class Listeners:
                 set_options(sock, self._options)
                 if address_of(sock).loopback:
                     set_options(sock, spared_pacing())
-            if isinstance(where, Address) and where.is_unix:
-                set_mode(where.host, self._unix_mode)
         except OSError as error:
             raise _failure(where, error) from None
         finally:
             self._look()
+        if isinstance(where, Address) and where.is_unix:
+            self._set_mode(where)
+
+    def _set_mode(self, where: Address) -> None:
+        """Of the file of one that listens already; somebody may have removed it, or owns it."""
+        try:
+            set_mode(where.host, self._unix_mode)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            log.warning(f"{where}: it has not the mode {self._unix_mode}: {why}")
 
     def take(self, where: Address | Passed) -> list[socket.socket]:
         """Those that listen there, which are the caller's now."""

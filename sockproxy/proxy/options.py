@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address
 from sockproxy.net.systemd import Passed
+from sockproxy.net.unix import has_file
 from sockproxy.proxy.pool import ORIGINAL, Health, Pool, Upstream
 from sockproxy.worker.door import MIB
 from sockproxy.worker.rules import NO_RULES, Rules
@@ -29,6 +30,7 @@ __all__ = [
     "Route",
     "ServiceOptions",
     "check_original",
+    "check_unix_mode",
     "clash",
     "usual_workers",
 ]
@@ -153,6 +155,13 @@ def check_original(listen: Sequence[Address | Passed], upstreams: Sequence[Upstr
     for each in listen:
         if not upstreams and isinstance(each, Address) and each.is_unix:
             raise UsageError(f"{ORIGINAL}: clients of {each} were never redirected")
+
+
+def check_unix_mode(listen: Sequence[Address | Passed], mode: str) -> str:
+    """The mode. Raises UsageError where it is for nothing."""
+    if mode and not any(has_file(str(each)) for each in listen):
+        raise UsageError("unix-mode is for files: listen at unix:/PATH")
+    return mode
 
 
 def clash(relay: bool, eager: bool, force: bool, verdict_only: bool) -> tuple[str, str] | None:

@@ -8,14 +8,18 @@ them; connections that are there go on as they are.
 from __future__ import annotations
 
 import contextlib
+import logging
 from dataclasses import fields
 
+from sockproxy.errors import SockproxyError
 from sockproxy.proxy.listeners import Listeners
 from sockproxy.proxy.options import ServiceOptions
 from sockproxy.proxy.proxy import Proxy
 from sockproxy.proxy.service import ProxyService
 
 __all__ = ["bring_together"]
+
+log = logging.getLogger("sockproxy.proxy")
 
 SHOWN_ELSEWHERE = {"listen", "upstreams", "name", "rules", "routes", "only_routes"}
 MOST_TOLD = 10  # routes
@@ -172,7 +176,8 @@ def _hand_over(
     holders: list[Holders],
     opened: list[Listeners],
 ) -> None:
-    """Each socket to who is to have it. Those that nobody is to have are closed."""
+    """Each socket to who is to have it. Those that nobody is to have are closed. What cannot be set
+    of one is told: by now there is no way back."""
     moved = []
     for service, options, has, fresh in zip(services, wanted, holders, opened, strict=True):
         for where in dict.fromkeys(options.listen):
@@ -183,4 +188,7 @@ def _hand_over(
         each.stop_listening()
     foreign = any(each.foreign for each in (*(one.listeners for one in old), *opened))
     for service, where, sockets in moved:
-        service.listeners.put(where, sockets, foreign=foreign)
+        try:
+            service.listeners.put(where, sockets, foreign=foreign)
+        except SockproxyError as error:
+            log.warning(f"{error}: it has the options from before")

@@ -134,8 +134,10 @@ class ProxyService:
             health=now.health,
             slow_start=now.slow_start,
         )
-        if options.pool != now.pool and self in self._routed.values():
-            return False  # a route has these upstreams, and they are not to change under it
+        if options.pool != now.pool and (
+            self in self._routed.values() or any(each.pool == options.pool for each in now.routes)
+        ):
+            return False  # what a route has is not to change under it, and is to be shared with it
         return as_now == now and options.is_original == now.is_original
 
     @property

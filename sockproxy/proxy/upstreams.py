@@ -47,6 +47,7 @@ class Upstreams:
         self._resolver: Resolver | None = None
         self._step: Timer | None = None
         self._all_down = self._runs = self._closed = False
+        self._to_tell = False
 
     def go_on_from(self, other: Upstreams) -> None:
         """Before open(): what checks have found there is known here as well."""
@@ -117,8 +118,15 @@ class Upstreams:
         self._begin_checks()
         self._look_whether_all_are_down()
 
+    def _tell_soon(self) -> None:
+        """How they stand. A thousand of them may turn at the same moment."""
+        if not self._to_tell:
+            self._to_tell = True
+            self._loop.later(0.0, self._tell)
+
     def _tell(self) -> None:
         """Tell the worker how they stand."""
+        self._to_tell = False
         if self._closed:
             return
         members = self._members.values()
@@ -126,6 +134,7 @@ class Upstreams:
             self._service.set_targets([each.target(each.upstream, self._pool) for each in members])
         except OSError:  # no memory: a moment later there may be some
             self._loop.later(LATER, self._tell)
+        self._look_whether_all_are_down()
 
     def _resolved(self, host: Host, found: Iterable[Address]) -> None:
         """The host has these addresses now. It may be told late, of one that is none any more."""
@@ -150,7 +159,7 @@ class Upstreams:
         """Nobody answered there: the service passes it over from now on. It may have been told
         late, of one that is an upstream no more."""
         member = self._members.get(address)
-        if self._closed or member is None:
+        if self._closed or member is None or member.trial is not None:
             return
         member.trial = Trial(address, self._loop, self._service, partial(self._answers, member))
         if len(self._members) > 1:
@@ -194,8 +203,7 @@ class Upstreams:
             self._let_rise(member)
         else:
             self._warn(member, "down", f"is down: {checks.why}")
-            self._tell()
-        self._look_whether_all_are_down()
+            self._tell_soon()
 
     def _look_whether_all_are_down(self) -> None:
         used = [each for each in self._members.values() if each.upstream.weight]
@@ -214,7 +222,7 @@ class Upstreams:
     def _rise(self) -> None:
         if self._step is not None:
             self._step.cancel()
-        self._tell()
+        self._tell_soon()
         if any(each.risen(self._pool.slow_start) < 1 for each in self._members.values()):
             step = max(self._pool.slow_start / STEPS, SHORTEST_STEP)
             self._step = self._loop.later(step, self._rise)
@@ -251,5 +259,6 @@ class Upstreams:
 
 
 def _key(of: Member | TargetStats) -> tuple[str, int]:
-    """The zone of an address has more than one name."""
-    return of.address.host.partition("%")[0], of.address.port
+    """The zone of an address has more than one name; what a Unix socket has is no zone."""
+    host = of.address.host
+    return host if of.address.is_unix else host.partition("%")[0], of.address.port

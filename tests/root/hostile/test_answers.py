@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sockproxy.proxy.answers import MOST_BYTES
 from sockproxy.rundir import take_name
 from tests.support.bypass import NAME, sockproxy
 from tests.support.hostile import ESCAPE, NOBODY
@@ -29,7 +30,7 @@ STATUS = {
     "refusals": [], "services": [], "redirected": 0, "pumped": 0, "holds": 0,
     "short_circuited": 0, "short_circuits_in": [], "why_no_short_circuit": "", "workers": [],
 }  # fmt: skip
-LONG = 3 << 20  # bytes; more than a status may have
+LONG = MOST_BYTES["status"] + 1000
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import socket
 import stat
@@ -17,6 +19,7 @@ from tests.root.proxy.test_takeover import started as started_as
 from tests.support.proxy import ROOT, end, run_flows, run_sockproxy, running_proxy, started
 from tests.support.proxy import pattern_server as patterns
 from tests.support.scale import patience
+from tests.support.servers import free_port
 from tests.support.unix import connect, serves, unix_server
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -132,6 +135,30 @@ def test_reload_keeps_and_drops_places(tmp_path, unix_place, unix_upstream, ther
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         serves((unix_place, 0), unix_upstream)
     assert not path.exists()
+
+
+def test_a_file_that_somebody_has_removed_ends_nothing(tmp_path, unix_place, there):
+    """A reload goes on, and the other places with it."""
+    path = Path(unix_place.removeprefix("unix:"))
+    file = tmp_path / "edge.toml"
+    port, name = free_port(), f"test-removed-{os.getpid()}"
+    text = 'name = "{}"\n[[service]]\nlisten = ["{}", "127.0.0.1:{}"]\nupstream = "{}"\n'
+    text += 'unix-mode = "{}"\n'
+    file.write_text(text.format(name, unix_place, port, there[0], 600))
+    with started(sys.executable, "-m", "sockproxy", "proxy", "--config", file, cwd=ROOT,
+                 ready=lambda: run_sockproxy("status", name).returncode == 0):  # fmt: skip
+        path.unlink()
+        for mode in (660, 600):
+            file.write_text(text.format(name, unix_place, port, there[0], mode))
+            done = run_sockproxy("reload", name)
+            assert done.returncode == 0, done.stderr
+            status = json.loads(run_sockproxy("status", name, "--json").stdout)["proxies"][0]
+            assert status["listen"] == [unix_place, f"127.0.0.1:{port}"]
+        with (
+            contextlib.suppress(ConnectionResetError),  # nobody is there: but it is no refusal
+            socket.create_connection(("127.0.0.1", port), patience(10)),
+        ):
+            pass
 
 
 @pytest.mark.parametrize("path", ["relative.sock", "", "/" + 107 * "x", "@"])

@@ -181,3 +181,18 @@ def test_one_that_is_cancelled_tells_nothing():
         loop.run()
         loop.close()
         assert found == []
+
+
+def test_a_backlog_of_a_unix_socket_that_is_full_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(check, "AGAIN", 0.01)
+    path = f"{tmp_path}/up"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        address = Address(socket.AF_UNIX, f"unix:{path}", 0)
+        assert result(address, Health(timeout=0.1)) == "no connection in 0.1 s"
+        later = threading.Timer(0.1, lambda: listener.accept()[0].close())
+        later.start()
+        assert result(address, Health(timeout=patience(10))) == ""
+        later.join()

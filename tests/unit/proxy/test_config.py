@@ -173,6 +173,7 @@ def test_what_is_left_out_is_as_on_the_command_line(written):
         (SERVICE + "balance = 'best'\n", 4, "service 1: balance: 'best' is none of round-robin"),
         (SERVICE + "mark = 0\n", 4, "service 1: mark: must be a whole number from 1"),
         (SERVICE + "unix-mode = 660\n", 4, "service 1: unix-mode: must be a text"),
+        (SERVICE + 'unix-mode = "660"\n', 4, "service 1: unix-mode: unix-mode is for files"),
         (SERVICE + 'unix-mode = "rw"\n', 4, "service 1: unix-mode: mode 'rw'; write three octal"),
         (
             '[[service]]\nlisten = "unix:here"\nupstream = "127.0.0.1:2"\n',

@@ -101,3 +101,24 @@ def test_of_a_client_nothing_can_be_read(running, server):
         assert client.recv(1) == b""
     serves(running, server)
     assert running.proxy.clients.count <= 1
+
+
+def test_one_that_shuts_down_reading_is_heard_on(running, server):
+    """What is sent to it is lost, as by TCP; its answer, and its end, are not."""
+    with client_of(running) as client, server.accept()[0] as served:
+        client.sendall(b"question")
+        assert receive(served, 8) == b"question"
+        served.shutdown(socket.SHUT_RD)
+        client.sendall(b"more, which nobody reads")
+        client.shutdown(socket.SHUT_WR)
+        eventually(lambda: any_dropped(running))
+        served.sendall(b"answer" * 1000)
+        served.close()
+        assert receive(client, 6000) == b"answer" * 1000
+        assert client.recv(1) == b""
+    eventually(lambda: running.proxy.clients.count == 0)
+    assert running.told("finished")
+
+
+def any_dropped(running):
+    return any(each.forward.dropped for each in running.proxy.worker.read().live)
