@@ -32,9 +32,17 @@ class Limited(Running):
     def client(self):
         return self._open.enter_context(self.connect())
 
+    def waiting_client(self, number):
+        """One that waits for a place, as the one of that number: not side by side with another."""
+        client = self.client()
+        eventually(lambda: self.service()["waiting"] == number)
+        return client
+
     def accepted(self, server):
         server.settimeout(patience(20))
-        return self._open.enter_context(server.accept()[0])
+        upstream = self._open.enter_context(server.accept()[0])
+        upstream.settimeout(patience(20))
+        return upstream
 
     def service(self):
         (service,) = status_report(self.proxy)["services"]
@@ -165,8 +173,7 @@ def test_a_limit_that_is_raised_lets_those_in_who_wait(servers):
     with Limited(host(a, most=1)) as running:
         running.client()
         running.accepted(a)
-        second, third = running.client(), running.client()
-        eventually(lambda: running.service()["waiting"] == 2)
+        second, third = running.waiting_client(1), running.waiting_client(2)
         running.change(host(a, most=2))
         talk(second, running.accepted(a))
         running.change(host(a, most=2), host(b))
