@@ -10,22 +10,13 @@ import subprocess
 import pytest
 
 from tests.root.proxy.test_config import configured
+from tests.support.nginx import http, nginx
 from tests.support.proxy import pattern_server, run_flows, running_proxy
 from tests.support.scale import patience
 from tests.support.servers import free_port, run, serving
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
-HTTP = """
-worker_processes 1; daemon off; pid nginx.pid; error_log stderr;
-events {{ worker_connections 100; }}
-http {{
-    access_log off;
-    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-    {servers}
-}}
-"""
 SECURE = """
     server {{
         listen 127.0.0.1:{port} ssl;
@@ -39,10 +30,8 @@ PLAIN = """
         location / {{ return 200 "$proxy_protocol_addr\\n"; }}
     }}
 """
+STREAM_MODULE = "load_module /usr/lib/nginx/modules/ngx_stream_module.so;"
 STREAM = """
-load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-worker_processes 1; daemon off; pid nginx.pid; error_log stderr;
-events {{ worker_connections 100; }}
 stream {{ server {{ listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{to}; proxy_protocol on; }} }}
 """
 HAPROXY = """
@@ -57,19 +46,12 @@ listen outward
 """
 
 
-def nginx(folder, text, port):
-    folder.mkdir(exist_ok=True)
-    path = folder / "nginx.conf"
-    path.write_text(text)
-    return serving(port, "nginx", "-e", "stderr", "-c", path, "-p", folder)
-
-
 @contextlib.contextmanager
 def behind(folder, *options):
     """A proxy in front of a server that answers with the client that it is told of."""
     port = free_port()
     with (
-        nginx(folder, HTTP.format(servers=PLAIN.format(port=port)), port),
+        nginx(folder, http(PLAIN.format(port=port)), port),
         running_proxy(("127.0.0.1", port), "--accept-proxy", "127.0.0.1", "--send-proxy", "v2",
                       *options) as proxy,
     ):  # fmt: skip
@@ -111,7 +93,7 @@ def test_nginx_says_who_the_client_is(tmp_path):
     with behind(tmp_path / "behind") as proxy:
         port = free_port()
         text = STREAM.format(port=port, to=proxy.address[1])
-        with nginx(tmp_path / "before", text, port):
+        with nginx(tmp_path / "before", text, port, modules=STREAM_MODULE):
             assert ask(port, "127.0.0.6") == "127.0.0.6\n"
 
 
@@ -151,10 +133,10 @@ def routed(tmp_path, certificate):
     """A proxy with two TLS servers, "one" and "two", behind it; "one" is the rest's."""
     ports = [free_port(), free_port()]
     names = {"certificate": certificate[0], "key": certificate[1]}
-    servers = "".join(
+    servers = [
         SECURE.format(port=port, says=says, **names)
         for port, says in zip(ports, ("one", "two"), strict=True)
-    )
+    ]
     text = f"""
         log-level = "debug"
         [[service]]
@@ -165,7 +147,7 @@ def routed(tmp_path, certificate):
         upstream = "127.0.0.1:{ports[1]}"
     """
     with (
-        nginx(tmp_path / "nginx", HTTP.format(servers=servers), ports[1]),
+        nginx(tmp_path / "nginx", http(*servers), ports[1]),
         configured(tmp_path, text) as proxy,
     ):
         yield proxy

@@ -6,22 +6,16 @@ import contextlib
 
 import pytest
 
+from tests.support.nginx import http, nginx
 from tests.support.proxy import running_proxy
 from tests.support.servers import free_port, run, serving
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
-NGINX = """
-worker_processes 1; daemon off; pid nginx.pid; error_log stderr;
-events {{ worker_connections 100; }}
-http {{
-    access_log off;
-    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-    server {{
-        listen 127.0.0.1:{port} proxy_protocol;
-        location / {{ return 200 "$proxy_protocol_addr $proxy_protocol_server_port\\n"; }}
-    }}
+TOLD = """
+server {{
+    listen 127.0.0.1:{port} proxy_protocol;
+    location / {{ return 200 "$proxy_protocol_addr $proxy_protocol_server_port\\n"; }}
 }}
 """
 HAPROXY = """
@@ -37,12 +31,10 @@ listen inward
 
 
 @contextlib.contextmanager
-def nginx(folder):
-    """One that is told; its port."""
+def told(folder):
+    """An nginx that is told; its port."""
     port = free_port()
-    path = folder / "nginx.conf"
-    path.write_text(NGINX.format(port=port))
-    with serving(port, "nginx", "-e", "stderr", "-c", path, "-p", folder):
+    with nginx(folder, http(TOLD.format(port=port)), port):
         yield port
 
 
@@ -55,7 +47,7 @@ def ask(proxy, source):
 @pytest.mark.parametrize("option", [[], ["--relay"]], ids=["auto", "relay"])
 def test_nginx_knows_the_client(tmp_path, version, option):
     with (
-        nginx(tmp_path) as port,
+        told(tmp_path) as port,
         running_proxy(("127.0.0.1", port), "--send-proxy", version, *option) as proxy,
     ):
         for source in ("127.0.0.1", "127.0.0.7"):
@@ -65,7 +57,7 @@ def test_nginx_knows_the_client(tmp_path, version, option):
 @pytest.mark.tools("nginx", "curl", "haproxy")
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_haproxy_takes_it_and_hands_it_on(tmp_path, version):
-    with nginx(tmp_path) as behind:
+    with told(tmp_path) as behind:
         port = free_port()
         path = tmp_path / "haproxy.cfg"
         path.write_text(HAPROXY.format(port=port, behind=behind))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.nginx import http, nginx
 from tests.support.proxy import running_proxy, started
 from tests.support.scale import patience, scaled
 from tests.support.servers import run
@@ -18,19 +19,7 @@ from tests.support.unix import connect, serves, unix_server
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
-NGINX = """
-user root; worker_processes 1; daemon off; pid nginx.pid; error_log stderr;
-events {{ worker_connections 100; }}
-http {{
-    access_log off;
-    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-    server {{
-        listen unix:{path};
-        location / {{ root {folder}; }}
-    }}
-}}
-"""
+SERVER = "server {{ listen unix:{path}; location / {{ root {folder}; }} }}"
 
 
 def test_who_is_not_there_is_passed_over(tmp_path, unix_upstream, there):
@@ -127,11 +116,10 @@ def test_redis(tmp_path, unix_place):
 def test_nginx_and_curl(tmp_path, unix_place, is_unix):
     path, file = tmp_path / "nginx.sock", tmp_path / "file"
     file.write_bytes(os.urandom(scaled(20_000_000, 1_000_000)))
-    (tmp_path / "nginx.conf").write_text(NGINX.format(path=path, folder=tmp_path))
-    argv = ("nginx", "-e", "stderr", "-c", tmp_path / "nginx.conf", "-p", tmp_path)
+    text = http(SERVER.format(path=path, folder=tmp_path))
     with (
         tempfile.TemporaryDirectory() as folder,
-        started(*argv, ready=path.exists),
+        nginx(tmp_path, text, ready=path.exists),
         running_proxy(
             (f"unix:{path}", 0), listen=unix_place if is_unix else "127.0.0.1:0"
         ) as proxy,
