@@ -18,13 +18,9 @@ import pytest
 
 from tests.support.needs import find_program
 from tests.support.proxy import running_proxy, started
+from tests.support.servers import free_port
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
 
 
 def answers(port):

@@ -16,6 +16,7 @@ import pytest
 from sockproxy.net.address import format_address
 from tests.support.proxy import ROOT, ProxyProcess, end, pattern_server, run_flows, run_sockproxy
 from tests.support.scale import patience, scaled
+from tests.support.servers import free_port
 from tests.support.sockets import eventually, receive
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -41,8 +42,7 @@ def started(listen, upstream, *options):
 
 
 def place():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return "{}:{}".format(*sock.getsockname())
+    return f"127.0.0.1:{free_port()}"
 
 
 def serves(proxy, server):

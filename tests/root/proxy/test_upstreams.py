@@ -15,6 +15,7 @@ import pytest
 from tests.root.proxy.test_config import configured
 from tests.support.proxy import run_sockproxy, running_proxy, started, through
 from tests.support.scale import patience
+from tests.support.servers import free_port
 from tests.support.sockets import eventually, receive
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -212,8 +213,7 @@ frontend f
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_haproxy_takes_the_checks_of_one_that_sends_the_proxy_protocol(tmp_path, version):
     """It insists on a header: a check without one would be closed before its answer."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
+    port = free_port()
     (tmp_path / "haproxy.cfg").write_text(HAPROXY.format(port=port))
     how = (
         f'send-proxy = "{version}"\n[service.health]\ninterval = "50ms"\ntimeout = "5s"\n'

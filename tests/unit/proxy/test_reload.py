@@ -21,12 +21,12 @@ from sockproxy.proxy.reload import NOT_NOW, Reloader
 from sockproxy.worker.rules import Rules
 from tests.support.proxy_thread import LISTEN, Running, host
 from tests.support.scale import patience
+from tests.support.servers import free_port
 from tests.support.sockets import eventually, receive
 
 
 def free_place():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return parse_address("{}:{}".format(*sock.getsockname()))
+    return parse_address(f"127.0.0.1:{free_port()}")
 
 
 class Reloading(Running):

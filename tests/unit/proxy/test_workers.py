@@ -22,6 +22,7 @@ from tests.support.fake_kernel import FakeKernel
 from tests.support.logs import Lines
 from tests.support.proxy_thread import LISTEN, Running, host
 from tests.support.scale import patience
+from tests.support.servers import free_port
 from tests.support.sockets import eventually
 
 
@@ -127,11 +128,6 @@ def test_a_client_of_each_leaves_an_upstream_that_falls_silent(listener):
         eventually(lambda: shares(running) == [4, 4])
         for sock in (*clients, *accepted, *fillers):
             sock.close()
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
 
 
 def be_refused(where):
