@@ -41,7 +41,7 @@ def test_redis_benchmark(bypassed_messages):
             out = run("redis-benchmark", "-p", port, "-q", *extra)
             assert "error" not in out.lower(), out
             assert out.count("requests per second") >= 3, out
-        assert bypassed_messages() > 1000 or bypassed_messages() == 1
+        assert bypassed_messages() > 100 or bypassed_messages() == 1
 
 
 @pytest.mark.tools("redis-server")
@@ -75,7 +75,7 @@ def test_pgbench(bypassed_messages, cluster, tls, monkeypatch):
         assert pgbench_sums(where) == 3 * 4 * 150
         rows = run("psql", "-Atc", "SELECT * FROM pgbench_accounts ORDER BY aid", *where)
         assert len(rows.splitlines()) == 200_000
-        assert bypassed_messages() > 1000 or bypassed_messages() == 1
+        assert bypassed_messages() > 100 or bypassed_messages() == 1
 
 
 # -- measuring programs, which are mostly streams -----------------------------------------
@@ -97,7 +97,7 @@ def test_netperf(bypassed_messages, test):
     with netserver() as port:
         out = run("netperf", "-H", "127.0.0.1", "-4", "-p", port, "-l", "1", "-t", test)
         assert "error" not in out.lower(), out
-        assert bypassed_messages() > 1000 or bypassed_messages() == 1 or test != "TCP_RR"
+        assert bypassed_messages() > 100 or bypassed_messages() == 1 or test != "TCP_RR"
 
 
 # -- gRPC --------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_go_to_go(bypassed_messages):
                 f"http://127.0.0.1:{port}/",
             )
             assert "[200]\t3000 responses" in out, out
-    assert bypassed_messages() > 1000 or bypassed_messages() == 1
+    assert bypassed_messages() > 100 or bypassed_messages() == 1
 
 
 # -- the commands ------------------------------------------------------------------------
