@@ -8,10 +8,11 @@ from itertools import chain
 
 from sockproxy.errors import UsageError
 
-__all__ = ["Network", "parse_network", "wide_networks"]
+__all__ = ["MAPPED", "Network", "parse_network", "wide_network", "wide_networks"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""Where IPv4 is within IPv6."""
 
 
 def parse_network(text: str) -> Network:
@@ -36,10 +37,16 @@ def wide_networks(networks: Iterable[Network]) -> list[ipaddress.IPv6Network]:
     return list(ipaddress.collapse_addresses(chain.from_iterable(map(_wide, networks))))
 
 
+def wide_network(network: Network) -> ipaddress.IPv6Network:
+    """The same, or of IPv4 as it is mapped into IPv6."""
+    if isinstance(network, ipaddress.IPv6Network):
+        return network
+    first = int(MAPPED.network_address) + int(network.network_address)
+    return ipaddress.IPv6Network((first, MAPPED.prefixlen + network.prefixlen))
+
+
 def _wide(network: Network) -> Iterable[ipaddress.IPv6Network]:
-    if isinstance(network, ipaddress.IPv4Network):
-        first = int(_MAPPED.network_address) + int(network.network_address)
-        return [ipaddress.IPv6Network((first, _MAPPED.prefixlen + network.prefixlen))]
-    if network != _MAPPED and _MAPPED.subnet_of(network):
-        return network.address_exclude(_MAPPED)
-    return [network]
+    wide = wide_network(network)
+    if wide != MAPPED and MAPPED.subnet_of(wide):
+        return wide.address_exclude(MAPPED)
+    return [wide]

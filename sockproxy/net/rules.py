@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 
 from sockproxy.errors import UsageError
+from sockproxy.net.networks import MAPPED, wide_network
 
 __all__ = ["Rule", "parse_rule"]
 
-MAPPED_BITS = 96
 _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
 
 
@@ -34,8 +34,8 @@ class Rule:
             first, last = self.ports
             return f"{action} {first}" if first == last else f"{action} {first}-{last}"
         mapped = self.network.network_address.ipv4_mapped
-        if mapped is not None and self.network.prefixlen >= MAPPED_BITS:
-            return f"{action} {mapped}/{self.network.prefixlen - MAPPED_BITS}"
+        if mapped is not None and self.network.prefixlen >= MAPPED.prefixlen:
+            return f"{action} {mapped}/{self.network.prefixlen - MAPPED.prefixlen}"
         return f"{action} {self.network}"
 
 
@@ -51,12 +51,9 @@ def parse_rule(text: str, *, deny: bool) -> Rule:
             raise UsageError(f"ports {text!r}", hint="write a port, or FIRST-LAST, up to 65535")
         return Rule(deny, ipaddress.IPv6Network("::/0"), (first, last))
     try:
-        network = ipaddress.ip_network(text, strict=False)
+        network = wide_network(ipaddress.ip_network(text, strict=False))
     except ValueError:
         raise UsageError(
             f"rule {text!r}", hint="write ports such as 80 or 8000-8999, or a network in CIDR"
         ) from None
-    if isinstance(network, ipaddress.IPv4Network):
-        mapped = f"::ffff:{network.network_address}/{network.prefixlen + MAPPED_BITS}"
-        network = ipaddress.IPv6Network(mapped)
-    return Rule(deny, network, (0, 65535), network.prefixlen < MAPPED_BITS)
+    return Rule(deny, network, (0, 65535), network.prefixlen < MAPPED.prefixlen)
