@@ -9,15 +9,17 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sockproxy.errors import UsageError
 from sockproxy.units import format_size, parse_duration, parse_size
 
 __all__ = ["Table", "read_table"]
 
+T = TypeVar("T")
+V = TypeVar("V")
 MOST_BYTES = 4 << 20  # of a file: /dev/zero never ends
 _HEADER = re.compile(r"\s*(\[\[?)\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*\]")
 _KEY = re.compile(r"\s*([\w-]+)\s*=")
@@ -96,6 +98,17 @@ class Table:
         """Whether there is an entry."""
         return key in self._content
 
+    def if_there(self, key: str, take: Callable[[str], T]) -> T | None:
+        """What `take` makes of the entry; None where there is none."""
+        return take(key) if self.has(key) else None
+
+    def parsed(self, key: str, parse: Callable[[V], T], value: V) -> T:
+        """What `parse` makes of what the entry has; a UsageError of its says where that is."""
+        try:
+            return parse(value)
+        except UsageError as error:
+            raise self.wrong(key, str(error)) from None
+
     def text(self, key: str, default: str | None = None) -> str:
         """A text; `default` where there is none."""
         found = self._get(key, default)
@@ -159,10 +172,7 @@ class Table:
         return self._size(key, str(found), least, most)
 
     def _size(self, key: str, text: str, least: int, most: int) -> int:
-        try:
-            size = parse_size(text)
-        except UsageError as error:
-            raise self.wrong(key, str(error)) from None
+        size = self.parsed(key, parse_size, text)
         if not least <= size <= most:
             raise self.wrong(key, f"must be from {_bytes(least)} to {_bytes(most)}")
         return size
@@ -172,10 +182,7 @@ class Table:
         found = self._get(key, default)
         if not isinstance(found, str | int | float) or isinstance(found, bool):
             raise self.wrong(key, 'must be a time, such as "10s"')
-        try:
-            return parse_duration(str(found))
-        except UsageError as error:
-            raise self.wrong(key, str(error)) from None
+        return self.parsed(key, parse_duration, str(found))
 
     def tables(self, key: str, known: Collection[str]) -> list[Table]:
         """The tables ``[[key]]``, at least one. known: the keys that each may have.

@@ -29,9 +29,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
-from sockproxy.errors import UsageError
 from sockproxy.net.address import Address
 from sockproxy.net.networks import Network, parse_network
 from sockproxy.net.systemd import Passed, parse_listen
@@ -75,7 +73,6 @@ _SERVICE = {
 }  # fmt: skip
 _ROUTE = {"name", *POOL}
 _NAME = re.compile(r"(\*\.)?[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,7 @@ def read_configuration(path: Path) -> Configuration:
         services=services,
         name=_name(table, path.name.removesuffix(".toml")),
         workers=table.number("workers", usual_workers(), 1, MOST_WORKERS),
-        idle_timeout=_if_there(table, "idle-timeout", table.duration),
+        idle_timeout=table.if_there("idle-timeout", table.duration),
         max_connections=table.number("max-connections", 4096, 1, MOST_CONNECTIONS),
         budget=table.size("budget", "1MiB", *BUDGETS),
         relay=flags["relay"],
@@ -118,26 +115,25 @@ def read_configuration(path: Path) -> Configuration:
 
 
 def _name(table: Table, default: str) -> str:
-    name = table.text("name", default)
-    return str(_checked(table, "name", check_name, name))
+    return table.parsed("name", check_name, table.text("name", default))
 
 
 def _service(table: Table, groups: Mapping[str, Pool]) -> ServiceOptions:
-    listen = [_checked(table, "listen", parse_listen, each) for each in table.words("listen")]
+    listen = [table.parsed("listen", parse_listen, each) for each in table.words("listen")]
     pool_of = partial(_pool, groups=groups, listen=listen)
     routes = _routes(table, pool_of) if table.has("route") else ()
     only_routes = bool(routes) and not table.has("upstream")
     pool = Pool(()) if only_routes else pool_of(table)
-    version = _if_there(table, "send-proxy", lambda key: table.word(key, tuple(PROXY_VERSIONS)))
+    version = table.if_there("send-proxy", lambda key: table.word(key, tuple(PROXY_VERSIONS)))
     return ServiceOptions(
         tuple(listen),
         pool.upstreams,
         name=table.text("name", ""),
         connect_timeout=table.duration("connect-timeout", 10.0),
-        mark=_if_there(table, "mark", lambda key: table.number(key, None, 1, MOST_MARK)),
+        mark=table.if_there("mark", lambda key: table.number(key, None, 1, MOST_MARK)),
         nodelay=table.flag("nodelay", True),
-        keepalive=_if_there(
-            table, "keepalive", lambda key: table.number(key, None, 1, MOST_KEEPALIVE)
+        keepalive=table.if_there(
+            "keepalive", lambda key: table.number(key, None, 1, MOST_KEEPALIVE)
         ),
         balance=table.word("balance", tuple(BALANCES), "round-robin"),
         send_proxy=PROXY_VERSIONS[version] if version else 0,
@@ -145,28 +141,28 @@ def _service(table: Table, groups: Mapping[str, Pool]) -> ServiceOptions:
         slow_start=pool.slow_start,
         routes=routes,
         rules=_rules(table, only_routes=only_routes),
-        unix_mode=_if_there(table, "unix-mode", partial(_mode, table, listen)) or "",
+        unix_mode=table.if_there("unix-mode", partial(_mode, table, listen)) or "",
     )
 
 
 def _rules(table: Table, *, only_routes: bool) -> Rules:
     def networks(key: str) -> tuple[Network, ...]:
         words = table.words(key) if table.has(key) else []
-        return tuple(_checked(table, key, parse_network, each) for each in words)
+        return tuple(table.parsed(key, parse_network, each) for each in words)
 
     return Rules(
         allow=networks("allow"),
         deny=networks("deny"),
         accept_proxy=networks("accept-proxy"),
-        max_per_client=_if_there(
-            table, "max-per-client", lambda key: table.number(key, None, 1, MOST_CONNECTIONS)
+        max_per_client=table.if_there(
+            "max-per-client", lambda key: table.number(key, None, 1, MOST_CONNECTIONS)
         ),
-        rate_per_client=_if_there(
-            table, "rate-per-client", lambda key: _checked(table, key, parse_rate, table.text(key))
+        rate_per_client=table.if_there(
+            "rate-per-client", lambda key: table.parsed(key, parse_rate, table.text(key))
         ),
         hello_timeout=table.duration("hello-timeout", NO_RULES.hello_timeout),
-        idle_timeout=_if_there(table, "idle-timeout", table.duration),
-        lifetime=_if_there(table, "lifetime", table.duration),
+        idle_timeout=table.if_there("idle-timeout", table.duration),
+        lifetime=table.if_there("lifetime", table.duration),
         only_routes=only_routes,
     )
 
@@ -193,18 +189,13 @@ def _routes(table: Table, pool_of: Callable[[Table], Pool]) -> tuple[Route, ...]
 def _pool(table: Table, groups: Mapping[str, Pool], listen: list[Address | Passed]) -> Pool:
     """listen: where the clients come from."""
     pool = read_pool(table, groups)
-    _checked(table, "upstream", partial(check_original, listen), pool.upstreams)
+    table.parsed("upstream", partial(check_original, listen), pool.upstreams)
     return pool
 
 
 def _mode(table: Table, listen: list[Address | Passed], key: str) -> str:
-    mode = _checked(table, key, parse_mode, table.text(key))
-    return str(_checked(table, key, partial(check_unix_mode, listen), mode))
-
-
-def _if_there(table: Table, key: str, take: Callable[[str], T]) -> T | None:
-    """What `take` makes of the entry; None where there is none."""
-    return take(key) if table.has(key) else None
+    mode = table.parsed(key, parse_mode, table.text(key))
+    return table.parsed(key, partial(check_unix_mode, listen), mode)
 
 
 def _check_apart(table: Table, services: tuple[ServiceOptions, ...]) -> None:
@@ -218,11 +209,3 @@ def _check_apart(table: Table, services: tuple[ServiceOptions, ...]) -> None:
             if where in seen and (is_unix(where) or not where.endswith(":0")):
                 raise table.wrong("service", f"{number} listens on {where} as {seen[where]} does")
             seen[where] = number
-
-
-def _checked(table: Table, key: str, parse: Callable[[Any], Any], value: Any) -> Any:
-    """What `parse` makes of it, its errors with their place in the file."""
-    try:
-        return parse(value)
-    except UsageError as error:
-        raise table.wrong(key, str(error)) from None

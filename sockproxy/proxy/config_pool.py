@@ -12,10 +12,8 @@ expect = "+PONG"
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from sockproxy.errors import UsageError
-from sockproxy.net.address import Host, parse_host
+from sockproxy.net.address import parse_host
 from sockproxy.proxy.pool import (
     MOST_BYTES,
     MOST_CLIENTS,
@@ -83,30 +81,23 @@ def _refuse_others(table: Table, why: str) -> None:
 
 def _read_own(table: Table) -> Pool:
     upstreams = [
-        Upstream(_host(table, "upstream", each)) if isinstance(each, str) else _upstream(each)
+        Upstream(table.parsed("upstream", parse_host, each))
+        if isinstance(each, str)
+        else _upstream(each)
         for each in table.texts_or_tables("upstream", _UPSTREAM)
     ]
     hosts = [each.host for each in upstreams]
     if twice := next((host for host in hosts if hosts.count(host) > 1), None):
         raise table.wrong("upstream", f"{twice} is there twice")
-    slow_start = table.duration("slow-start") if table.has("slow-start") else 0.0
-    health = _health(table.table("health", _HEALTH)) if table.has("health") else None
+    slow_start = table.if_there("slow-start", table.duration) or 0.0
+    health = table.if_there("health", lambda key: _health(table.table(key, _HEALTH)))
     return Pool(tuple(upstreams), health, slow_start)
 
 
 def _upstream(table: Table) -> Upstream:
-    most: Any = None
-    if table.has("max-connections"):
-        most = table.number("max-connections", None, 1, MOST_CLIENTS)
-    host = _host(table, "address", table.text("address"))
+    most = table.if_there("max-connections", lambda key: table.number(key, None, 1, MOST_CLIENTS))
+    host = table.parsed("address", parse_host, table.text("address"))
     return Upstream(host, table.number("weight", 1, 0, MOST_WEIGHT), most)
-
-
-def _host(table: Table, key: str, text: str) -> Host:
-    try:
-        return parse_host(text)
-    except UsageError as error:
-        raise table.wrong(key, str(error)) from None
 
 
 def _health(table: Table) -> Health:
