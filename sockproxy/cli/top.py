@@ -13,9 +13,9 @@ from sockproxy.bypass.view import bypass_connections
 from sockproxy.cli.names import NOT_ALL, complete_name, gather
 from sockproxy.cli.types import DURATION
 from sockproxy.errors import SockproxyError, UsageError
+from sockproxy.top.rows import SORTS, Meter, Row, bypass_rows, proxy_rows
 
 if TYPE_CHECKING:
-    from sockproxy.top.rows import Meter, Row
     from sockproxy.top.screen import View
 
 __all__ = ["top"]
@@ -29,12 +29,11 @@ Examples:
 \b
 Keys: q quit, s sort by another column, w why not the kernel, f filter (Enter ends it), space stop.
 """
-SORTS = ("rate", "age", "bytes", "name")
 
 
 @click.command(epilog=EPILOG)
 @click.argument("name", required=False, shell_complete=complete_name)
-@click.option("--sort", type=click.Choice(SORTS), default="rate", show_default=True)
+@click.option("--sort", type=click.Choice(tuple(SORTS)), default="rate", show_default=True)
 @click.option("--filter", "word", default="", metavar="TEXT", help="Only what has this in it.")
 @click.option("--why", is_flag=True, help="Show why not the kernel, in place of bytes so far.")
 @click.option("--interval", type=DURATION, default="1s", show_default=True, help="Between looks.")
@@ -45,7 +44,6 @@ def top(name: str | None, sort: str, word: str, why: bool, interval: float, once
     bypass, or tcp.
     """
     try:
-        from sockproxy.top.rows import Meter
         from sockproxy.top.screen import View
     except ModuleNotFoundError:
         raise SockproxyError("top needs rich", hint="pip install 'sockproxy[top]'") from None
@@ -63,8 +61,6 @@ def top(name: str | None, sort: str, word: str, why: bool, interval: float, once
 
 
 def _look(name: str | None, meter: Meter) -> tuple[list[Row], list[str]]:
-    from sockproxy.top.rows import bypass_rows, proxy_rows
-
     proxies, bypasses, silent = gather(name, "connections", bypass_connections)
     rows = [row for each in proxies for row in proxy_rows(each)]
     rows += [row for each in bypasses for row in bypass_rows(each)]
@@ -116,7 +112,8 @@ def _obey(view: View, pressed: str) -> bool:
         elif key == "q":
             return False
         elif key == "s":
-            view.sort = SORTS[(SORTS.index(view.sort) + 1) % len(SORTS)]
+            names = [*SORTS]
+            view.sort = names[(names.index(view.sort) + 1) % len(names)]
         elif key == "w":
             view.why = not view.why
         elif key == "f":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sockproxy.net.address import format_address
 
-__all__ = ["Meter", "Row", "bypass_rows", "proxy_rows"]
+__all__ = ["SORTS", "Meter", "Row", "bypass_rows", "proxy_rows"]
 
 WAYS = {"redirected": "kernel", "pumped": "relay", "short_circuited": "past"}
 """The counters of a direction of a proxy, and what a row calls them."""
@@ -42,6 +42,15 @@ class Row:
     def rate(self) -> float:
         """Of both directions."""
         return self.out_rate + self.back_rate
+
+
+SORTS: dict[str, Callable[[Row], Any]] = {
+    "rate": lambda row: (-row.rate, row.age),
+    "age": lambda row: -row.age,
+    "bytes": lambda row: -(row.out + row.back),
+    "name": lambda row: (row.name, row.opener),
+}
+"""By what rows may be in order."""
 
 
 def proxy_rows(answer: dict[str, Any]) -> Iterable[Row]:
@@ -109,17 +118,9 @@ def _with_rates(row: Row, before: Row | None, time: float) -> Row:
         return row
     grown = {how: count - dict(before.moved).get(how, 0) for how, count in row.moved}
     moves = max(grown, key=lambda how: grown[how])
-    return Row(
-        key=row.key,
-        name=row.name,
-        opener=row.opener,
-        accepter=row.accepter,
-        age=row.age,
-        out=row.out,
-        back=row.back,
-        moved=row.moved,
+    return replace(
+        row,
         now=moves if grown[moves] > 0 else row.now,
-        why=row.why,
         out_rate=max(0.0, (row.out - before.out) / time),
         back_rate=max(0.0, (row.back - before.back) / time),
     )

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sockproxy.text import clean
-from sockproxy.top.rows import Row
+from sockproxy.top.rows import SORTS, Row
 from sockproxy.units import format_size
 
-__all__ = ["SORTS", "View", "draw"]
+__all__ = ["View", "draw"]
 
-SORTS: dict[str, Callable[[Row], Any]] = {
-    "rate": lambda row: (-row.rate, row.age),
-    "age": lambda row: -row.age,
-    "bytes": lambda row: -(row.out + row.back),
-    "name": lambda row: (row.name, row.opener),
-}
 WIDE = 110  # columns
 KEYS = "q quit  s sort  w why  f filter  space stop"
 COLOURS = {"kernel": "green", "past": "cyan", "bypass": "cyan", "relay": "yellow", "tcp": "yellow"}

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from sockproxy.top.rows import Meter, bypass_rows, proxy_rows
-from sockproxy.top.screen import SORTS, View, draw
+from sockproxy.top.rows import SORTS, Meter, bypass_rows, proxy_rows
+from sockproxy.top.screen import View, draw
 
 
 def way(state="pump", why="", redirected=0, pumped=0, past=0):
