@@ -179,8 +179,7 @@ def _routes(table: Table, pool_of: Callable[[Table], Pool]) -> tuple[Route, ...]
                 raise each.wrong("name", f"there is another route for {written}")
             seen.add(name)
             names.append(name)
-        pool = pool_of(each)
-        routes.append(Route(tuple(names), pool.upstreams, pool.health, pool.slow_start))
+        routes.append(Route(tuple(names), pool_of(each)))
     if len(seen) > MOST_ROUTES:
         raise table.wrong("route", f"{len(seen)} names; there may be {MOST_ROUTES}")
     return tuple(routes)

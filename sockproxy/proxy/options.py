@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sockproxy.errors import UsageError
 from sockproxy.net.address import Address
@@ -58,19 +58,12 @@ class Route:
     every name below that."""
 
     names: tuple[str, ...]
-    upstreams: tuple[Upstream, ...]
-    health: Health | None = None
-    slow_start: float = 0.0
-
-    @property
-    def pool(self) -> Pool:
-        """Where they go."""
-        return Pool(self.upstreams, self.health, self.slow_start)
+    pool: Pool
 
     @property
     def upstream_names(self) -> list[str]:
         """As a user wrote them."""
-        return [str(each) for each in self.upstreams] or [ORIGINAL]
+        return [str(each) for each in self.pool.upstreams] or [ORIGINAL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +101,12 @@ class ServiceOptions:
     def pool(self) -> Pool:
         """Where clients go."""
         return Pool(self.upstreams, self.health, self.slow_start)
+
+    def with_pool(self, pool: Pool) -> ServiceOptions:
+        """The same, for clients that go there."""
+        return replace(
+            self, upstreams=pool.upstreams, health=pool.health, slow_start=pool.slow_start
+        )
 
     @property
     def routed_names(self) -> dict[str, str]:

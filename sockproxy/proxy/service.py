@@ -127,13 +127,7 @@ class ProxyService:
     def may_stay(self, options: ServiceOptions) -> bool:
         """Whether it can do what these say, with other upstreams and in other places."""
         now = self.options
-        as_now = replace(
-            options,
-            listen=now.listen,
-            upstreams=now.upstreams,
-            health=now.health,
-            slow_start=now.slow_start,
-        )
+        as_now = replace(options.with_pool(now.pool), listen=now.listen)
         if options.pool != now.pool and (
             self in self._routed.values() or any(each.pool == options.pool for each in now.routes)
         ):
@@ -168,15 +162,7 @@ def _routed(service: ProxyService) -> dict[str, ProxyService]:
     routed = {}
     for route in options.routes:
         if route.pool not in by_pool:
-            theirs = replace(
-                options,
-                listen=(),
-                upstreams=route.upstreams,
-                health=route.health,
-                slow_start=route.slow_start,
-                routes=(),
-                rules=rules,
-            )
+            theirs = replace(options.with_pool(route.pool), listen=(), routes=(), rules=rules)
             by_pool[route.pool] = ProxyService(theirs)
         routed.update(dict.fromkeys(route.names, by_pool[route.pool]))
     return routed

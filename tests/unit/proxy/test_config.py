@@ -385,7 +385,8 @@ def test_a_route_has_weights_and_checks_of_its_own(written):
     ).options.services
     assert (service.health, service.slow_start) == (None, 0.0)
     (route,) = service.routes
-    assert (route.health, route.slow_start, route.upstreams[0].weight) == (Health(), 3.0, 0)
+    pool = route.pool
+    assert (pool.health, pool.slow_start, pool.upstreams[0].weight) == (Health(), 3.0, 0)
 
 
 @pytest.mark.parametrize(

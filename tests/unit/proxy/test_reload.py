@@ -15,7 +15,7 @@ from sockproxy.net.address import parse_address
 from sockproxy.net.networks import parse_network
 from sockproxy.proxy.config import Configuration
 from sockproxy.proxy.options import ProxyOptions, Route, ServiceOptions
-from sockproxy.proxy.pool import Health
+from sockproxy.proxy.pool import Health, Pool
 from sockproxy.proxy.proxy import Proxy
 from sockproxy.proxy.reload import NOT_NOW, Reloader
 from sockproxy.worker.rules import Rules
@@ -278,7 +278,7 @@ def test_one_of_a_route_that_is_down_stays_down(servers):
     with socket.create_server(("127.0.0.1", 0)) as gone:
         closed = host(gone)
     health = Health(interval=patience(60), timeout=patience(5))
-    route = Route(("a.example",), (closed,), health)
+    route = Route(("a.example",), Pool((closed,), health))
     with Reloading([host(a)], routes=(route,)) as running:
 
         def state():
@@ -286,7 +286,7 @@ def test_one_of_a_route_that_is_down_stays_down(servers):
             return [each["state"] for each in part.upstreams.report()["upstreams"]]
 
         eventually(lambda: state() == ["down"], 30)
-        routes = (Route(("a.example",), (host(a), closed), health),)
+        routes = (Route(("a.example",), Pool((host(a), closed), health)),)
         running.reload(ServiceOptions((LISTEN,), (host(a),), routes=routes))
         assert state() == ["up", "down"]
 
@@ -294,7 +294,7 @@ def test_one_of_a_route_that_is_down_stays_down(servers):
 def test_a_route_keeps_its_upstreams_where_its_service_has_others(servers):
     """They were the same, and shared."""
     a, b = host(servers[0]), host(servers[1])
-    routes = (Route(("a.example",), (a,)),)
+    routes = (Route(("a.example",), Pool((a,))),)
     with Reloading([a], routes=routes) as running:
         assert len(running.proxy.services[0].parts) == 1
         running.reload(ServiceOptions((LISTEN,), (b,), routes=routes))
@@ -397,7 +397,7 @@ def test_rules_of_clients_and_routes_are_told_and_hold(servers):
             ServiceOptions(
                 (LISTEN,),
                 (host(servers[0]),),
-                routes=(Route(("app.example",), (host(servers[1]),)),),
+                routes=(Route(("app.example",), Pool((host(servers[1]),))),),
                 rules=Rules(deny=(parse_network("127.0.0.2"),), lifetime=0.3),
             )
         )
@@ -424,7 +424,7 @@ def test_rules_of_clients_and_routes_are_told_and_hold(servers):
 
 def test_a_service_may_come_to_have_routes_alone_and_many_are_told_of_in_a_few_lines(servers):
     def routes(count):
-        return tuple(Route((f"a{number}",), (host(servers[1]),)) for number in range(count))
+        return tuple(Route((f"a{number}",), Pool((host(servers[1]),))) for number in range(count))
 
     with Reloading([host(servers[0])], name="web") as running:
         told = running.reload(

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from sockproxy.proxy.options import Route
+from sockproxy.proxy.pool import Pool
 from sockproxy.worker.rules import Rules
 from tests.support.pattern import Pattern
 from tests.support.proxy_thread import Running, has_refused, host
@@ -40,8 +41,8 @@ def in_records(hello, size):
 def routed(servers, *, rest=True, **options):
     """To the first: app.example; to the second what is below example; the rest to the third."""
     routes = (
-        Route(("*.example", "*.deep.example"), (host(servers[1]),)),
-        Route(("app.example", "other.test"), (host(servers[0]),)),
+        Route(("*.example", "*.deep.example"), Pool((host(servers[1]),))),
+        Route(("app.example", "other.test"), Pool((host(servers[0]),))),
     )
     rules = Rules(only_routes=not rest, hello_timeout=options.pop("hello_timeout", patience(10)))
     hosts = [host(servers[2])] if rest else []
@@ -147,7 +148,7 @@ def test_an_end_behind_the_hello_is_passed_on(servers):
 
 
 def test_a_route_has_its_turns_and_is_told_of_in_the_services_name(servers):
-    routes = (Route(("app.example",), (host(servers[0]), host(servers[1]))),)
+    routes = (Route(("app.example",), Pool((host(servers[0]), host(servers[1])))),)
     with Running([host(servers[2])], name="edge", routes=routes) as running:
         hello = hello_of("app.example")
         assert {served(running, servers, hello) for _ in range(4)} == {0, 1}
@@ -186,9 +187,9 @@ def test_first_words_are_heard_where_the_socket_was_made_to_wait_for_more(server
 
 
 def test_routes_to_the_same_upstreams_share_what_is_known_of_them(servers):
-    one, other = (host(servers[0]),), (host(servers[1]),)
+    one, other = Pool((host(servers[0]),)), Pool((host(servers[1]),))
     routes = (Route(("a", "b"), one), Route(("c",), other), Route(("d",), one), Route(("e",), one))
-    with Running(other, routes=routes) as running:
+    with Running(other.upstreams, routes=routes) as running:
         (service,) = running.proxy.services
         assert len(service.parts) == 2
         numbers = [served(running, servers, hello_of(name)) for name in "abcde"]
