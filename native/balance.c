@@ -148,12 +148,14 @@ static uint32_t mix(uint32_t hash, const void *bytes, size_t size)
 
 static uint32_t attraction(const struct pool *pool, const struct target *target)
 {
-	uint32_t hash = mix(pool->from, target->address.host, sizeof(target->address.host));
+	const struct address *address = &target->address;
+	uint32_t hash = mix(pool->from, address->host, sizeof(address->host));
 
-	if (target->address.family ==
-	    AF_UNIX) /* the number of a path is another at the next start */
+	/* As a port a Unix socket has the number of its path, which may be another at the next
+	 * start; its host is the path's hash. */
+	if (address->family == AF_UNIX)
 		return mix(hash, "", 1);
-	return mix(hash, &target->address.port, sizeof(target->address.port));
+	return mix(hash, &address->port, sizeof(address->port));
 }
 
 #define BITS 20

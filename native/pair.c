@@ -28,6 +28,7 @@
 #define EVENTS (EPOLLET | EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP)
 #define ENDED (EPOLLRDHUP | EPOLLHUP)
 #define TIMERS 6 /* of one pair: two of each channel, of its farewell, of its joint */
+
 static void on_end_events(struct worker *worker, void *owner, uint32_t events)
 {
 	struct end *end = owner;
@@ -268,8 +269,7 @@ void end_pair(struct worker *worker, struct pair *pair, const char *outcome, boo
 {
 	if (pair->outcome)
 		return;
-	/* One that is in the table no more has no descriptors either, for a child that is forked.
-	 */
+	/* One that is in the table no more has no descriptors either, for a forked child. */
 	pthread_mutex_lock(&worker->table.lock);
 	take_from_table(worker, pair, outcome);
 	let_go(worker, pair);
