@@ -10,10 +10,11 @@ import subprocess
 import pytest
 
 from tests.root.proxy.test_config import configured
+from tests.support.haproxy import haproxy
 from tests.support.nginx import http, nginx
 from tests.support.proxy import pattern_server, run_flows, running_proxy
 from tests.support.scale import patience
-from tests.support.servers import free_port, run, serving
+from tests.support.servers import free_port, run
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -35,11 +36,6 @@ STREAM = """
 stream {{ server {{ listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{to}; proxy_protocol on; }} }}
 """
 HAPROXY = """
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
 listen outward
     bind 127.0.0.1:{port}
     server sockproxy 127.0.0.1:{to} {says}
@@ -67,9 +63,8 @@ def ask(port, source):
 def test_haproxy_says_who_the_client_is(tmp_path, says):
     with behind(tmp_path / "behind") as proxy:
         port = free_port()
-        path = tmp_path / "haproxy.cfg"
-        path.write_text(HAPROXY.format(port=port, to=proxy.address[1], says=says))
-        with serving(port, "haproxy", "-db", "-f", path):
+        text = HAPROXY.format(port=port, to=proxy.address[1], says=says)
+        with haproxy(tmp_path, text, port):
             for source in ("127.0.0.1", "127.0.0.8"):
                 assert ask(port, source) == f"{source}\n"
 
@@ -80,9 +75,8 @@ def test_its_checks_are_no_clients_of_anybody(tmp_path):
     with behind(tmp_path / "behind") as proxy:
         port = free_port()
         says = "send-proxy-v2 check check-send-proxy inter 100ms"
-        path = tmp_path / "haproxy.cfg"
-        path.write_text(HAPROXY.format(port=port, to=proxy.address[1], says=says))
-        with serving(port, "haproxy", "-db", "-f", path):
+        text = HAPROXY.format(port=port, to=proxy.address[1], says=says)
+        with haproxy(tmp_path, text, port):
             for _ in range(20):
                 assert ask(port, "127.0.0.8") == "127.0.0.8\n"
         assert not proxy.status()["connections_refused"]
@@ -107,9 +101,8 @@ def test_every_byte_behind_a_header_is_there(tmp_path, option):
         running_proxy(server, "--accept-proxy", "127.0.0.1", *option) as proxy,
     ):
         port = free_port()
-        path = tmp_path / "haproxy.cfg"
-        path.write_text(HAPROXY.format(port=port, to=proxy.address[1], says="send-proxy-v2"))
-        with serving(port, "haproxy", "-db", "-f", path):
+        text = HAPROXY.format(port=port, to=proxy.address[1], says="send-proxy-v2")
+        with haproxy(tmp_path, text, port):
             assert run_flows(("127.0.0.1", port), count=20, up=300_000, down=300_000) == []
         assert not proxy.settled()["connections_refused"]
 

@@ -6,9 +6,10 @@ import contextlib
 
 import pytest
 
+from tests.support.haproxy import haproxy
 from tests.support.nginx import http, nginx
 from tests.support.proxy import running_proxy
-from tests.support.servers import free_port, run, serving
+from tests.support.servers import free_port, run
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -19,11 +20,6 @@ server {{
 }}
 """
 HAPROXY = """
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 20s
-    timeout server 20s
 listen inward
     bind 127.0.0.1:{port} accept-proxy
     server nginx 127.0.0.1:{behind} send-proxy-v2
@@ -59,10 +55,9 @@ def test_nginx_knows_the_client(tmp_path, version, option):
 def test_haproxy_takes_it_and_hands_it_on(tmp_path, version):
     with told(tmp_path) as behind:
         port = free_port()
-        path = tmp_path / "haproxy.cfg"
-        path.write_text(HAPROXY.format(port=port, behind=behind))
+        text = HAPROXY.format(port=port, behind=behind)
         with (
-            serving(port, "haproxy", "-db", "-f", path),
+            haproxy(tmp_path, text, port),
             running_proxy(("127.0.0.1", port), "--send-proxy", version) as proxy,
         ):
             assert ask(proxy, "127.0.0.9") == f"127.0.0.9 {proxy.address[1]}\n"
