@@ -28,6 +28,7 @@ __all__ = ["proxy"]
 
 LOG = logging.getLogger("sockproxy.proxy")
 
+OF_A_UNIX_SOCKET = "relaying in user space: a Unix socket"
 BESIDE_A_FILE = {"config", "take_over", "verbose", "log_level", "log_format"}
 EPILOG = """\b
 Examples:
@@ -166,7 +167,8 @@ def _run(served: Proxy, log: Log, take_over: bool) -> None:
             served.open(control.open)  # who can connect to it can ask it as well
         path = _path(served)
         for address in served.listening:
-            LOG.info(f"{served.options.name}: listening on {address}, {path}")
+            how = OF_A_UNIX_SOCKET if address.is_unix else path
+            LOG.info(f"{served.options.name}: listening on {address}, {how}")
         notify("READY=1", f"STATUS={path}")
         if seconds := watchdog_seconds():
             served.watch_over(seconds, lambda: notify("WATCHDOG=1", f"STATUS={_path(served)}"))

@@ -111,7 +111,8 @@ def _show(
                 click.echo(f"{each['name']}: {why}")
         if refused := each["connections_refused"]:
             reasons = ", ".join(f"{one['clients']} {one['why']}" for one in each["refusals"])
-            click.echo(f"{each['name']}: {refused} clients refused: {clean(reasons)}")
+            many = "" if refused == 1 else "s"
+            click.echo(f"{each['name']}: {refused} client{many} refused: {clean(reasons)}")
         if len(each["workers"]) > 1:
             counts = ", ".join(str(one["connections"]) for one in each["workers"])
             click.echo(f"{each['name']}: {len(each['workers'])} workers have {counts} connections")
