@@ -14,7 +14,7 @@ from prometheus_client.core import (
     Metric,
 )
 
-from sockproxy.worker.tally import LIVES, SIZES
+from sockproxy.worker.classes import LIVES, SIZES
 
 __all__ = ["proxy_families"]
 

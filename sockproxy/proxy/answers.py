@@ -15,6 +15,7 @@ from typing import Any
 
 from sockproxy.errors import SockproxyError
 from sockproxy.text import clean, shortened
+from sockproxy.worker.classes import LIVES, SIZES
 
 __all__ = ["MOST_BYTES", "read_answer"]
 
@@ -110,10 +111,11 @@ _METRICS = {
     **_STATUS,
     "since": _is_seconds,
     "accelerated": _is_flag,
+    "budget": _is_count,
     "max_connections": _is_count,
     "dropped": _is_count,
-    "lives": [_is_count],
-    "sizes": [_is_count],
+    "lives": (_is_count,) * (len(LIVES) + 1),
+    "sizes": (_is_count,) * (len(SIZES) + 1),
     "lived": _is_seconds,
     "carried": _is_count,
     "outcomes": [{"why": _is_text, "count": _is_count}],

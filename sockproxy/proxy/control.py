@@ -86,7 +86,7 @@ def connections_report(proxy: Proxy) -> dict[str, Any]:
 
 def metrics_report(proxy: Proxy) -> dict[str, Any]:
     """What `sockproxy metrics` shows of one proxy: its status, and what connections have in common.
-    lives and sizes: how many that have ended are in each class of sockproxy.worker.tally."""
+    lives and sizes: how many that have ended are in each class of sockproxy.worker.classes."""
     tally = proxy.worker.tally()
     return {
         **status_report(proxy),

@@ -10,12 +10,8 @@ from typing import Any
 from sockproxy.native import ffi, load_native
 from sockproxy.worker.told import STATES, text
 
-__all__ = ["LIVES", "SIZES", "Reason", "Tally", "read_tally", "sum_of_tallies"]
+__all__ = ["Reason", "Tally", "read_tally", "sum_of_tallies"]
 
-LIVES = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86400.0)
-"""Seconds: the upper bounds of all classes of lives but the last."""
-SIZES = tuple(10.0**power for power in range(2, 11))
-"""Bytes: the upper bounds of all classes of sizes but the last."""
 MOST_REASONS = 64
 
 Reason = tuple[str, str, str]
@@ -25,8 +21,8 @@ _KINDS = ("outcome", "forward", "backward", "past")
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """lives, sizes: how many that have ended are in each class; lived, carried: sums of seconds and
-    of bytes. outcomes: of those that have ended. reasons: of those that live."""
+    """lives, sizes: how many that have ended are in each of classes.py. lived, carried: sums, in
+    seconds and in bytes. outcomes: of those that have ended. reasons: of those that live."""
 
     lives: tuple[int, ...]
     sizes: tuple[int, ...]

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sockproxy.errors import SockproxyError
 from sockproxy.metrics import collector
 from sockproxy.proxy.control import metrics_report
-from sockproxy.worker.tally import LIVES, SIZES
+from sockproxy.worker.classes import LIVES, SIZES
 from tests.support.proxy_thread import Running, has_refused, host
 from tests.support.scale import patience
 from tests.support.sockets import eventually, receive
