@@ -36,17 +36,26 @@ enum state {
 	STATE_FINISHED = 3,
 };
 
+/* The two parts of a phase. */
+static inline enum state state_in(uintptr_t phase)
+{
+	return phase & 3;
+}
+
+static inline const char *why_in(uintptr_t phase)
+{
+	return (const char *)(phase & ~(uintptr_t)3);
+}
+
 static inline enum state state_of(const struct channel *channel)
 {
-	return atomic_load_explicit(&channel->phase, memory_order_relaxed) & 3;
+	return state_in(atomic_load_explicit(&channel->phase, memory_order_relaxed));
 }
 
 /* Why not the kernel, where it does not. */
 static inline const char *why_of(const struct channel *channel)
 {
-	uintptr_t phase = atomic_load_explicit(&channel->phase, memory_order_relaxed);
-
-	return (const char *)(phase & ~(uintptr_t)3);
+	return why_in(atomic_load_explicit(&channel->phase, memory_order_relaxed));
 }
 
 static inline void set_phase(struct channel *channel, enum state state, const char *why)

@@ -89,8 +89,8 @@ static struct channel_stats stats_of_channel(const struct channel *channel)
 {
 	uintptr_t phase = atomic_load_explicit(&channel->phase, memory_order_acquire);
 	struct channel_stats stats = {
-		.state = phase & 3,
-		.why = (const char *)(phase & ~(uintptr_t)3),
+		.state = state_in(phase),
+		.why = why_in(phase),
 		.pumped = atomic_load_explicit(&channel->pump.pumped, memory_order_relaxed),
 		.dropped = atomic_load_explicit(&channel->pump.discarded, memory_order_relaxed),
 	};
@@ -181,7 +181,7 @@ static void tally_channel(struct reason *reasons, uint32_t most, uint32_t what,
 {
 	uintptr_t phase = atomic_load_explicit(&channel->phase, memory_order_acquire);
 
-	tally_reason(reasons, most, what, phase & 3, (const char *)(phase & ~(uintptr_t)3));
+	tally_reason(reasons, most, what, state_in(phase), why_in(phase));
 }
 
 EXPORT void worker_tally(struct worker *worker, struct tally *ended, struct reason *live,
