@@ -70,12 +70,12 @@ static size_t write_binary(int family, const struct address *from, const struct 
 /* Of a client without an address: the upstream has to make do with that of its own connection. */
 static size_t write_unknown(uint32_t version, unsigned char *into)
 {
-	static const char TEXT[] = "PROXY UNKNOWN\r\n";
+	static const char LINE[] = "PROXY UNKNOWN\r\n";
 	size_t at = sizeof(SIGNATURE) - 1;
 
 	if (version == 1) {
-		memcpy(into, TEXT, sizeof(TEXT) - 1);
-		return sizeof(TEXT) - 1;
+		memcpy(into, LINE, sizeof(LINE) - 1);
+		return sizeof(LINE) - 1;
 	}
 	memcpy(into, SIGNATURE, at);
 	into[at++] = VERSION_2_LOCAL;

@@ -60,23 +60,7 @@ struct text {
 	size_t left;
 };
 
-/* The next part, which has its length in so many bytes before it. False: it is not all there. */
-static bool take_part(struct text *text, size_t digits, struct text *part)
-{
-	size_t length = 0;
-
-	if (text->left < digits)
-		return false;
-	for (; digits; digits--, text->left--)
-		length = length << 8 | *text->at++;
-	if (text->left < length)
-		return false;
-	*part = (struct text){text->at, length};
-	text->at += length;
-	text->left -= length;
-	return true;
-}
-
+/* False, here and below: it is not all there. */
 static bool skip(struct text *text, size_t count)
 {
 	if (text->left < count)
@@ -84,6 +68,29 @@ static bool skip(struct text *text, size_t count)
 	text->at += count;
 	text->left -= count;
 	return true;
+}
+
+/* The next number, of so many bytes. */
+static bool take_number(struct text *text, size_t size, size_t *number)
+{
+	const unsigned char *at = text->at;
+
+	if (!skip(text, size))
+		return false;
+	for (*number = 0; size; size--)
+		*number = *number << 8 | *at++;
+	return true;
+}
+
+/* The next part, which has its length in so many bytes before it. */
+static bool take_part(struct text *text, size_t size, struct text *part)
+{
+	size_t length;
+
+	if (!take_number(text, size, &length))
+		return false;
+	*part = (struct text){text->at, length};
+	return skip(text, length);
 }
 
 static enum hearing write_name(struct text host, char *name, const char **what)
@@ -108,13 +115,12 @@ static enum hearing write_name(struct text host, char *name, const char **what)
 static enum hearing read_names(struct text extension, char *name, const char **what)
 {
 	struct text names, host;
-	unsigned char type;
+	size_t type;
 
 	if (!take_part(&extension, 2, &names) || extension.left)
 		return nonsense(what, BAD "its list of names is cut off");
 	while (names.left) {
-		type = *names.at;
-		if (!skip(&names, 1) || !take_part(&names, 2, &host))
+		if (!take_number(&names, 1, &type) || !take_part(&names, 2, &host))
 			return nonsense(what, BAD "its list of names is cut off");
 		if (type == HOST_NAME)
 			return write_name(host, name, what);
@@ -125,14 +131,10 @@ static enum hearing read_names(struct text extension, char *name, const char **w
 static enum hearing read_extensions(struct text extensions, char *name, const char **what)
 {
 	struct text extension;
-	unsigned type;
+	size_t type;
 
 	while (extensions.left) {
-		if (extensions.left < 2)
-			return nonsense(what, BAD "its extensions are cut off");
-		type = (unsigned)extensions.at[0] << 8 | extensions.at[1];
-		skip(&extensions, 2);
-		if (!take_part(&extensions, 2, &extension))
+		if (!take_number(&extensions, 2, &type) || !take_part(&extensions, 2, &extension))
 			return nonsense(what, BAD "its extensions are cut off");
 		if (type == SERVER_NAME)
 			return read_names(extension, name, what);
