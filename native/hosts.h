@@ -4,9 +4,9 @@
  * Included by admission.c, workers.c.
  *
  * A host is one IPv4 address or one IPv6 network of 64 bits, all of which one machine may have; or
- * the user of a client by a Unix socket. It
- * is remembered while it has clients, and then until its next one would not be too early, unless so
- * many others have come since that there is no room for it.
+ * the user of a client by a Unix socket. It is remembered while it has clients, and then until its
+ * next one would not be too early, unless so many others have come since that there is no room for
+ * it.
  */
 #ifndef SOCKPROXY_HOSTS_H
 #define SOCKPROXY_HOSTS_H

@@ -99,10 +99,9 @@ static int fill(struct worker *worker, struct pump *pump)
 	if (spliced < 0)
 		return -errno;
 	pump->held = (size_t)spliced;
-	/* At its end, or at the mark with a FIN behind it: read(2) tells which, unless epoll has.
-	 * (tcp_poll() has looked for a FIN and then for urgent bytes, all of which had come
-	 * before. A Unix socket also gives nothing where the kernel had no memory.)
-	 */
+	/* At its end, or at the mark with a FIN behind it: read(2) tells which, unless epoll has:
+	 * tcp_poll() has looked for a FIN and then for urgent bytes, all of which had come before.
+	 * A Unix socket also gives nothing where the kernel had no memory. */
 	return spliced || pump->sees_end ? 0 : copy(pump, 1, !pump->from_unix);
 }
 

@@ -52,8 +52,7 @@ int worker_only_route(struct worker *worker, uint32_t service);
 /* Tell its upstreams first who each client is, by this version of the PROXY protocol. */
 int worker_send_preface(struct worker *worker, uint32_t service, uint32_t version);
 
-/* An option of its sockets to upstreams; loopback: only to such, and
- * it may fail. */
+/* An option of its sockets to upstreams; loopback: only to such, and it may fail. */
 int worker_set_option(struct worker *worker, uint32_t service, int level, int name,
 		      const void *value, uint32_t size, int loopback);
 

@@ -16,8 +16,8 @@
 #define CLOSED 7
 
 /* Wait until nobody holds the socket's lock; its TCP state, CLOSED also of one that is not TCP's.
- * tcp_get_info() takes the lock. What a
- * BPF program is told before a fence, every run of it under that lock obeys after the fence. */
+ * tcp_get_info() takes the lock. What a BPF program is told before a fence, every run of it under
+ * that lock obeys after the fence. */
 int fence(int fd);
 
 /* The socket's pending error, which this clears; 0 when there is none.
