@@ -16,7 +16,6 @@ from sockproxy.net.systemd import Passed
 from sockproxy.proxy.options import (
     BALANCES,
     BUDGETS,
-    MOST_CONNECTIONS,
     MOST_KEEPALIVE,
     MOST_WORKERS,
     PROXY_VERSIONS,
@@ -27,7 +26,7 @@ from sockproxy.proxy.options import (
     clash,
     usual_workers,
 )
-from sockproxy.proxy.pool import ORIGINAL, SHORTEST, Health, parse_upstreams
+from sockproxy.proxy.pool import MOST_CONNECTIONS, ORIGINAL, SHORTEST, Health, parse_upstreams
 from sockproxy.units import Rate
 from sockproxy.worker.rules import Rules
 
@@ -233,9 +232,8 @@ def read_options(
     if health_check is not None and (health_check < SHORTEST or ORIGINAL in upstream):
         hint = f"write a time from {SHORTEST * 1000:g}ms on, for upstreams that have addresses"
         raise UsageError("--health-check", hint=hint)
-    if found_clash := clash(relay, eager, force, verdict_only):
-        key, why = found_clash
-        raise UsageError(f"--{key} {why.replace('without force', 'without --force')}")
+    if found_clash := clash(relay, eager, force, verdict_only, force_is="--force"):
+        raise UsageError(f"--{found_clash[0]} {found_clash[1]}")
     upstreams = parse_upstreams(upstream)
     check_original(listen, upstreams)
     service = ServiceOptions(

@@ -40,7 +40,6 @@ from sockproxy.proxy.options import (
     BUDGETS,
     LOG_FORMATS,
     LOG_LEVELS,
-    MOST_CONNECTIONS,
     MOST_KEEPALIVE,
     MOST_MARK,
     MOST_ROUTES,
@@ -54,7 +53,7 @@ from sockproxy.proxy.options import (
     clash,
     usual_workers,
 )
-from sockproxy.proxy.pool import Pool
+from sockproxy.proxy.pool import MOST_CONNECTIONS, Pool
 from sockproxy.rundir import check_name
 from sockproxy.tables import Table, read_table
 from sockproxy.units import parse_rate

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from sockproxy.net.address import parse_host
 from sockproxy.proxy.pool import (
     MOST_BYTES,
-    MOST_CLIENTS,
+    MOST_CONNECTIONS,
     MOST_TIMES,
     MOST_WEIGHT,
     ORIGINAL,
@@ -24,6 +24,7 @@ from sockproxy.proxy.pool import (
     Health,
     Pool,
     Upstream,
+    given_twice,
 )
 from sockproxy.tables import Table
 
@@ -86,8 +87,7 @@ def _read_own(table: Table) -> Pool:
         else _upstream(each)
         for each in table.texts_or_tables("upstream", _UPSTREAM)
     ]
-    hosts = [each.host for each in upstreams]
-    if twice := next((host for host in hosts if hosts.count(host) > 1), None):
+    if twice := given_twice(upstreams):
         raise table.wrong("upstream", f"{twice} is there twice")
     slow_start = table.if_there("slow-start", table.duration) or 0.0
     health = table.if_there("health", lambda key: _health(table.table(key, _HEALTH)))
@@ -95,7 +95,9 @@ def _read_own(table: Table) -> Pool:
 
 
 def _upstream(table: Table) -> Upstream:
-    most = table.if_there("max-connections", lambda key: table.number(key, None, 1, MOST_CLIENTS))
+    most = table.if_there(
+        "max-connections", lambda key: table.number(key, None, 1, MOST_CONNECTIONS)
+    )
     host = table.parsed("address", parse_host, table.text("address"))
     return Upstream(host, table.number("weight", 1, 0, MOST_WEIGHT), most)
 

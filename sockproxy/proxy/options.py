@@ -20,7 +20,6 @@ __all__ = [
     "BUDGETS",
     "LOG_FORMATS",
     "LOG_LEVELS",
-    "MOST_CONNECTIONS",
     "MOST_KEEPALIVE",
     "MOST_MARK",
     "MOST_ROUTES",
@@ -36,7 +35,6 @@ __all__ = [
 ]
 
 BUDGETS = (4096, 1 << 30)  # bytes: the least and the most
-MOST_CONNECTIONS = 500_000
 MOST_KEEPALIVE = 32767  # seconds: MAX_TCP_KEEPIDLE of the kernel
 MOST_MARK = 0xFFFFFFFF
 MOST_ROUTES = 10_000
@@ -163,13 +161,15 @@ def check_unix_mode(listen: Sequence[Address | Passed], mode: str) -> str:
     return mode
 
 
-def clash(relay: bool, eager: bool, force: bool, verdict_only: bool) -> tuple[str, str] | None:
-    """Which of these cannot be together with the others, and why."""
+def clash(
+    relay: bool, eager: bool, force: bool, verdict_only: bool, *, force_is: str = "force"
+) -> tuple[str, str] | None:
+    """Which of these cannot be together with the others, and why. force_is: how users write it."""
     if relay and (eager or force or verdict_only):
         return "relay", "excludes eager, force and verdict-only"
     if verdict_only and not force:
         return "verdict-only", (
-            "without force loses the promise: bytes may come twice, and nothing bounds memory"
+            f"without {force_is} loses the promise: bytes may come twice, and nothing bounds memory"
         )
     return None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sockproxy.errors import UsageError
@@ -10,7 +11,7 @@ from sockproxy.net.address import Host, parse_host
 
 __all__ = [
     "MOST_BYTES",
-    "MOST_CLIENTS",
+    "MOST_CONNECTIONS",
     "MOST_TIMES",
     "MOST_WEIGHT",
     "ORIGINAL",
@@ -18,12 +19,13 @@ __all__ = [
     "Health",
     "Pool",
     "Upstream",
+    "given_twice",
     "parse_upstreams",
 ]
 
 ORIGINAL = "original-dst"
 MOST_WEIGHT = 256
-MOST_CLIENTS = 500_000
+MOST_CONNECTIONS = 500_000  # of a proxy, and so at one upstream
 MOST_TIMES = 100  # rise and fall
 MOST_BYTES = 4096  # of what a check sends, or expects
 SHORTEST = 0.05  # seconds between two checks
@@ -92,6 +94,12 @@ class Pool:
     slow_start: float = 0.0
 
 
+def given_twice(upstreams: Iterable[Upstream]) -> Host | None:
+    """The first host that is more than one of them; None where each is one."""
+    counts = Counter(each.host for each in upstreams)
+    return next((host for host, count in counts.items() if count > 1), None)
+
+
 def parse_upstreams(texts: Sequence[str]) -> tuple[Upstream, ...]:
     """Those that --upstream names; none of them for the original destination.
 
@@ -99,8 +107,7 @@ def parse_upstreams(texts: Sequence[str]) -> tuple[Upstream, ...]:
     """
     if ORIGINAL not in texts:
         found = tuple(dict.fromkeys(map(_parse_upstream, texts)))
-        hosts = [each.host for each in found]
-        if twice := next((host for host in hosts if hosts.count(host) > 1), None):
+        if twice := given_twice(found):
             raise UsageError(f"upstream {twice} is there twice", hint="leave one of them out")
         return found
     if len(texts) > 1:
@@ -113,7 +120,7 @@ def _parse_upstream(text: str) -> Upstream:
     found: dict[str, int] = {}
     for term in terms:
         key, _, value = term.partition("=")
-        least, most = {"weight": (0, MOST_WEIGHT), "max-connections": (1, MOST_CLIENTS)}.get(
+        least, most = {"weight": (0, MOST_WEIGHT), "max-connections": (1, MOST_CONNECTIONS)}.get(
             key, (1, 0)
         )
         number = int(value) if value.isascii() and value.isdigit() and len(value) < 10 else -1
