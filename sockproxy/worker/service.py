@@ -97,9 +97,9 @@ class Service:
 
     def route(self, name: str, to: Service) -> None:
         """Clients that ask for the name by TLS are another one's from then on; ``*.example.org``
-        is every name below that. Before it listens. Raises OSError."""
-        native = name.lower().removesuffix(".").encode()
-        check(self._lib.worker_route(self._native, self.number, native, to.number))
+        is every name below that. name: in small letters, and without a dot at its end. Before it
+        listens. Raises OSError."""
+        check(self._lib.worker_route(self._native, self.number, name.encode(), to.number))
 
     def listen(self, listener: socket.socket) -> None:
         """Accept from this listening, non-blocking socket, which may have been another service's.
