@@ -10,6 +10,7 @@ from sockproxy.bypass.view import bypass_connections
 from sockproxy.cli.names import NOT_ALL, complete_name, gather
 from sockproxy.cli.output import age, show_json, table, tell
 from sockproxy.net.address import format_address
+from sockproxy.proxy.answers import label_of
 from sockproxy.units import format_size
 
 __all__ = ["connections"]
@@ -101,10 +102,9 @@ def _socket(bypass: dict[str, Any], end: dict[str, Any]) -> tuple[object, ...]:
 
 def _rows(proxy: dict[str, Any], pair: dict[str, Any]) -> list[tuple[object, ...]]:
     client, upstream = (format_address(pair[end]) for end in ("client", "upstream"))
-    service = f"/{pair['service']}" if pair["service"] else ""
     return [
         (
-            proxy["name"] + service,
+            label_of(proxy["name"], pair["service"]),
             pair["number"],
             source,
             target,

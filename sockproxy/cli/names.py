@@ -20,18 +20,20 @@ NOT_ALL = 1  # exit status when a proxy or a bypass gave no answer
 
 def complete_name(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
     """For a shell: the proxies and bypasses that run, and are called so."""
-    found: set[str] = set()
-    for names in (running, sight.names):
-        with contextlib.suppress(SockproxyError, OSError):
-            found.update(names())
-    return sorted(each for each in found if each.startswith(begun))
+    return _complete(begun, running, sight.names)
 
 
 def complete_proxy(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
     """As complete_name(), of proxies alone."""
-    with contextlib.suppress(SockproxyError, OSError):
-        return sorted(each for each in running() if each.startswith(begun))
-    return []
+    return _complete(begun, running)
+
+
+def _complete(begun: str, *sources: Callable[[], list[str]]) -> list[str]:
+    found: set[str] = set()
+    for names in sources:
+        with contextlib.suppress(SockproxyError, OSError):
+            found.update(names())
+    return sorted(each for each in found if each.startswith(begun))
 
 
 def select(name: str | None) -> tuple[list[str], list[str]]:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sockproxy.cli.output import table
+from sockproxy.proxy.answers import label_of
 from sockproxy.text import clean
 
 __all__ = ["show_upstreams"]
@@ -35,7 +36,7 @@ def _parts(proxy: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Services, and what their clients have instead by the name that they ask for."""
     parts = []
     for service in proxy["services"]:
-        label = proxy["name"] + (f"/{service['name']}" if service["name"] else "")
+        label = label_of(proxy["name"], service["name"])
         parts.append((label, service))
         parts += [(f"{label} route", each) for each in service["routed"]]
     return parts

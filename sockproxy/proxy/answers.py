@@ -17,7 +17,7 @@ from sockproxy.errors import SockproxyError
 from sockproxy.text import clean, shortened
 from sockproxy.worker.classes import LIVES, SIZES
 
-__all__ = ["MOST_BYTES", "read_answer"]
+__all__ = ["MOST_BYTES", "label_of", "read_answer"]
 
 LONGEST = 1000  # characters of one text
 LARGEST = 1 << 64
@@ -142,6 +142,11 @@ def read_answer(name: str, question: str, text: bytes) -> dict[str, Any]:
         f"the proxy {name} gave no proper answer",
         hint="is it of another version? 'sockproxy --version' tells yours",
     )
+
+
+def label_of(proxy: str, service: str) -> str:
+    """How a service of an answer is shown: ``edge/web``, or ``edge`` where it has no name."""
+    return f"{proxy}/{service}" if service else proxy
 
 
 def _check_of(shape: Any) -> Check:

@@ -37,6 +37,10 @@ def _fitting(options: Iterable[Option], family: int) -> list[Option]:
     return [each for each in options if family != socket.AF_UNIX or each[0] == socket.SOL_SOCKET]
 
 
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """How the checks of a service go to its upstreams.
@@ -93,7 +97,7 @@ class Check:
                 self._again = self._loop.later(AGAIN, self._connect)
                 return
             if number not in (0, errno.EINPROGRESS):
-                raise OSError(number, os.strerror(number))
+                raise _error(number)
             self._loop.watch(sock.fileno(), select.EPOLLOUT, self._connected)
         except OSError as error:
             self._fail(error)
@@ -104,10 +108,10 @@ class Check:
         try:
             number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if number:
-                raise OSError(number, os.strerror(number))
+                raise _error(number)
             # TCP connects to itself where the kernel chooses this port for it: nobody listens.
             if sock.getsockname() == sock.getpeername():
-                raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+                raise _error(errno.ECONNREFUSED)
             if self._unsent:  # what is sent is for the upstream to read: no RST behind it
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ORDERLY)
             self._loop.unwatch(sock.fileno())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sockproxy.net.address import format_address
+from sockproxy.proxy.answers import label_of
 
 __all__ = ["SORTS", "Meter", "Row", "bypass_rows", "proxy_rows"]
 
@@ -32,7 +33,7 @@ class Row:
     age: float
     out: int
     back: int
-    moved: tuple[tuple[str, int], ...]
+    moved: Mapping[str, int]
     now: str
     why: str
     out_rate: float = 0.0
@@ -57,11 +58,10 @@ def proxy_rows(answer: dict[str, Any]) -> Iterable[Row]:
     """Of what a proxy answers to "connections"."""
     for pair in answer["connections"]:
         forward, backward = pair["forward"], pair["backward"]
-        moved = tuple((how, forward[key] + backward[key]) for key, how in WAYS.items())
-        service = f"/{pair['service']}" if pair["service"] else ""
+        moved = {how: forward[key] + backward[key] for key, how in WAYS.items()}
         yield Row(
             key=(answer["name"], pair["number"]),
-            name=answer["name"] + service,
+            name=label_of(answer["name"], pair["service"]),
             opener=format_address(pair["client"]),
             accepter=format_address(pair["upstream"]),
             age=pair["age"],
@@ -88,10 +88,10 @@ def bypass_rows(seen: dict[str, Any]) -> Iterable[Row]:
             age=end["age"],
             out=end["bytes_sent"],
             back=end["bytes_received"],
-            moved=(
-                ("bypass", end["bypassed_bytes"]),
-                ("tcp", end["bytes_sent"] - end["bypassed_bytes"]),
-            ),
+            moved={
+                "bypass": end["bypassed_bytes"],
+                "tcp": end["bytes_sent"] - end["bypassed_bytes"],
+            },
             now="bypass" if end["state"] in ("bypassing", "short-circuit") else "tcp",
             why=end["why"],
         )
@@ -116,7 +116,7 @@ class Meter:
 def _with_rates(row: Row, before: Row | None, time: float) -> Row:
     if before is None or time <= 0:
         return row
-    grown = {how: count - dict(before.moved).get(how, 0) for how, count in row.moved}
+    grown = {how: count - before.moved.get(how, 0) for how, count in row.moved.items()}
     moves = max(grown, key=lambda how: grown[how])
     return replace(
         row,
