@@ -69,8 +69,7 @@ def create_owned(name: str) -> OwnedCgroup:
 
 def orphans() -> list[Cgroup]:
     """The cgroups whose owners are dead."""
-    parents = {parent.path for parent in (_root(), _home())}
-    paths = sorted(path for parent in parents for path in parent.glob("*"))
+    paths = sorted(path for parent in _parents() for path in parent.glob("*"))
     return [Cgroup(path) for path in paths if path.is_dir() and is_owner_dead(path.name)]
 
 
@@ -84,9 +83,13 @@ def sweep() -> list[Path]:
         with contextlib.suppress(SockproxyError):
             group.remove()
             swept.append(group.path)
-    for parent in (_root(), _home()):
-        _remove_parent(parent.path)
+    for parent in _parents():
+        _remove_parent(parent)
     return swept
+
+
+def _parents() -> set[Path]:
+    return {_root().path, _home().path}
 
 
 def _root() -> Cgroup:
