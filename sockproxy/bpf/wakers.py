@@ -66,6 +66,10 @@ def _value(seen: Map) -> int:
     return int(value[0])
 
 
+def _forget(seen: Map) -> None:
+    seen.update(ffi.new("uint32_t *", 0), ffi.new("uint64_t *", 0))
+
+
 @contextlib.contextmanager
 def _unix_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -99,6 +103,8 @@ def _learn_sleep(fd: int, seen: Map) -> int:
         return 0
     with sender, receiver:
         receiver.setsockopt(socket.SOL_SOCKET, SO_ATTACH_BPF, fd)
+        # On a busy CPU the first packet may still be on its way when it is asked what was seen.
+        _forget(seen)
         thread = threading.Thread(target=_read_all, args=(receiver,), daemon=True)
         thread.start()
 
