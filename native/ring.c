@@ -4,6 +4,7 @@
 
 #include "bpf.h"
 #include "system.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <string.h>
@@ -41,7 +42,7 @@ static int map(struct ring *ring)
 	return 0;
 }
 
-int open_ring(struct ring *ring, size_t records, size_t bytes)
+EXPORT int open_ring(struct ring *ring, size_t records, size_t bytes)
 {
 	int failed;
 
@@ -54,7 +55,7 @@ int open_ring(struct ring *ring, size_t records, size_t bytes)
 	return failed;
 }
 
-void close_ring(struct ring *ring)
+EXPORT void close_ring(struct ring *ring)
 {
 	if (ring->producer)
 		munmap((void *)ring->producer, ring->page + 2 * ring->size);
@@ -81,7 +82,7 @@ int take_record(struct ring *ring, void *into, size_t bytes)
 		if (length & BPF_RINGBUF_BUSY_BIT)
 			break;
 		if (!(length & BPF_RINGBUF_DISCARD_BIT)) {
-			memcpy(into, header + 2, bytes);
+			memcpy(into, header + 2, length < bytes ? length : bytes);
 			found = 1;
 		}
 		length = (length & ~(unsigned long)BPF_RINGBUF_DISCARD_BIT) + BPF_RINGBUF_HDR_SZ;
@@ -89,4 +90,13 @@ int take_record(struct ring *ring, void *into, size_t bytes)
 		__atomic_store_n(ring->consumer, at, __ATOMIC_RELEASE);
 	}
 	return found;
+}
+
+EXPORT uint32_t take_records(struct ring *ring, void *into, size_t bytes, uint32_t most)
+{
+	uint32_t taken = 0;
+
+	while (taken < most && take_record(ring, (char *)into + taken * bytes, bytes))
+		taken++;
+	return taken;
 }

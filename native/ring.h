@@ -2,6 +2,8 @@
 /*
  * A ring buffer of BPF, and its only reader.
  * Included by sockmap.c.
+ *
+ * cffi reads this file: no macros but the guard.
  */
 #ifndef SOCKPROXY_RING_H
 #define SOCKPROXY_RING_H
@@ -25,7 +27,10 @@ int open_ring(struct ring *ring, size_t records, size_t bytes);
 /* Twice is allowed. */
 void close_ring(struct ring *ring);
 
-/* The next record, copied to `into`, which has room for one: whether there was one. */
+/* The next record, as much of it as `bytes`, copied to `into`: whether there was one. */
 int take_record(struct ring *ring, void *into, size_t bytes);
+
+/* The next ones, of which `into` has room for `most` of `bytes` each: how many there were. */
+uint32_t take_records(struct ring *ring, void *into, size_t bytes, uint32_t most);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * What the programs of a bypass and user space both read in maps: settings, counters, and the
  * record of one socket. What the programs alone read is in bypass/state.h.
- * Included by bypass/state.h, bypass/syscall.h.
+ * Included by abi/events.h, bypass/state.h, bypass/syscall.h.
  *
  * cffi reads this file as well, and Python's enums are made from it: only enums, plain structs and
  * arrays may stand here, no attributes and no macros. hatch_build.py compares the layouts. The

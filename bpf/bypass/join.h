@@ -9,6 +9,7 @@
 
 #include "bypass/acceptor.h"
 #include "bypass/blocking.h"
+#include "bypass/events.h"
 #include "bypass/leave.h"
 #include "bypass/maps.h"
 #include "bypass/namespaces.h"
@@ -152,6 +153,14 @@ static __noinline __u32 opens_plain(void)
 		       : PLAIN_NOT;
 }
 
+/* The connection is left out, as those before it gained nothing. */
+static __always_inline void leave_out(struct bpf_sock *sk, __u32 role)
+{
+	COUNT(plain.no_gain);
+	if (is_heard())
+		tell_all(NULL, (struct sock *)bpf_skc_to_tcp_sock(sk), EVENT_LEFT_OUT, role);
+}
+
 /* connect(2), in the program that will have the connection: note why it stays plain. Each call
  * notes anew, since a socket may connect again after it was refused. A connection to a service
  * without gain (worth.h) is left out: it gets no entry, which is what costs. */
@@ -170,7 +179,7 @@ static __always_inline void note_opener(struct bpf_sock_ops *ops)
 	READ_ENDS(ops, &both);
 	may_leave_out = !end && now->mode == MODE_BYPASS;
 	if (may_leave_out && is_opener_left_out(&both)) {
-		COUNT(plain.no_gain);
+		leave_out(sk, ROLE_OPENER);
 		return;
 	}
 	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
@@ -178,7 +187,7 @@ static __always_inline void note_opener(struct bpf_sock_ops *ops)
 		return;
 	plain = opens_plain();
 	if (may_leave_out && !is_worth_opening(&both, plain, trait_of_mode((struct sock *)tp))) {
-		COUNT(plain.no_gain);
+		leave_out(sk, ROLE_OPENER);
 		return;
 	}
 	if (!end)
@@ -221,7 +230,7 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 	READ_ENDS(ops, &both);
 	numbers = read_handshake(ops, role);
 	if (now->mode == MODE_BYPASS && role == ROLE_ACCEPTER && leaves_out(&both, &numbers)) {
-		__sync_fetch_and_add(&sum->plain.no_gain, 1);
+		leave_out(sk, role);
 		return;
 	}
 	if (!end)
@@ -244,6 +253,8 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 			come_as_accepter(ops, end, &both, (struct sock *)tp, now);
 	}
 	count(sum, end->plain);
+	tell(end, tp,
+	     role == ROLE_ACCEPTER && end->plain == PLAIN_NOT ? EVENT_PAIRED : EVENT_ENROLLED);
 	count_in_namespace(end, (struct sock *)tp);
 	if (end->plain == PLAIN_BLOCKS)
 		end->traits |=

@@ -13,6 +13,7 @@
 
 #include "bypass/acceptor.h"
 #include "bypass/blocking.h"
+#include "bypass/events.h"
 #include "bypass/maps.h"
 #include "bypass/pacing.h"
 #include "bypass/pair.h"
@@ -29,7 +30,8 @@ static __always_inline void hear_no_round_trips(struct bpf_sock_ops *ops)
 }
 
 /* Take the socket out of the sockmap, for good. */
-static __always_inline void leave(struct bpf_sock_ops *ops, struct enrolled *me, __u32 why)
+static __always_inline void leave(struct bpf_sock_ops *ops, struct enrolled *me,
+				  struct tcp_sock *tp, __u32 why)
 {
 	__u64 cookie = me->cookie;
 
@@ -37,6 +39,8 @@ static __always_inline void leave(struct bpf_sock_ops *ops, struct enrolled *me,
 	me->in_map = 0;
 	if (me->plain == PLAIN_NOT || me->plain == PLAIN_PEER_UNSEEN)
 		me->plain = why;
+	if (me->plain != PLAIN_NOT) /* else its connection ends, which is told by itself */
+		tell(me, tp, EVENT_LEFT);
 	if (!is_pacing_open(me))
 		hear_no_round_trips(ops);
 }
@@ -137,7 +141,7 @@ static __always_inline void reconsider(struct bpf_sock_ops *ops)
 	reconsider_pacing(ops, me, tp, now);
 	/* This was a round trip of data, so the accepter is established: it is not one of ours. */
 	if (!me->pair) {
-		leave(ops, me, PLAIN_PEER_UNSEEN);
+		leave(ops, me, tp, PLAIN_PEER_UNSEEN);
 		return;
 	}
 	pair = pair_of(me);
@@ -152,9 +156,9 @@ static __always_inline void reconsider(struct bpf_sock_ops *ops)
 		return;
 	take_back(in);
 	if (now->mode == MODE_OBSERVE)
-		leave(ops, me, PLAIN_OBSERVED);
+		leave(ops, me, tp, PLAIN_OBSERVED);
 	else
-		leave(ops, me, pair->why);
+		leave(ops, me, tp, pair->why);
 	if (me->plain == PLAIN_STREAM)
 		COUNT(plain.streams);
 	take_along(pair, me);

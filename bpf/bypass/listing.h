@@ -23,23 +23,18 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
-#include <bpf/bpf_endian.h>
 
 /* What TCP and the kernel's socket tell. */
 static __always_inline void read_socket(struct connection *line, struct sock *sk)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	struct two_ends both = {};
 
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6) {
-		BPF_CORE_READ_INTO(&line->local, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&line->remote, sk, __sk_common.skc_v6_daddr);
-	} else {
-		line->local[2] = line->remote[2] = MAPPED;
-		line->local[3] = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
-		line->remote[3] = BPF_CORE_READ(sk, __sk_common.skc_daddr);
-	}
-	line->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	line->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	read_ends(&both, sk);
+	__builtin_memcpy(line->local, both.local, sizeof(line->local));
+	__builtin_memcpy(line->remote, both.remote, sizeof(line->remote));
+	line->local_port = both.local_port;
+	line->remote_port = both.remote_port;
 	line->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	line->inode = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
 	line->cgroup = cgroup_of(sk);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The maps of a bypass, pinned as one set for each NAME, and short ways to those of one entry.
- * Included by bypass/acceptor.h, bypass/blocking.h, bypass/chain.h, bypass/executable.h,
- * bypass/fionread.h, bypass/grant.h, bypass/join.h, bypass/joint.h, bypass/leave.h,
- * bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/namespaces.h, bypass/options.h,
- * bypass/pacing.h, bypass/pair.h, bypass/pairing.h, bypass/part.h, bypass/policy.h,
- * bypass/program.h, bypass/reader.h, bypass/waiters.h, bypass/worth.h.
+ * Included by bypass/acceptor.h, bypass/blocking.h, bypass/chain.h, bypass/events.h,
+ * bypass/executable.h, bypass/fionread.h, bypass/grant.h, bypass/join.h, bypass/joint.h,
+ * bypass/leave.h, bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/namespaces.h,
+ * bypass/options.h, bypass/pacing.h, bypass/pair.h, bypass/pairing.h, bypass/part.h,
+ * bypass/policy.h, bypass/program.h, bypass/reader.h, bypass/waiters.h, bypass/worth.h.
  */
 #ifndef SOCKPROXY_BYPASS_MAPS_H
 #define SOCKPROXY_BYPASS_MAPS_H
 
+#include "abi/events.h"
 #include "bypass/state.h"
 
 #include <linux/bpf.h>
@@ -186,6 +187,33 @@ static __always_inline __s64 *all_lent(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&lent, &zero);
+}
+
+/* Those who listen to what happens (events.h), and their ring buffers. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct listeners);
+} listeners SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MOST_LISTENERS);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_RINGBUF);
+			__uint(max_entries, 4096);
+		});
+} rings SEC(".maps");
+
+static __always_inline struct listeners *all_listeners(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&listeners, &zero);
 }
 
 /* Addresses of the kernel's functions that wake: written by user space before it bypasses. */

@@ -6,6 +6,7 @@
 #ifndef SOCKPROXY_MESSAGE_H
 #define SOCKPROXY_MESSAGE_H
 
+#include "bypass/events.h"
 #include "bypass/found_blocking.h"
 #include "bypass/grant.h"
 #include "bypass/lane.h"
@@ -49,6 +50,10 @@ static __always_inline int pass(struct sk_msg_md *msg, struct enrolled *me, stru
 	keep_whole(msg, tp);
 	me->sent.passed_bytes += size;
 	me->sent.passed_messages++;
+	if (me->sent.bypassed_messages && !me->fell_back) {
+		me->fell_back = 1;
+		tell(me, tp, EVENT_FELL_BACK);
+	}
 	if (pair) {
 		void_grant(lane_from(pair, me->role));
 		heard += (__u32)lane_to(pair, me->role)->taken;
@@ -119,7 +124,8 @@ static __always_inline int bypass_or_pass(struct sk_msg_md *msg, int urgent)
 		return pass(msg, me, pair, tp);
 	}
 	me->sent.bypassed_bytes += msg->size;
-	me->sent.bypassed_messages++;
+	if (!me->sent.bypassed_messages++)
+		tell(me, tp, EVENT_BEGAN);
 	return SK_PASS;
 }
 

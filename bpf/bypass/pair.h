@@ -2,9 +2,10 @@
 /*
  * The pair that two sockets of one connection share: finding it, closing its lanes, and giving it
  * back when both ends have gone. Pairs have numbers from 1, so that 0 means none.
- * Included by bypass/chain.h, bypass/fionread.h, bypass/found_blocking.h, bypass/grant.h,
- * bypass/join.h, bypass/joint.h, bypass/lane.h, bypass/leave.h, bypass/listing.h, bypass/message.h,
- * bypass/middle.h, bypass/options.h, bypass/pairing.h, bypass/part.h, bypass/reader.h.
+ * Included by bypass/chain.h, bypass/events.h, bypass/fionread.h, bypass/found_blocking.h,
+ * bypass/grant.h, bypass/join.h, bypass/joint.h, bypass/lane.h, bypass/leave.h, bypass/listing.h,
+ * bypass/message.h, bypass/middle.h, bypass/options.h, bypass/pairing.h, bypass/part.h,
+ * bypass/reader.h.
  */
 #ifndef SOCKPROXY_PAIR_H
 #define SOCKPROXY_PAIR_H

@@ -7,6 +7,7 @@
 #ifndef SOCKPROXY_PART_H
 #define SOCKPROXY_PART_H
 
+#include "bypass/events.h"
 #include "bypass/maps.h"
 #include "bypass/namespaces.h"
 #include "bypass/pacing.h"
@@ -114,6 +115,7 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 		READ_ENDS(ops, &both);
 		remember_service(&both, end->role, of_program, end->sent.bypassed_bytes > 0);
 	}
+	tell(end, tp, EVENT_CLOSED);
 	middle = middle_of(end);
 	end->pair = 0;
 	if (forget_peer(end->cookie))

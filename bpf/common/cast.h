@@ -2,8 +2,8 @@
 /*
  * Loads through an address that the verifier takes for a number, such as what lies behind a list
  * entry or sk_user_data.
- * Included by bypass/acceptor.h, bypass/blocking.h, bypass/grant.h, bypass/program.h,
- * bypass/waiters.h, bypass/worth.h, common/psock.h, common/try_casts.bpf.c.
+ * Included by bypass/acceptor.h, bypass/blocking.h, bypass/events.h, bypass/grant.h,
+ * bypass/program.h, bypass/waiters.h, bypass/worth.h, common/psock.h, common/try_casts.bpf.c.
  *
  * bpf_rdonly_cast() makes a pointer of it, and each load is one instruction, which reads 0 where
  * nothing is mapped. Kernels before 6.2, and those without JIT, refuse a program that calls it:

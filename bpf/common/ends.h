@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What one socket tells of both ends of its connection: addresses, ports, cgroup, bytes, FIN.
- * Included by bypass/join.h, bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/pacing.h,
- * bypass/pairing.h, bypass/part.h, bypass/policy.h, bypass/worth.h, splice/inspect.h.
+ * Included by bypass/events.h, bypass/join.h, bypass/listing.h, bypass/message.h, bypass/middle.h,
+ * bypass/pacing.h, bypass/pairing.h, bypass/part.h, bypass/policy.h, bypass/worth.h,
+ * splice/inspect.h.
  */
 #ifndef SOCKPROXY_ENDS_H
 #define SOCKPROXY_ENDS_H
@@ -54,6 +55,21 @@ struct two_ends {
 		(ends)->remote[3] = (context)->remote_ip4;                                         \
 		APART();                                                                           \
 	} while (0)
+
+/* From any socket, whose lock need not be held. `ends` is zeroed. */
+static __always_inline void read_ends(struct two_ends *ends, struct sock *sk)
+{
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET6) {
+		BPF_CORE_READ_INTO(&ends->local, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&ends->remote, sk, __sk_common.skc_v6_daddr);
+	} else {
+		ends->local[2] = ends->remote[2] = MAPPED;
+		ends->local[3] = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+		ends->remote[3] = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	}
+	ends->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	ends->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+}
 
 /* The id of the cgroup that a socket belongs to. */
 static __always_inline __u64 cgroup_of(struct sock *sk)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Kernel structures of a thread: its program, cgroup, open files, and registers at a system call.
- * Included by bypass/executable.h, bypass/grant.h, bypass/program.h, bypass/syscall.h,
- * bypass/worth.h.
+ * Included by bypass/events.h, bypass/executable.h, bypass/grant.h, bypass/program.h,
+ * bypass/syscall.h, bypass/worth.h.
  */
 #ifndef SOCKPROXY_KERNEL_TASKS_H
 #define SOCKPROXY_KERNEL_TASKS_H

@@ -17,8 +17,8 @@ declarations: Callable[[Path, Collection[str]], str] = globals()["declarations"]
 """Of hatch_build.py, which runs this file."""
 
 ABI = Path(__file__).resolve().parents[2] / "bpf" / "abi"
-HEADERS = ("splice.h", "bypass.h")
-INCLUDES = ('#include "abi/types.h"',)
+HEADERS = ("splice.h", "bypass.h", "events.h")
+INCLUDES = ('#include "abi/types.h"', '#include "abi/bypass.h"')
 FLAGS = {"end_trait"}  # enums of which several values may be set at once
 TYPED = {"direction": "SharedDirection"}  # structs that are handed out, by their names in Python
 

@@ -6,11 +6,14 @@ of cffi, by their names in C.
 
 from __future__ import annotations
 
+import ipaddress
+from functools import lru_cache
 from typing import Any
 
 from sockproxy.bpf._layout import (
     Action,
     Drains,
+    Event,
     Held,
     Join,
     Mode,
@@ -27,6 +30,7 @@ from sockproxy.bpf.library import ffi
 __all__ = [
     "Action",
     "Drains",
+    "Event",
     "Held",
     "Join",
     "Mode",
@@ -39,6 +43,8 @@ __all__ = [
     "Trait",
     "field_names",
     "read_counters",
+    "read_end",
+    "read_text",
 ]
 
 
@@ -64,3 +70,20 @@ def read_counters(raw: Any) -> dict[str, int]:
         value = getattr(raw, name)
         found.update(read_counters(value) if field.type.kind == "struct" else {name: int(value)})
     return found
+
+
+def read_text(name: Any) -> str:
+    """What an array of char says."""
+    text: bytes = ffi.string(name)
+    return text.decode(errors="replace")
+
+
+def read_end(raw: Any, end: str) -> tuple[str, int]:
+    """Host and port of one end, "local" or "remote", in a struct that has both; IPv4 as such."""
+    return _host(bytes(ffi.buffer(getattr(raw, end)))), int(getattr(raw, f"{end}_port"))
+
+
+@lru_cache(maxsize=1024)
+def _host(address: bytes) -> str:
+    found = ipaddress.IPv6Address(address)
+    return str(found.ipv4_mapped or found)

@@ -16,9 +16,9 @@ from sockproxy.bpf.listing import Connection, Listed, Listing
 from sockproxy.bpf.loading import Role
 from sockproxy.bpf.plain_programs import note_acceptors
 from sockproxy.bpf.wakers import learn_wakers
-from sockproxy.errors import UsageError
 from sockproxy.rundir.folder import Folder
 from sockproxy.rundir.pins import open_pins
+from sockproxy.rundir.sight import no_such
 
 __all__ = ["MAPS", "Bypass"]
 
@@ -47,7 +47,7 @@ class Bypass:
         self.name = name
         folder = folder or open_pins(name)
         if folder is None:
-            raise UsageError(f"no bypass named {name}", hint="'sockproxy status' lists them")
+            raise no_such(name)
         self.place = folder.path
         """The directory of its pins, for people to read."""
         self._at = folder.at()

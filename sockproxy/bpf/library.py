@@ -6,11 +6,12 @@ import errno
 from functools import cache
 from typing import Any
 
+from sockproxy import native
 from sockproxy.bpf import _binding
 from sockproxy.bpf.rights import missing_capabilities
 from sockproxy.errors import KernelError, PermissionDenied, SockproxyError, Unsupported
 
-__all__ = ["SONAME", "check", "failure", "ffi", "load_library", "version"]
+__all__ = ["SONAME", "check", "failure", "ffi", "for_native", "load_library", "version"]
 
 ffi: Any = _binding.ffi
 """cffi's view of libbpf's types and of bpf/abi/; its structures are known at run time."""
@@ -70,3 +71,8 @@ def check(result: int, doing: str) -> int:
     if result < 0:
         raise failure(doing, -result)
     return result
+
+
+def for_native(place: Any) -> Any:
+    """A pointer of this package's cffi, as the native library's has it."""
+    return native.ffi.cast("void *", int(ffi.cast("uintptr_t", place)))

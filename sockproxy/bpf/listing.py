@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import sys
 from collections import Counter
@@ -13,7 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from sockproxy.bpf import Runner, ffi, open_pinned
-from sockproxy.bpf.abi import Plain, Proxied, Role, Trait, field_names, read_counters
+from sockproxy.bpf.abi import (
+    Plain,
+    Proxied,
+    Role,
+    Trait,
+    field_names,
+    read_counters,
+    read_end,
+    read_text,
+)
 from sockproxy.bpf.bypass_roles import LOOK_UP, NAMESPACE, STORAGE
 from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.net.find_namespace import find_namespaces
@@ -181,12 +189,6 @@ class Listing:
         return found
 
 
-def _text(name: Any) -> str:
-    """What an array of char says."""
-    text: bytes = ffi.string(name)
-    return text.decode(errors="replace")
-
-
 # How a Connection has fields of struct connection; those not here are integers in both.
 _READ: dict[str, Callable[[Any], Any]] = {
     "peer": lambda cookie: int(cookie) or None,
@@ -195,8 +197,8 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "plain": Plain,
     "traits": Trait,
     "proxied": Proxied,
-    "congestion_control": _text,
-    "spared": _text,
+    "congestion_control": read_text,
+    "spared": read_text,
     "in_map": bool,
     "granted": bool,
     "closed": bool,
@@ -211,10 +213,5 @@ def read_connection(raw: Any) -> Connection:
     """The socket that a struct connection tells of. raw: cdata of it, or a pointer to it."""
     found = {name: _READ.get(name, int)(getattr(raw, name)) for name in _OTHERS}
     for end in _ADDRESSES:
-        found[end] = (_host(getattr(raw, end)), int(getattr(raw, f"{end}_port")))
+        found[end] = read_end(raw, end)
     return Connection(**found | read_counters(raw.sent))
-
-
-def _host(words: Any) -> str:
-    address = ipaddress.IPv6Address(bytes(ffi.buffer(words)))
-    return str(address.ipv4_mapped or address)

@@ -9,6 +9,7 @@ from typing import Any
 from sockproxy import native
 from sockproxy.bpf import BpfObject, Link, failure, ffi
 from sockproxy.bpf.abi import SharedDirection, read_counters
+from sockproxy.bpf.library import for_native
 from sockproxy.bpf.loading import Role, load
 from sockproxy.bpf.splice_roles import (
     ENROLMENT,
@@ -76,7 +77,7 @@ class SockmapKernel:
         for name in ("targets", "sources", "slots", "free_slots", "holds"):
             setattr(parts, name, bpf.map(name).fd)
         parts.inspect, parts.capacity = bpf.program("inspect_slot").fd, self.capacity
-        parts.directions = _ours(self._directions)
+        parts.directions = for_native(self._directions)
         self._check(self._lib.sockmap_fill(parts), "fill the sockmaps")
         self.native = self._new_native()
 
@@ -126,7 +127,7 @@ class SockmapKernel:
     def retries(self) -> bool:
         """Whether the kernel tries again to send what a full socket did not take."""
         seen = ffi.new("struct inspection *")
-        self._check(self.native.inspect(self.native, 0, _ours(seen)), "inspect a socket")
+        self._check(self.native.inspect(self.native, 0, for_native(seen)), "inspect a socket")
         return bool(seen.retries)
 
     # -- of all of them --------------------------------------------------------------------
@@ -162,8 +163,3 @@ class Share:
         if self.native is not None:
             self._lib.sockmap_free(self.native)
             self.native = None
-
-
-def _ours(place: Any) -> Any:
-    """A pointer of this package's cffi, as the native library's has it."""
-    return native.ffi.cast("void *", int(ffi.cast("uintptr_t", place)))

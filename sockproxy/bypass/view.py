@@ -15,7 +15,7 @@ from sockproxy.bpf.bypass import Bypass
 from sockproxy.bpf.listing import Connection
 from sockproxy.bypass.groups import cgroup_names
 
-__all__ = ["LEFT_PLAIN", "bypass_connections", "bypass_status"]
+__all__ = ["LEFT_PLAIN", "bypass_connections", "bypass_status", "why_plain"]
 
 LEFT_PLAIN = field_names("left_plain")
 """Entries of bypass_status(): how many sockets stayed plain, by why."""
@@ -50,6 +50,8 @@ WHY_READER = {
     Trait.PEEKS: "reads with MSG_PEEK",
     Trait.THROWS: "reads with MSG_TRUNC",
 }
+# The traits by which the socket itself is plain, and not for others of its kind.
+OF_ITSELF = {Plain.BLOCKS: Trait.BLOCKS, Plain.UNPROVEN: Trait.ASKS, Plain.UNFIT: ~Trait(0)}
 OPEN = (1, 8)  # TCP_ESTABLISHED and TCP_CLOSE_WAIT: it may still send
 WHY_SENDER = {
     Trait.STAMPS: "wants time stamps of what it sends",
@@ -142,12 +144,9 @@ def judge(end: Connection, other: Connection | None, mode: Mode) -> tuple[str, s
     if mode is Mode.OBSERVE and end.peer is not None and not end.in_map:
         return "paired", "observing"
     if not end.in_map:
-        if end.plain is Plain.BLOCKS and Trait.BLOCKS in end.traits:
-            return "plain", f"this end {WHY_READER[Trait.BLOCKS]}"
-        if end.plain is Plain.UNPROVEN and Trait.ASKS in end.traits:
-            return "plain", f"this end {WHY_READER[Trait.ASKS]}"
         unfit = end.plain is Plain.UNFIT
-        return "plain", _why_closed(end, other) if unfit else WHY_PLAIN.get(end.plain, "taken out")
+        why = _why_closed(end, other) if unfit else why_plain(end.plain, end.traits)
+        return "plain", why or "taken out"
     if mode is Mode.DRAIN:
         return "draining", "what was bypassed to it is unread" if end.unread else "detaching"
     if end.peer is None:
@@ -161,6 +160,16 @@ def judge(end: Connection, other: Connection | None, mode: Mode) -> tuple[str, s
     if not end.granted:
         return "passing", "the other end has not been seen reading and answering yet"
     return ("short-circuit" if end.proxied is Proxied.PAST else "bypassing"), ""
+
+
+def why_plain(plain: Plain, traits: Trait) -> str:
+    """Why a socket is plain, as far as it tells by itself; "" where it is not."""
+    if plain is Plain.NOT:
+        return ""
+    for trait, why in (WHY_READER | WHY_SENDER).items():
+        if trait in traits & OF_ITSELF.get(plain, Trait(0)):
+            return f"this end {why}"
+    return WHY_PLAIN[plain]
 
 
 def _why_closed(end: Connection, other: Connection | None) -> str:

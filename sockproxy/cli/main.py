@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "status.status",
     "connections": "connections.connections",
     "top": "top.top",
+    "events": "events.events",
     "metrics": "metrics.metrics",
     "doctor": "doctor.doctor",
     "schema": "schema.schema",

@@ -13,7 +13,7 @@ from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.proxy.asking import ANSWER_TIME, QUIET, ask_all
 from sockproxy.rundir import check_name, is_running, running, sight
 
-__all__ = ["complete_name", "complete_proxy", "gather", "select"]
+__all__ = ["complete_bypass", "complete_name", "complete_proxy", "gather", "select"]
 
 NOT_ALL = 1  # exit status when a proxy or a bypass gave no answer
 
@@ -26,6 +26,11 @@ def complete_name(_ctx: click.Context, _param: click.Parameter, begun: str) -> l
 def complete_proxy(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
     """As complete_name(), of proxies alone."""
     return _complete(begun, running)
+
+
+def complete_bypass(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """As complete_name(), of bypasses alone."""
+    return _complete(begun, sight.names)
 
 
 def _complete(begun: str, *sources: Callable[[], list[str]]) -> list[str]:

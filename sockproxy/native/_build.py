@@ -1,4 +1,4 @@
-"""What the build makes of told.h, door.h, rules.h, upstreams.h and kernel.h:
+"""What the build makes of told.h, door.h, rules.h, upstreams.h, kernel.h and ring.h:
 ``sockproxy.native._binding``.
 
 It is cffi's out-of-line ABI module. It needs no compiler, only ``_native.so`` at run time.
@@ -14,9 +14,14 @@ from cffi import FFI
 declarations: Callable[[Path, Collection[str]], str] = globals()["declarations"]
 """Of hatch_build.py, which runs this file."""
 
-HEADERS = ("told.h", "door.h", "rules.h", "upstreams.h", "kernel.h")
+HEADERS = ("told.h", "door.h", "rules.h", "upstreams.h", "kernel.h", "ring.h")
 FOLDER = Path(__file__).resolve().parents[2] / "native"
-INCLUDES = ('#include "told.h"', "#include <stdint.h>", '#include "door.h"')
+INCLUDES = (
+    '#include "told.h"',
+    "#include <stddef.h>",
+    "#include <stdint.h>",
+    '#include "door.h"',
+)
 
 
 ffibuilder = FFI()

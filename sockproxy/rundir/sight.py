@@ -19,6 +19,7 @@ __all__ = [
     "find_elsewhere",
     "is_name",
     "names",
+    "no_such",
     "out_of_sight",
     "remarks",
     "seen",
@@ -40,6 +41,11 @@ def check_name(name: str) -> str:
         shown = shortened(name, MOST_SHOWN)
         raise UsageError(f"name {shown!r}", hint="use up to 64 letters, digits, '_' and '-'")
     return name
+
+
+def no_such(name: str) -> UsageError:
+    """What to raise where no bypass is called so."""
+    return UsageError(f"no bypass named {name}", hint="'sockproxy status' lists them")
 
 
 @dataclass(frozen=True, slots=True)

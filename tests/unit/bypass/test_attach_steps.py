@@ -19,6 +19,7 @@ NAME = "unit"
 MAPS = [
     *("pin settings", "pin knobs", "pin totals", "pin sockets", "pin left_alone"),
     *("pin acceptors", "pin namespaces", "pin wakers", "pin drains"),
+    *("pin listeners", "pin rings"),
 ]
 PROGRAMS = [
     *("bypass_message", "bypass_read", "bypass_arrival", "list_storage", "look_up_socket"),

@@ -1,0 +1,45 @@
+"""A ring buffer that BPF programs write records into, and this process reads (native/ring.c)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sockproxy import native
+from sockproxy.bpf.library import failure, ffi, for_native
+
+__all__ = ["Ring"]
+
+BATCH = 512  # records that are copied at once
+
+
+class Ring:
+    """Makes one with room for so many records of the C type `record`. Raises KernelError."""
+
+    def __init__(self, record: str, records: int) -> None:
+        self._lib = native.load_native()
+        self._size = int(ffi.sizeof(record))
+        self._batch = ffi.new(f"{record}[]", BATCH)
+        self._ring = native.ffi.new("struct ring *")
+        result = self._lib.open_ring(self._ring, records, self._size)
+        if result < 0:
+            raise failure("make a ring buffer", -result)
+
+    @property
+    def fd(self) -> int:
+        """The map's file descriptor."""
+        return int(self._ring.fd)
+
+    def take(self) -> Iterator[Any]:
+        """What was written since, up to now: cdata of each record, which the next step may
+        overwrite."""
+        place = for_native(self._batch)
+        while taken := self._lib.take_records(self._ring, place, self._size, BATCH):
+            for number in range(taken):
+                yield self._batch[number]
+            if taken < BATCH:
+                return
+
+    def close(self) -> None:
+        """Twice is allowed."""
+        self._lib.close_ring(self._ring)

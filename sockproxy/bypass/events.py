@@ -1,0 +1,173 @@
+"""What happens to the sockets of bypasses, as it happens: `sockproxy events`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sockproxy.bpf.abi import Event, Plain, Trait, field_names
+from sockproxy.bpf.events import Listener, SocketEvent
+from sockproxy.bypass.groups import cgroup_names
+from sockproxy.bypass.view import why_plain
+from sockproxy.errors import SockproxyError
+from sockproxy.rundir import pins, sight
+from sockproxy.rundir.locks import Waits
+
+__all__ = ["EVENTS", "Groups", "Lost", "Told", "Watch", "as_json", "name_of", "why_of"]
+
+TRAFFIC = field_names("traffic")
+LOOK = 1.0  # seconds between two looks for bypasses that come and go
+MOST_GROUPS = 4096  # whose paths are kept
+
+
+def name_of(kind: Event) -> str:
+    """What an event is called: "fell-back"."""
+    return kind.name.lower().replace("_", "-")
+
+
+EVENTS = tuple(name_of(each) for each in Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event of the bypass `name`. at: seconds since the epoch."""
+
+    name: str
+    at: float
+    event: SocketEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """So many more events of the bypass `name` found no room."""
+
+    name: str
+    count: int
+
+
+class Watch:
+    """Listens to bypasses until it is closed.
+
+    names: to which; None: to all, those that are attached later, too. size: bytes of memory for
+    each, for what was not taken yet. waits: as take_lock() takes it. remark: is told why one of all
+    is not listened to.
+
+    Raises what Listener does for names that are given, and UsageError where one is not attached.
+    """
+
+    def __init__(
+        self,
+        names: Collection[str] | None,
+        size: int,
+        waits: Waits,
+        remark: Callable[[str], None],
+    ) -> None:
+        self._follows = names is None
+        self._size, self._waits, self._remark = size, waits, remark
+        self._listeners: dict[str, Listener] = {}
+        self._lost: dict[str, int] = {}
+        self._silent: set[str] = set()
+        self._looked = 0.0
+        try:
+            for each in names or ():
+                self._listen(each)
+        except BaseException:
+            self.close()
+            raise
+        self._look()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Who is listened to now."""
+        return tuple(self._listeners)
+
+    def close(self) -> None:
+        """Listen no more. Twice is allowed."""
+        while self._listeners:
+            self._listeners.popitem()[1].close()
+
+    def take(self) -> Iterator[Told | Lost]:
+        """What has happened since; to be called several times a second. Of a bypass that was
+        detached this is the last."""
+        now = time.monotonic()
+        to_wall = time.time() - now
+        for name, listener in self._listeners.items():
+            for event in listener.take():
+                yield Told(name, event.when + to_wall, event)
+            if lost := listener.lost - self._lost.get(name, 0):
+                self._lost[name] = listener.lost
+                yield Lost(name, lost)
+        if now - self._looked >= LOOK:
+            self._look()
+
+    def _look(self) -> None:
+        """Which bypasses there are now."""
+        self._looked = time.monotonic()
+        there = set(sight.names())
+        for gone in self._listeners.keys() - there:
+            self._listeners.pop(gone).close()
+            self._lost.pop(gone, None)
+        self._silent &= there
+        if not self._follows:
+            return
+        for name in sorted(there - self._listeners.keys() - self._silent):
+            try:
+                self._listen(name)
+            except SockproxyError as error:
+                self._silent.add(name)
+                self._remark(f"{name} is not listened to: {error}")
+
+    def _listen(self, name: str) -> None:
+        with pins.locked(name, self._waits, make=False) as held:
+            if held is None or not held.attached:
+                raise sight.no_such(name)
+            with contextlib.closing(held.open()) as folder:
+                self._listeners[name] = Listener(name, folder, self._size)
+
+
+class Groups:
+    """Paths of cgroups, each looked for once."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, str] = {}
+
+    def __getitem__(self, number: int) -> str:
+        if number not in self._found:
+            if len(self._found) >= MOST_GROUPS:
+                self._found.clear()
+            self._found.update(cgroup_names({number}))
+        return self._found[number]
+
+
+def as_json(told: Told, groups: Groups) -> Mapping[str, Any]:
+    """The fields of a line of `events --json`."""
+    event = told.event
+    return {
+        "time": datetime.fromtimestamp(told.at).astimezone().isoformat(timespec="microseconds"),
+        "bypass": told.name,
+        "event": name_of(event.kind),
+        "cookie": event.cookie,
+        "peer": event.peer,
+        "role": event.role.name.lower(),
+        "local": event.local,
+        "remote": event.remote,
+        "why": why_of(event),
+        "pid": event.process,
+        "program": event.program,
+        "cgroup": groups[event.cgroup],
+        "netns": event.netns,
+        "bytes_sent": event.bytes_sent + event.bypassed_bytes,
+        **{each: getattr(event, each) for each in TRAFFIC},
+    }
+
+
+def why_of(event: SocketEvent) -> str:
+    """Why the socket is plain; "" where it is not, or nothing says that it will be."""
+    if event.kind is Event.LEFT_OUT:
+        return why_plain(Plain.NO_GAIN, Trait(0))
+    waits = event.kind is Event.ENROLLED and event.plain is Plain.PEER_UNSEEN
+    return "" if waits else why_plain(event.plain, event.traits)
