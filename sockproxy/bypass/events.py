@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sockproxy.bpf.abi import Event, Plain, Trait, field_names
+from sockproxy.bpf.abi import Event, Plain, Trait
 from sockproxy.bpf.events import Listener, SocketEvent
 from sockproxy.bypass.groups import cgroup_names
-from sockproxy.bypass.view import why_plain
+from sockproxy.bypass.view import TRAFFIC, why_plain
 from sockproxy.errors import SockproxyError
 from sockproxy.rundir import pins, sight
 from sockproxy.rundir.locks import Waits
 
 __all__ = ["EVENTS", "Groups", "Lost", "Told", "Watch", "as_json", "name_of", "why_of"]
 
-TRAFFIC = field_names("traffic")
 LOOK = 1.0  # seconds between two looks for bypasses that come and go
 MOST_GROUPS = 4096  # whose paths are kept
 

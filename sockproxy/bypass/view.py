@@ -12,14 +12,15 @@ import psutil
 
 from sockproxy.bpf.abi import Drains, Mode, Plain, Proxied, Trait, field_names
 from sockproxy.bpf.bypass import Bypass
-from sockproxy.bpf.listing import Connection
+from sockproxy.bpf.listing import Connection, Listed
 from sockproxy.bypass.groups import cgroup_names
 
-__all__ = ["LEFT_PLAIN", "bypass_connections", "bypass_status", "why_plain"]
+__all__ = ["LEFT_PLAIN", "TRAFFIC", "bypass_connections", "bypass_status", "why_plain"]
 
 LEFT_PLAIN = field_names("left_plain")
 """Entries of bypass_status(): how many sockets stayed plain, by why."""
-TRAFFIC = field_names("traffic")  # entries of bypass_status() and of each connection
+TRAFFIC = field_names("traffic")
+"""The same, and entries of each connection: what sockets have sent."""
 
 WHY_PLAIN = {
     Plain.PEER_UNSEEN: "the other end is not on this host, not in the cgroup, or plain itself",
@@ -52,6 +53,7 @@ WHY_READER = {
 }
 # The traits by which the socket itself is plain, and not for others of its kind.
 OF_ITSELF = {Plain.BLOCKS: Trait.BLOCKS, Plain.UNPROVEN: Trait.ASKS, Plain.UNFIT: ~Trait(0)}
+TRIES = 5  # looks for a moment in which no socket closes
 OPEN = (1, 8)  # TCP_ESTABLISHED and TCP_CLOSE_WAIT: it may still send
 WHY_SENDER = {
     Trait.STAMPS: "wants time stamps of what it sends",
@@ -66,8 +68,8 @@ def bypass_status(name: str) -> dict[str, Any]:
     """
     with Bypass(name) as bypass:
         settings = bypass.settings()
-        totals = bypass.totals()
-        listed, lists_by = bypass.listed(), bypass.lists_by
+        totals, listed = _count_all(bypass)
+        lists_by = bypass.lists_by
         place, proof = str(bypass.place), bypass.proof
     live = listed.connections
     for counter in TRAFFIC:
@@ -93,6 +95,21 @@ def bypass_status(name: str) -> dict[str, Any]:
         "in_map": sum(each.in_map for each in live),
         **totals,
     }
+
+
+def _count_all(bypass: Bypass) -> tuple[dict[str, int], Listed]:
+    """What was counted, and the sockets that live, whose counters are not in it yet.
+
+    A socket that closes while this looks would be in neither. So it looks again, and where there
+    is no moment in which none closes, what those sent is missing: nothing is ever counted twice.
+    """
+    for _ in range(TRIES):
+        before = bypass.totals()
+        listed = bypass.listed()
+        after = bypass.totals()
+        if before["closed"] == after["closed"]:
+            return after, listed
+    return before, listed
 
 
 def _count(drainers: Iterable[Drains]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from sockproxy.bypass.view import bypass_status
 from sockproxy.errors import SockproxyError
-from sockproxy.metrics.bypasses import bypass_families
+from sockproxy.metrics.bypasses import bypass_families, never_less
 from sockproxy.metrics.proxies import proxy_families
 from sockproxy.metrics.upstreams import upstream_families
 from sockproxy.proxy.asking import ask_all
@@ -29,6 +29,7 @@ class HostCollector(Collector):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._bypasses: dict[str, dict[str, Any]] = {}
 
     def describe(self) -> Iterator[Metric]:
         """Nothing is asked when it is registered."""
@@ -44,6 +45,10 @@ class HostCollector(Collector):
                 labels=["kind", "name"],
             )
             proxies, bypasses = _proxies(up), _bypasses(up)
+            self._bypasses = {
+                each["name"]: never_less(each, self._bypasses.get(each["name"]))
+                for each in bypasses
+            }
             took = time.monotonic() - begun
         yield up
         yield GaugeMetricFamily(
@@ -56,7 +61,7 @@ class HostCollector(Collector):
         yield build
         yield from proxy_families(proxies)
         yield from upstream_families(proxies)
-        yield from bypass_families(bypasses)
+        yield from bypass_families(list(self._bypasses.values()))
 
 
 def _proxies(up: GaugeMetricFamily) -> Documents:
