@@ -158,6 +158,13 @@ def counted(sock):
     return int.from_bytes(info[128:136], "little")
 
 
+def sent_by_tcp(sock):
+    """Bytes that TCP has sent, those that it sent again as well."""
+    # struct tcp_info: tcpi_bytes_sent
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 208)
+    return int.from_bytes(info[200:208], "little")
+
+
 def live(listener, address, **spec):
     """Run the lives of tests.support.lives, from `address` to `listener`; what both ends told of
     them, added up. Fails with what went wrong."""

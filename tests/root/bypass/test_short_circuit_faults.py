@@ -17,6 +17,7 @@ from tests.support.short_circuit import (
     goes_past,
     joined,
     past,
+    sent_by_tcp,
     until_past,
 )
 from tests.support.sockets import (
@@ -40,6 +41,13 @@ def mesh(shared):
         yield mesh
 
 
+def sent_past(sock):
+    """Send a byte: whether it went past the proxy, as on a busy machine not each does."""
+    before = sent_by_tcp(sock)
+    sock.sendall(b"!")
+    return sent_by_tcp(sock) == before
+
+
 # -- the proxy ----------------------------------------------------------------------------
 
 
@@ -48,15 +56,19 @@ def test_a_proxy_that_is_killed_ends_all(shared):
     what was sent just before, if it has not arrived."""
     with past(exit_code=-signal.SIGKILL) as mesh, contextlib.ExitStack() as stack:
         ends = [stack.enter_context(joined(mesh)) for _ in range(scaled(50, 5))]
+        arrived = set()
         for number, (client, server) in enumerate(ends):
-            if number % 2:
-                (client, server)[number % 4 // 2].sendall(b"!")
+            if number % 2 and sent_past((client, server)[number % 4 // 2]):
+                arrived.add(number)
+        assert arrived
         mesh.proxy.signal(signal.SIGKILL)
         mesh.proxy.process.wait(patience(10))
         for number, (client, server) in enumerate(ends):
             reader = (server, client)[number % 4 // 2]
-            if number % 2:
+            if number in arrived:
                 assert receive(reader, 1) == b"!"
+            elif number % 2:
+                continue  # it went by TCP, and the proxy may have had it still
             for sock in (client, server):
                 with pytest.raises(ConnectionResetError):
                     sock.recv(1)
