@@ -2,7 +2,7 @@
 /*
  * What the programs of a bypass tell of sockets while somebody listens: records of ring buffers,
  * each made by its listener. As abi/bypass.h, cffi reads this file as well.
- * Included by bypass/events.h, bypass/maps.h.
+ * Included by bypass/events.h, bypass/maps.h, bypass/tap.h.
  */
 #ifndef SOCKPROXY_ABI_EVENTS_H
 #define SOCKPROXY_ABI_EVENTS_H
@@ -28,7 +28,12 @@ struct listeners {
 	uint64_t any;			/* not 0: one of the next may be there */
 	uint64_t until[MOST_LISTENERS]; /* CLOCK_MONOTONIC, ns; 0: nobody has the slot */
 	uint64_t lost[MOST_LISTENERS];	/* records that its ring had no room for */
+	uint64_t tap_until;		/* the same of the tap: see bypass/tap.h */
+	uint64_t tap_lost;		/* pieces */
 };
+
+/* The slot of the tap's ring buffer, and of its rules among the settings. */
+enum { TAP_RING = MOST_LISTENERS, TAP_RULES = 2 };
 
 /* One record: the socket as it was then. Addresses are in network order. */
 struct event {
@@ -49,6 +54,22 @@ struct event {
 	uint32_t netns;	  /* inode of the network namespace */
 	uint32_t process; /* that connects or sends; 0: it is not known */
 	char program[16]; /* the name of that process */
+};
+
+/* A piece of a message that a socket sent, past TCP or by it. Addresses are in network order. */
+struct tapped {
+	uint64_t when; /* CLOCK_MONOTONIC, ns */
+	uint64_t cookie;
+	uint64_t at;	   /* bytes that the socket had sent before */
+	uint32_t local[4]; /* IPv4 is v4-mapped */
+	uint32_t remote[4];
+	uint32_t local_port;
+	uint32_t remote_port;
+	uint32_t netns;	 /* inode of the network namespace */
+	uint32_t by_tcp; /* not past it */
+	uint32_t size;	 /* bytes of `data` that are there */
+	uint32_t reserved;
+	char data[4000];
 };
 
 #endif

@@ -5,7 +5,8 @@
  * bypass/executable.h, bypass/fionread.h, bypass/grant.h, bypass/join.h, bypass/joint.h,
  * bypass/leave.h, bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/namespaces.h,
  * bypass/options.h, bypass/pacing.h, bypass/pair.h, bypass/pairing.h, bypass/part.h,
- * bypass/policy.h, bypass/program.h, bypass/reader.h, bypass/waiters.h, bypass/worth.h.
+ * bypass/policy.h, bypass/program.h, bypass/reader.h, bypass/tap.h, bypass/waiters.h,
+ * bypass/worth.h.
  */
 #ifndef SOCKPROXY_BYPASS_MAPS_H
 #define SOCKPROXY_BYPASS_MAPS_H
@@ -136,10 +137,10 @@ struct {
 } drains SEC(".maps");
 
 /* Two, of which one is in force, as the knobs say: an update of a large value is not atomic. User
- * space writes the other one and then turns the knob. */
+ * space writes the other one and then turns the knob. The third has the rules of the tap. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, TAP_RULES + 1);
 	__type(key, __u32);
 	__type(value, struct settings);
 } settings SEC(".maps");
@@ -200,7 +201,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, MOST_LISTENERS);
+	__uint(max_entries, TAP_RING + 1);
 	__type(key, __u32);
 	__array(
 		values, struct {

@@ -13,6 +13,7 @@
 #include "bypass/maps.h"
 #include "bypass/pair.h"
 #include "bypass/policy.h"
+#include "bypass/tap.h"
 #include "common/ends.h"
 #include "common/kernel_sockets.h"
 
@@ -54,6 +55,7 @@ static __always_inline int pass(struct sk_msg_md *msg, struct enrolled *me, stru
 		me->fell_back = 1;
 		tell(me, tp, EVENT_FELL_BACK);
 	}
+	tap(msg, me, 1);
 	if (pair) {
 		void_grant(lane_from(pair, me->role));
 		heard += (__u32)lane_to(pair, me->role)->taken;
@@ -126,6 +128,7 @@ static __always_inline int bypass_or_pass(struct sk_msg_md *msg, int urgent)
 	me->sent.bypassed_bytes += msg->size;
 	if (!me->sent.bypassed_messages++)
 		tell(me, tp, EVENT_BEGAN);
+	tap(msg, me, 0);
 	return SK_PASS;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Which connections the rules let a bypass touch: --allow and --deny.
- * Included by bypass/join.h, bypass/message.h, bypass/pacing.h.
+ * Included by bypass/join.h, bypass/message.h, bypass/pacing.h, bypass/tap.h.
  */
 #ifndef SOCKPROXY_POLICY_H
 #define SOCKPROXY_POLICY_H
@@ -14,7 +14,7 @@
 
 #define RULES (sizeof(((struct settings *)0)->rule) / sizeof(struct rule))
 
-/* 1 for IPv4. Here and in the loop of is_denied() nothing branches on an address: the verifier
+/* 1 for IPv4. Here and in the loop of is_denied_by() nothing branches on an address: the verifier
  * would walk both ways of each branch for each rule. */
 static __always_inline __u32 is_mapped(const __u32 *address)
 {
@@ -45,22 +45,21 @@ static __always_inline int matches(const struct rule *rule, const struct two_end
 	       (in_ports(rule, ends->local_port) || in_ports(rule, ends->remote_port));
 }
 
-/* Whether a rule denies the connection, or none allows it where some allow. Not inlined and global,
- * so that the verifier looks at it once for each program, not for each state it is called in. */
-__attribute__((noinline)) int is_denied(const struct two_ends *ends)
+/* Whether a rule denies the connection, or none allows it where some allow. which: of the struct
+ * settings, for its rules. Not inlined and global, so that the verifier looks at it once for each
+ * program, not for each state it is called in. */
+__attribute__((noinline)) int is_denied_by(__u32 which, const struct two_ends *ends)
 {
-	struct knobs *now = current_knobs();
 	__u32 local_mapped, remote_mapped;
 	struct settings *current;
 	int allowed = 0;
 	__u32 number;
 
-	if (!ends || !now)
+	if (!ends)
 		return 1;
 	local_mapped = is_mapped(ends->local);
 	remote_mapped = is_mapped(ends->remote);
-	number = now->which;
-	current = bpf_map_lookup_elem(&settings, &number);
+	current = bpf_map_lookup_elem(&settings, &which);
 	if (!current)
 		return 1;
 	for (number = 0; number < RULES; number++) {
@@ -73,6 +72,14 @@ __attribute__((noinline)) int is_denied(const struct two_ends *ends)
 		allowed = 1;
 	}
 	return current->allows && !allowed;
+}
+
+/* The same by the rules in force. */
+static __always_inline int is_denied(const struct two_ends *ends)
+{
+	struct knobs *now = current_knobs();
+
+	return !now || is_denied_by(now->which, ends);
 }
 
 #endif

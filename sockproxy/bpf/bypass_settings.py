@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from sockproxy.bpf.programs import Executable
 from sockproxy.bpf.wakers import Wakers
 from sockproxy.net.rules import Rule
 
-__all__ = ["MOST_RULES", "Settings", "read_knobs", "read_settings", "write_settings"]
+__all__ = ["MOST_RULES", "Settings", "read_knobs", "read_settings", "settings_of", "write_settings"]
 
 MOST_RULES: int = dict(ffi.typeof("struct settings").fields)["rule"].type.length
 
@@ -90,17 +90,8 @@ def write_settings(
     None where nothing is bypassed. before: `which` and `version` of the knobs in force.
     """
     which, version = before
-    raw = ffi.new("struct settings *")
+    raw = settings_of(settings.rules)
     raw.since, raw.cgroup = int(settings.since * 1e9), settings.cgroup
-    raw.rules = len(settings.rules)
-    raw.allows = sum(not rule.deny for rule in settings.rules)
-    for number, rule in enumerate(settings.rules):
-        into = raw.rule[number]
-        into.deny = rule.deny
-        into.first_port, into.last_port = rule.ports
-        into.only_ipv6 = rule.only_ipv6
-        ffi.memmove(into.prefix, rule.network.network_address.packed, 16)
-        ffi.memmove(into.mask, rule.network.netmask.packed, 16)
     maps["settings"].update(ffi.new("uint32_t *", 1 - which), raw)
     if wakers is not None:
         known = ffi.new("struct wakers *", (wakers.epoll, wakers.poll, wakers.sleep))
@@ -116,6 +107,21 @@ def write_settings(
     needed = settings.fionread_is_wrong and not settings.any_reader
     knobs.proof = proof if needed else Proof.NONE
     maps["knobs"].update(ffi.new("uint32_t *", 0), knobs)
+
+
+def settings_of(rules: Collection[Rule]) -> Any:
+    """A new struct settings that has these rules, and nothing else."""
+    raw = ffi.new("struct settings *")
+    raw.rules = len(rules)
+    raw.allows = sum(not rule.deny for rule in rules)
+    for number, rule in enumerate(rules):
+        into = raw.rule[number]
+        into.deny = rule.deny
+        into.first_port, into.last_port = rule.ports
+        into.only_ipv6 = rule.only_ipv6
+        ffi.memmove(into.prefix, rule.network.network_address.packed, 16)
+        ffi.memmove(into.mask, rule.network.netmask.packed, 16)
+    return raw
 
 
 def _write_drainers(drains: Map, drainers: Mapping[Executable, Drains]) -> None:

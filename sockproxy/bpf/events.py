@@ -15,7 +15,7 @@ from sockproxy.bpf.ring import Ring
 from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.rundir.folder import Folder
 
-__all__ = ["LEASE", "TELLING", "Listener", "SocketEvent"]
+__all__ = ["HEAD", "LEASE", "NANO", "TELLING", "Listener", "SocketEvent", "open_telling"]
 
 TELLING = ("listeners", "rings")
 """Maps that are pinned beside those of sockproxy.bpf.bypass; who only reads opens none of them."""
@@ -80,6 +80,22 @@ def _event(raw: Any) -> SocketEvent:
     return SocketEvent(**found | read_counters(raw.sent))
 
 
+def open_telling(name: str, folder: Folder, opened: contextlib.ExitStack) -> list[Map]:
+    """The maps of TELLING, closed with `opened`. Raises UsageError where the bypass has none."""
+    found = []
+    for each in TELLING:
+        path = folder.at() / each
+        if not path.exists():
+            raise UsageError(
+                f"{name} was attached by a version that tells of no events",
+                hint=f"detach {name}, and attach it anew",
+            )
+        fd = open_pinned(str(path))
+        opened.callback(os.close, fd)
+        found.append(Map(each, fd))
+    return found
+
+
 class Listener:
     """One who is told what happens to the sockets of a bypass, from now on until close().
 
@@ -94,9 +110,8 @@ class Listener:
         self._opened = contextlib.ExitStack()
         self._slot = -1
         try:
-            maps = [self._map(each, folder) for each in TELLING]
-            self._rings = maps[1]
-            self._view = maps[0].view("struct listeners", 1)  # what _all is a part of
+            listeners, self._rings = open_telling(name, folder, self._opened)
+            self._view = listeners.view("struct listeners", 1)  # what _all is a part of
             self._all = self._view[0]
             self._ring = Ring(RECORD, max(1, size // (ffi.sizeof(RECORD) + HEAD)))
             self._opened.callback(self._ring.close)
@@ -104,17 +119,6 @@ class Listener:
         except BaseException:
             self.close()
             raise
-
-    def _map(self, each: str, folder: Folder) -> Map:
-        path = folder.at() / each
-        if not path.exists():
-            raise UsageError(
-                f"{self.name} was attached by a version that tells of no events",
-                hint=f"detach {self.name}, and attach it anew",
-            )
-        fd = open_pinned(str(path))
-        self._opened.callback(os.close, fd)
-        return Map(each, fd)
 
     def _join(self) -> None:
         now = time.monotonic_ns()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -121,11 +120,8 @@ class Watch:
                 self._remark(f"{name} is not listened to: {error}")
 
     def _listen(self, name: str) -> None:
-        with pins.locked(name, self._waits, make=False) as held:
-            if held is None or not held.attached:
-                raise sight.no_such(name)
-            with contextlib.closing(held.open()) as folder:
-                self._listeners[name] = Listener(name, folder, self._size)
+        with pins.opened(name, self._waits) as folder:
+            self._listeners[name] = Listener(name, folder, self._size)
 
 
 class Groups:

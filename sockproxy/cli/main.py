@@ -31,6 +31,7 @@ COMMANDS = {
     "connections": "connections.connections",
     "top": "top.top",
     "events": "events.events",
+    "tap": "tap.tap",
     "metrics": "metrics.metrics",
     "doctor": "doctor.doctor",
     "schema": "schema.schema",

@@ -21,9 +21,16 @@ from sockproxy.rundir.folder import Folder, open_folder
 from sockproxy.rundir.locks import LOCK, Waits, give_back, take_lock
 from sockproxy.rundir.mounts import OURS, failure
 from sockproxy.rundir.places import make_place, surveyed
-from sockproxy.rundir.sight import ASIDE, check_name, check_rights, find_elsewhere, is_name
+from sockproxy.rundir.sight import (
+    ASIDE,
+    check_name,
+    check_rights,
+    find_elsewhere,
+    is_name,
+    no_such,
+)
 
-__all__ = ["Held", "collect", "locked", "open_pins", "remove"]
+__all__ = ["Held", "collect", "locked", "open_pins", "opened", "remove"]
 
 LINK = "link"  # the pin of sock_ops, by which sockets enter: removed first
 
@@ -113,6 +120,16 @@ def locked(name: str, waits: Waits, *, make: bool = True) -> Iterator[Held | Non
                 give_back(name, place, lock)
                 _tidy(place)
         return
+
+
+@contextlib.contextmanager
+def opened(name: str, waits: Waits) -> Iterator[Folder]:
+    """The directory of NAME, with its lock held. Raises UsageError where NAME is not attached."""
+    with locked(name, waits, make=False) as held:
+        if held is None or not held.attached:
+            raise no_such(name)
+        with contextlib.closing(held.open()) as folder:
+            yield folder
 
 
 def collect() -> None:

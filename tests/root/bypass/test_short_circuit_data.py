@@ -7,6 +7,8 @@ import pytest
 from tests.support.bypass import told_of
 from tests.support.cuts import BLOCKING, CUTS, KINDS, end, stream_cut, total
 from tests.support.short_circuit import counted, joined, past
+from tests.support.sockets import receive
+from tests.support.tap import tapping
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass", "splice")]
 
@@ -42,3 +44,18 @@ def test_through(mesh, cut, kind, blocking):
         stream_cut(client, server, cut, kind, blocking)
         assert counted(server) == total(cut)  # by TCP
         end(client, server)
+
+
+def test_a_tap_shows_what_goes_past_the_proxy(mesh):
+    with tapping() as made, joined(mesh) as (client, server):
+        list(made.take())
+        ends = client.getsockname(), server.getsockname()
+        for number in range(100):
+            for source, target in ((client, server), (server, client)):
+                source.sendall(bytes([number]))
+                receive(target, 1)
+        pieces = list(made.take())
+    for address in ends:
+        sent = [each for each in pieces if each.local == address]
+        assert b"".join(each.data for each in sent) == bytes(range(100))
+        assert not all(each.by_tcp for each in sent)

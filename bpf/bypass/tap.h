@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The tap: what sockets of the sockmap send is copied for who has asked for it, as tcpdump sees
+ * nothing of what is bypassed.
+ * Included by bypass/message.h.
+ *
+ * Both what goes past TCP and what goes by it is copied, so that the stream is whole; from the
+ * message on at which a socket leaves the sockmap there is nothing more. A message is copied in
+ * pieces, for a record of a ring buffer has one size: a small one, or that of struct tapped.
+ */
+#ifndef SOCKPROXY_TAP_H
+#define SOCKPROXY_TAP_H
+
+#include "abi/events.h"
+#include "bypass/maps.h"
+#include "bypass/policy.h"
+#include "common/ends.h"
+#include "common/kernel_sockets.h"
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#define PIECE sizeof(((struct tapped *)0)->data)
+#define MOST_PIECES 160 /* more than tcp_bpf_sendmsg() puts into one message */
+#define HEAD __builtin_offsetof(struct tapped, data)
+#define SMALL (256 - HEAD) /* bytes of data in a small record */
+
+static __always_inline int is_tapped(void)
+{
+	struct listeners *all = all_listeners();
+
+	return all && all->tap_until;
+}
+
+/* Fill in a record that has `room` for data, of which `length` bytes from `offset` on are there. */
+static __always_inline void fill(struct tapped *into, struct sk_msg_md *msg,
+				 const struct enrolled *me, __u32 offset, __u32 length, __u32 room)
+{
+	struct two_ends both;
+
+	READ_ENDS(msg, &both);
+	into->when = bpf_ktime_get_ns();
+	into->cookie = me->cookie;
+	into->at = me->sent.bypassed_bytes + me->sent.passed_bytes - msg->size + offset;
+	__builtin_memcpy(into->local, both.local, sizeof(into->local));
+	__builtin_memcpy(into->remote, both.remote, sizeof(into->remote));
+	into->local_port = both.local_port;
+	into->remote_port = both.remote_port;
+	into->size = length;
+	into->reserved = 0;
+	if (length <= room)
+		bpf_probe_read_kernel(into->data, length, msg->data);
+}
+
+/* Copy the piece that begins at `offset`. 0 when there was no room for it. */
+static __noinline int copy_piece(struct sk_msg_md *msg, struct enrolled *me, __u32 offset,
+				 __u32 by_tcp)
+{
+	__u32 length = msg->size - offset, slot = TAP_RING;
+	void *ring = bpf_map_lookup_elem(&rings, &slot);
+	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(msg->sk);
+	struct tapped *into;
+
+	if (!ring || !sk)
+		return 0;
+	if (length > PIECE)
+		length = PIECE;
+	/* So that it lies in one place, which msg->data is the address of. */
+	if (bpf_msg_pull_data(msg, offset, offset + length, 0))
+		return 0;
+	if (length <= SMALL) {
+		into = bpf_ringbuf_reserve(ring, HEAD + SMALL, 0);
+		if (!into)
+			return 0;
+		fill(into, msg, me, offset, length, SMALL);
+	} else {
+		into = bpf_ringbuf_reserve(ring, sizeof(*into), 0);
+		if (!into)
+			return 0;
+		fill(into, msg, me, offset, length, PIECE);
+	}
+	into->by_tcp = by_tcp;
+	into->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	bpf_ringbuf_submit(into, BPF_RB_NO_WAKEUP);
+	return 1;
+}
+
+/* Copy the message, which was counted in me->sent. Not inlined, for its stack. */
+static __noinline int copy_message(struct sk_msg_md *msg, struct enrolled *me, __u32 by_tcp)
+{
+	struct listeners *all = all_listeners();
+	struct two_ends both;
+	__u32 piece;
+
+	if (!all || all->tap_until <= bpf_ktime_get_ns())
+		return 0;
+	READ_ENDS(msg, &both);
+	if (is_denied_by(TAP_RULES, &both))
+		return 0;
+	for (piece = 0; piece < MOST_PIECES && piece * PIECE < msg->size; piece++)
+		if (!copy_piece(msg, me, piece * PIECE, by_tcp))
+			__sync_fetch_and_add(&all->tap_lost, 1);
+	return 0;
+}
+
+static __always_inline void tap(struct sk_msg_md *msg, struct enrolled *me, __u32 by_tcp)
+{
+	if (is_tapped())
+		copy_message(msg, me, by_tcp);
+}
+
+#endif

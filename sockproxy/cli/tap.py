@@ -1,0 +1,135 @@
+"""`sockproxy tap`: what bypassed connections carry, as a capture that Wireshark reads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from sockproxy.bpf.tap import Tap
+from sockproxy.cli.names import complete_bypass
+from sockproxy.cli.output import tell
+from sockproxy.cli.types import DURATION, SIZE
+from sockproxy.errors import SockproxyError, UsageError
+from sockproxy.net.rules import parse_rule
+from sockproxy.rundir import pins, sight
+from sockproxy.units import format_size
+
+if TYPE_CHECKING:
+    from sockproxy.tap.capture import Capture
+
+__all__ = ["tap"]
+
+PAUSE = 0.02  # seconds between two looks
+LOOK = 1.0  # seconds between two looks whether it is still attached
+LOST = 1  # exit status
+EPILOG = """\b
+Examples:
+  sockproxy tap web -w web.pcapng
+  sockproxy tap web --filter 6379 --for 10s -w redis.pcapng
+  sockproxy tap web --filter 10.0.0.5/32 -w - | tshark -r - -q -z follow,tcp,ascii,0
+
+\b
+A RULE is a port, a range FIRST-LAST, or a network in CIDR, and matches either end.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("name", shell_complete=complete_bypass)
+@click.option(
+    "-w",
+    "--write",
+    "path",
+    required=True,
+    type=click.Path(dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Where to; '-' is stdout.",
+)
+@click.option(
+    "--filter", "rules", multiple=True, metavar="RULE", help="Only connections that it matches."
+)
+@click.option(
+    "--for", "span", type=DURATION, default="10m", show_default=True, help="End after that time."
+)
+@click.option(
+    "--size", type=SIZE, default="64MiB", show_default=True, help="End when so much was sent."
+)
+@click.option(
+    "--buffer",
+    type=SIZE,
+    default="16MiB",
+    show_default=True,
+    help="Memory for what was not written yet.",
+)
+def tap(name: str, path: str, rules: tuple[str, ...], span: float, size: int, buffer: int) -> int:
+    """Write what the sockets of the bypass NAME send to FILE, as pcapng, until Ctrl-C, until NAME
+    is detached, or until one of the bounds is reached.
+
+    tcpdump sees nothing of what goes past TCP. Here both are written, past TCP and by it, so that a
+    stream is whole, each packet with a comment that says how it went. Headers of IP and TCP are
+    made up; a packet is a message, or a part of one. From when a connection streams, or stays plain
+    for another reason, tcpdump alone sees it. One tap at a time; what there was no memory for is
+    counted, and the exit status is 1 then.
+    """
+    try:
+        from sockproxy.tap.capture import Capture
+    except ModuleNotFoundError:
+        raise SockproxyError("tap needs dpkt", hint="pip install 'sockproxy[tap]'") from None
+    chosen = [parse_rule(each, deny=False) for each in rules]
+    with pins.opened(name, tell) as folder:
+        made = Tap(name, folder, chosen, buffer)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.closing(made), _opened(path) as file:
+        tell(f"writing what {name} sends to {'stdout' if path == '-' else path}")
+        return _copy(name, made, Capture(file, time.time() - time.monotonic()), span, size)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    """The file, which its owner alone can read."""
+    if path == "-":
+        if sys.stdout.isatty():
+            raise UsageError("stdout is a terminal", hint="write to a file, or to a pipe")
+        with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as file:
+            yield file
+        return
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UsageError(f"write {path}", errno=error.errno) from None
+    with os.fdopen(fd, "wb") as file:
+        yield file
+
+
+def _copy(name: str, made: Tap, capture: Capture, span: float, most: int) -> int:
+    end = time.monotonic() + span
+    look = 0.0
+    packets = written = 0
+    try:
+        while (now := time.monotonic()) < end and written < most:
+            if now >= look:
+                look = now + LOOK
+                if name not in sight.names():
+                    break
+            for piece in made.take():
+                capture.add(piece)
+                packets += 1
+                written += len(piece.data)
+                if written >= most:
+                    break
+            capture.flush()
+            time.sleep(PAUSE)
+    except KeyboardInterrupt:
+        pass  # that is how it is ended
+    tell(f"{packets} packets, {format_size(written)}" + _lost(made.lost))
+    return LOST if made.lost else 0
+
+
+def _lost(count: int) -> str:
+    return f"; {count} more were lost: use a larger --buffer, or a --filter" if count else ""

@@ -1,0 +1,1 @@
+"""What bypassed connections carry, as a capture that Wireshark reads."""

@@ -1,0 +1,186 @@
+"""`sockproxy tap`: the very bytes of both directions, as tshark reads them."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import dpkt
+import pytest
+
+from sockproxy.bpf import tap as bpf_tap
+from sockproxy.bypass.attach import attach
+from sockproxy.bypass.detach import detach
+from sockproxy.bypass.options import BypassOptions
+from sockproxy.errors import SockproxyError
+from tests.support.bypass import NAME, converse, sockproxy, told_of
+from tests.support.proxy import ROOT
+from tests.support.scale import patience, scaled
+from tests.support.sockets import receive, tcp_pair
+from tests.support.tap import streams, tapping
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.timeout(180)]
+
+SIZES = (1, 100, 176, 177, 4000, 4001, 8192, 20_000, 65_536, 300_000)
+SIZE = 32 << 20
+
+
+def talk(one, other, seed=1, sizes=SIZES):
+    """What each sent, of random bytes; each message is answered by one."""
+    dice, sent = random.Random(seed), {one: b"", other: b""}
+    for size in [*sizes, *sizes[::-1]]:
+        for source, target, many in ((one, other, size), (other, one, dice.choice(sizes))):
+            data = dice.randbytes(many)
+            sent[source] += data
+            writer = threading.Thread(target=source.sendall, args=(data,))
+            writer.start()
+            receive(target, many)
+            writer.join()
+    return {sock.getsockname(): data for sock, data in sent.items()}
+
+
+def test_all_bytes_of_both_directions(bypassed):
+    """Past TCP and by it, of all sizes."""
+    with tapping() as made:
+        one, other = tcp_pair()
+        with one, other:
+            sent = talk(one, other)
+            counts = told_of(one)
+        pieces = list(made.take())
+    assert made.lost == 0
+    assert streams(pieces) == sent
+    assert counts["bypassed_messages"] > 0
+    assert {each.by_tcp for each in pieces} == {False, True}
+    opener = [each for each in pieces if each.local == next(iter(sent))]
+    assert sum(len(each.data) for each in opener if not each.by_tcp) == counts["bypassed_bytes"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.tools("tshark")
+def test_tshark_follows_the_stream(bypassed, tmp_path, host):
+    path = tmp_path / "it.pcapng"
+    with command("-w", str(path)) as process:
+        one, other = tcp_pair(host)
+        with one, other:
+            sent = talk(one, other, sizes=(1, 100, 5000))
+        time.sleep(0.2)
+        process.terminate()
+        _, err = process.communicate(timeout=patience(20))
+    assert process.returncode == 0, err
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert followed(path) == list(sent.values())
+    faults = tshark(path, "-Y", "tcp.analysis.flags || _ws.malformed || ip.checksum.status == 0")
+    assert faults == ""
+    comments = set(tshark(path, "-T", "fields", "-e", "frame.comment").split("\n"))
+    assert {"past TCP", "by TCP"} <= comments
+
+
+def tshark(path, *arguments):
+    argv = ["tshark", "-r", str(path), "-o", "tcp.check_checksum:TRUE", *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=patience(60), check=True)
+    return done.stdout
+
+
+def followed(path):
+    """The two sides of the first stream, as Wireshark puts it together."""
+    found = [b"", b""]
+    for line in tshark(path, "-q", "-z", "follow,tcp,raw,0").splitlines():
+        if re.fullmatch(r"\t?[0-9a-f]+", line):
+            found[line.startswith("\t")] += bytes.fromhex(line.strip())
+    return found
+
+
+def test_only_what_a_rule_matches(bypassed):
+    one, other = tcp_pair()
+    third, fourth = tcp_pair()
+    ends = {one.getsockname(), other.getsockname()}
+    with one, other, third, fourth, tapping(str(other.getsockname()[1])) as made:
+        converse(one, other)
+        converse(third, fourth)
+        found = streams(made.take())
+    assert found.keys() == ends
+
+
+def test_memory_is_bounded_and_what_is_lost_counted(bypassed):
+    with tapping(size=64 << 10) as made:
+        one, other = tcp_pair()
+        with one, other:
+            for _ in range(scaled(200, 50)):
+                converse(one, other, times=1, size=1000)
+            first = list(made.take())
+            lost = made.lost
+            converse(one, other, times=2, size=1000)
+            again = list(made.take())
+    messages = 2 * scaled(200, 50)
+    assert 0 < len(first) < messages
+    assert len(first) + lost == messages
+    assert made.lost == lost or len(again) == 4
+
+
+def test_one_at_a_time(bypassed):
+    with tapping() as made:
+        with pytest.raises(SockproxyError, match="somebody does already"), tapping():
+            pass
+        view = made._view
+        made.close()
+        with tapping() as other:
+            other._all.tap_until = time.monotonic_ns()
+            with pytest.raises(SockproxyError, match="nothing was read"):
+                list(other.take())
+        with tapping():
+            pass
+        assert view[0].tap_until == 0
+    assert bpf_tap.RING == 4
+
+
+@contextlib.contextmanager
+def command(*arguments):
+    """`sockproxy tap`, which writes when this begins; its process."""
+    argv = [sys.executable, "-m", "sockproxy", "tap", NAME, *arguments]
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        try:
+            while b"writing what" not in (line := process.stderr.readline()):
+                assert line, "it has ended"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_bounds_of_the_command(bypassed, tmp_path):
+    path = tmp_path / "it.pcapng"
+    with command("-w", str(path), "--size", "10000") as process:
+        one, other = tcp_pair()
+        with one, other:
+            converse(one, other, times=10, size=1000)
+            _, err = process.communicate(timeout=patience(20))
+    assert process.returncode == 0, err
+    with path.open("rb") as file:
+        assert len(list(dpkt.pcapng.Reader(file))) == 10
+    begun = time.monotonic()
+    with command("-w", "-", "--for", "1s") as process:
+        out, _ = process.communicate(timeout=patience(20))
+    assert time.monotonic() - begun >= 1
+    assert out[:4] == b"\n\r\r\n"  # an empty capture
+
+
+def test_it_ends_with_the_bypass(group, tmp_path):
+    attach(NAME, group.path, BypassOptions(force=True))
+    with command("-w", str(tmp_path / "it.pcapng")) as process:
+        assert detach(NAME, 10).drained
+        process.communicate(timeout=patience(20))
+    assert process.returncode == 0
+
+
+def test_what_cannot_be_done(bypassed, tmp_path):
+    assert "no bypass named" in sockproxy("tap", "nobody", "-w", tmp_path / "x", code=2)
+    said = sockproxy("tap", NAME, "-w", tmp_path / "none" / "x", code=2)
+    assert "No such file or directory" in said
+    assert "Missing option '-w'" in sockproxy("tap", NAME, code=2)
+    assert sockproxy("tap", NAME, "-w", "-", "--filter", "70000", code=2)
