@@ -39,7 +39,7 @@ def talk(one, other, seed=1, sizes=SIZES):
             sent[source] += data
             writer = threading.Thread(target=source.sendall, args=(data,))
             writer.start()
-            receive(target, many)
+            assert receive(target, many) == data  # which the tap has not touched
             writer.join()
     return {sock.getsockname(): data for sock, data in sent.items()}
 

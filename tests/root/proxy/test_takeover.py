@@ -18,6 +18,7 @@ from tests.support.proxy import ROOT, ProxyProcess, end, pattern_server, run_flo
 from tests.support.scale import patience, scaled
 from tests.support.servers import free_port
 from tests.support.sockets import eventually, receive
+from tests.support.unix import serves
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -43,15 +44,6 @@ def started(listen, upstream, *options):
 
 def place():
     return f"127.0.0.1:{free_port()}"
-
-
-def serves(proxy, server):
-    """A client of it reaches the server."""
-    with socket.create_connection(proxy.address, patience(10)) as client:
-        served = server.accept()[0]
-        client.sendall(b"x")
-        assert receive(served, 1) == b"x"
-        served.close()
 
 
 @pytest.mark.parametrize("option", [[], ["--relay"]], ids=["auto", "relay"])
@@ -148,7 +140,7 @@ def test_one_that_is_stopped_while_it_starts_leaves_the_old_one_in_its_place():
                 if "listening on" in said:
                     break  # it was in its place before that
                 assert proxy.status()["pid"] == proxy.pid
-                serves(proxy, server)
+                serves(proxy.address, server)
 
 
 def test_where_there_is_none_it_just_starts():
@@ -184,7 +176,7 @@ def test_one_that_cannot_start_leaves_the_old_one_in_its_place():
             assert done.returncode == 1
             assert f"listen on {taken}" in done.stderr
             assert proxy.status()["pid"] == proxy.pid
-            serves(proxy, server)
+            serves(proxy.address, server)
 
 
 def test_whose_it_takes_must_be_said():

@@ -13,7 +13,8 @@ from collections import Counter
 import pytest
 
 from tests.root.proxy.test_config import configured
-from tests.support.proxy import run_sockproxy, running_proxy, started, through
+from tests.support.haproxy import haproxy
+from tests.support.proxy import run_sockproxy, running_proxy, through
 from tests.support.scale import patience
 from tests.support.servers import free_port
 from tests.support.sockets import eventually, receive
@@ -198,12 +199,8 @@ def test_limits_of_the_command_line_hold_over_workers(listener):
 
 
 HAPROXY = """
-defaults
-  mode http
-  timeout client 10s
-  timeout server 10s
-  timeout connect 5s
 frontend f
+  mode http
   bind 127.0.0.1:{port} accept-proxy
   http-request return status 200 content-type text/plain string "served"
 """
@@ -214,7 +211,6 @@ frontend f
 def test_haproxy_takes_the_checks_of_one_that_sends_the_proxy_protocol(tmp_path, version):
     """It insists on a header: a check without one would be closed before its answer."""
     port = free_port()
-    (tmp_path / "haproxy.cfg").write_text(HAPROXY.format(port=port))
     how = (
         f'send-proxy = "{version}"\n[service.health]\ninterval = "50ms"\ntimeout = "5s"\n'
         'send = "GET / HTTP/1.0\\r\\n\\r\\n"\nexpect = "HTTP/1.1 200"\n'
@@ -222,7 +218,7 @@ def test_haproxy_takes_the_checks_of_one_that_sends_the_proxy_protocol(tmp_path,
     text = text_of([f'"127.0.0.1:{port}"'], how)
     with configured(tmp_path, text) as proxy:
         eventually(lambda: states(proxy) == ["down"], 20)
-        with started("haproxy", "-db", "-f", tmp_path / "haproxy.cfg"):
+        with haproxy(tmp_path, HAPROXY.format(port=port), port):
             eventually(lambda: states(proxy) == ["up"], 20)
             with socket.create_connection(proxy.address, timeout=patience(20)) as client:
                 client.sendall(b"GET / HTTP/1.0\r\n\r\n")

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 
 import pytest
 from click.testing import CliRunner
-from prometheus_client import CollectorRegistry, generate_latest
 
 from sockproxy.cli import connections, status
 from sockproxy.errors import SockproxyError
-from sockproxy.metrics import collector
 from sockproxy.proxy.answers import SHAPES, read_answer
 from sockproxy.top.rows import Meter, proxy_rows
 from sockproxy.top.screen import View
+from tests.support.scrape import scrape
 
 SIMPLE = ("", 0, False, 0.5)
 
@@ -50,17 +49,8 @@ def test_it_is_a_row_of_top():
     assert rows
 
 
-def scrape(monkeypatch, answer):
-    monkeypatch.setattr(collector, "running", lambda: ["fake"])
-    monkeypatch.setattr(collector, "ask_all", lambda names, question: {"fake": answer})
-    monkeypatch.setattr(collector.sight, "names", list)
-    registry = CollectorRegistry()
-    registry.register(collector.HostCollector())
-    return generate_latest(registry).decode()
-
-
 def test_it_does_not_spoil_a_scrape(monkeypatch):
-    text = scrape(monkeypatch, answer_to("metrics"))
+    text = scrape(monkeypatch, {"fake": answer_to("metrics")})
     assert 'sockproxy_up{kind="proxy",name="fake"} 1.0' in text
     assert 'sockproxy_proxy_budget_bytes{proxy="fake"}' in text
 

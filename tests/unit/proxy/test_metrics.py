@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sockproxy.errors import SockproxyError
-from sockproxy.metrics import collector
 from sockproxy.proxy.control import metrics_report
 from sockproxy.worker.classes import LIVES, SIZES
 from tests.support.proxy_thread import Running, has_refused, host
 from tests.support.scale import patience
+from tests.support.scrape import scrape
 from tests.support.sockets import eventually, receive
 
 
@@ -21,21 +20,15 @@ from tests.support.sockets import eventually, receive
 def scraped(monkeypatch):
     """What is shown where these answer and those are seen: (name, labels) to the value."""
 
-    def scrape(answers, seen=()):
-        monkeypatch.setattr(collector, "running", lambda: list(answers))
-        monkeypatch.setattr(collector, "ask_all", lambda names, question: answers)
-        monkeypatch.setattr(collector.sight, "names", lambda: list(seen))
-        monkeypatch.setattr(collector, "bypass_status", lambda name: seen[name])
-        registry = CollectorRegistry()
-        registry.register(collector.HostCollector())
-        text = generate_latest(registry).decode()
+    def scrape_samples(answers, seen=()):
+        text = scrape(monkeypatch, answers, seen)
         return {
             (sample.name.removeprefix("sockproxy_"), *sorted(sample.labels.items())): sample.value
             for family in text_string_to_metric_families(text)
             for sample in family.samples
         }
 
-    return scrape
+    return scrape_samples
 
 
 def of(sample, **labels):
