@@ -32,6 +32,7 @@ def pytest_configure(config):
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
     allow_time(config)
+    os.environ.setdefault("SOCKPROXY_AUDIT", "off")  # nothing is written to /var/log
     # Orphans of a test become our children, so that the residue check sees them.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if residue.is_beside_others() and needs.lacks_root() is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sockproxy.audit.note import note
 from sockproxy.bpf.listing import Connection
 from sockproxy.bypass.attach import attach as attach_bypass
 from sockproxy.bypass.detach import detach as detach_bypass
@@ -177,6 +178,7 @@ def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **gi
     where = clean(str(done.cgroup))
     result = "changed" if done.changed else "attached"
     mode = "observing" if done.observes else "bypassing"
+    note(result, name, tell, mode=mode, cgroup=str(done.cgroup))
     if as_json:
         show_json(
             "attach",
@@ -242,6 +244,8 @@ def detach(name: str, timeout: float, as_json: bool) -> int:
     result = "detached" if done.was_attached else "was not attached"
     if not done.drained:
         result = "draining"
+    if done.was_attached:
+        note(result, name, tell)
     if as_json:
         show_json("detach", name=name, result=result, left=left, unseen=done.unseen)
     else:

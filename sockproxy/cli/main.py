@@ -32,6 +32,7 @@ COMMANDS = {
     "top": "top.top",
     "events": "events.events",
     "tap": "tap.tap",
+    "audit": "audit.audit",
     "metrics": "metrics.metrics",
     "doctor": "doctor.doctor",
     "schema": "schema.schema",

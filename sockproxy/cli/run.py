@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from sockproxy.audit.note import note
 from sockproxy.bypass.run import run as run_command
 from sockproxy.cli.attach import RULES, bypass_options, read_options
 from sockproxy.cli.output import tell
@@ -57,6 +58,7 @@ def run(words: tuple[str, ...], quiet: bool, **given: object) -> int:
     """
     name, argv = _split(words)
     options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
+    note("run", name, silent if quiet else tell, program=argv[0])
     ran = run_command(name, options, argv, silent if quiet else tell)
     if ran.failed:
         tell(ran.failed)

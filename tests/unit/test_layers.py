@@ -21,7 +21,7 @@ LAYERS = [
     {"cli"},
     {"bench"},
     {""},
-    {"metrics", "tap", "top"},
+    {"audit", "metrics", "tap", "top"},
     {"doctor", "proxy"},
     {"splicer", "bypass"},
     {"worker", "proof"},

@@ -1,0 +1,70 @@
+"""Writes down which connections skip TCP, as their bypasses tell of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sockproxy.audit.note import now
+from sockproxy.audit.trail import Trail
+from sockproxy.bpf.abi import Event
+from sockproxy.bypass.events import Groups, Lost, Told, as_json
+
+__all__ = ["BEGUN", "ENDED", "LOST", "SKIPPED", "Recorder"]
+
+BEGUN, ENDED, LOST, SKIPPED = "recording", "recording-ended", "lost", "skipped-tcp"
+MOST = 100_000  # sockets whose program is remembered
+OF_EACH = (
+    *("bypass", "cookie", "peer", "role", "local", "remote", "cgroup", "netns"),
+    *("bypassed_bytes", "bypassed_messages", "passed_bytes", "passed_messages"),
+)
+
+
+class Recorder:
+    """Writes to `trail`, which says from when to when it did. Its calls raise SockproxyError."""
+
+    def __init__(self, trail: Trail) -> None:
+        self._trail = trail
+        self._groups = Groups()
+        self._began: OrderedDict[tuple[str, int], Mapping[str, Any]] = OrderedDict()
+        self.written = 0
+
+    def begin(self, before: str | None) -> None:
+        """It records from now on. before: when the recorder before it last lived, if there was."""
+        self._trail.append({"time": now(), "action": BEGUN, "before": before})
+
+    def end(self) -> None:
+        """And no more."""
+        self._trail.append({"time": now(), "action": ENDED})
+
+    def take(self, told: Iterable[Told | Lost]) -> None:
+        """Write down the sockets that have closed after something of theirs skipped TCP."""
+        for each in told:
+            if isinstance(each, Lost):
+                says = {"time": now(), "action": LOST, "bypass": each.name, "count": each.count}
+                self._trail.append(says)
+            elif each.event.kind is Event.BEGAN:
+                self._remember(each)
+            elif each.event.kind is Event.CLOSED:
+                began = self._began.pop((each.name, each.event.cookie), {})
+                if each.event.bypassed_bytes:
+                    self._write(each, began)
+
+    def _remember(self, told: Told) -> None:
+        event = told.event
+        began = {
+            "began": as_json(told, self._groups)["time"],
+            "pid": event.process,
+            "program": event.program,
+        }
+        self._began[told.name, event.cookie] = began
+        if len(self._began) > MOST:
+            self._began.popitem(last=False)
+
+    def _write(self, told: Told, began: Mapping[str, Any]) -> None:
+        about = as_json(told, self._groups)
+        says = {"time": now(), "action": SKIPPED, **{each: about[each] for each in OF_EACH}}
+        unknown = {"began": None, "pid": None, "program": ""}
+        self._trail.append({**says, **unknown, **began})
+        self.written += 1

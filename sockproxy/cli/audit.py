@@ -1,0 +1,160 @@
+"""`sockproxy audit`: who attached what, and which connections skipped TCP."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from sockproxy.audit.alive import only_recorder
+from sockproxy.audit.answer import Answer, answer
+from sockproxy.audit.note import now
+from sockproxy.audit.record import Recorder
+from sockproxy.audit.trail import Trail
+from sockproxy.bypass.events import Watch
+from sockproxy.bypass.view import bypass_connections
+from sockproxy.cli.names import complete_bypass
+from sockproxy.cli.output import show_json, table, tell
+from sockproxy.cli.types import DURATION, SIZE
+from sockproxy.errors import UsageError
+from sockproxy.rundir import sight
+from sockproxy.units import format_size
+
+__all__ = ["audit"]
+
+NOT_ALL = 1  # exit status
+PAUSE = 0.2  # seconds between two looks of a recorder
+EPILOG = """\b
+Examples:
+  sockproxy audit --record                      # as long as it runs; sockproxy-audit.service does
+  sockproxy audit
+  sockproxy audit --program redis-server --since 7d --json
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("name", required=False, shell_complete=complete_bypass)
+@click.option("--program", help="Only connections of the program of that name.")
+@click.option(
+    "--since", "span", type=DURATION, default="24h", show_default=True, help="How far back."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--record", is_flag=True, help="Write down what skips TCP, until it is ended.")
+@click.option(
+    "--buffer",
+    type=SIZE,
+    default="16MiB",
+    show_default=True,
+    help="With --record: memory for what was not written yet, of each bypass.",
+)
+def audit(
+    name: str | None,
+    program: str | None,
+    span: float,
+    as_json: bool,
+    record: bool,
+    buffer: int,
+) -> int:
+    """Show who attached, changed and detached bypasses, and what their connections sent past TCP,
+    where neither a firewall nor tcpdump sees it; of all bypasses, or of the one called NAME.
+
+    `attach`, `detach` and `run` note what they do in /var/log/sockproxy/audit.jsonl (another folder
+    or "off": SOCKPROXY_AUDIT). Connections are written down while --record runs, when they close.
+    Each line names the one before it by its SHA-256, so that a change is found. The answer says
+    whether it is all: where nobody recorded, events were lost or lines were changed, it says when,
+    and the exit status is 1.
+    """
+    trail = Trail()
+    if not trail.is_kept:
+        raise UsageError("no trail is kept: SOCKPROXY_AUDIT is off")
+    if record:
+        if name or program:
+            raise UsageError("--record writes down all bypasses", hint="leave out what chooses")
+        return _record(trail, buffer)
+    since = (datetime.now(UTC) - timedelta(seconds=span)).isoformat(timespec="microseconds")
+    found = answer(trail, since, now(), name, program)
+    still_open = _open_now(name)
+    if as_json:
+        show_json("audit", **asdict(found), open=still_open)
+    else:
+        _show(found)
+        if still_open:
+            click.echo(f"{still_open} sockets are open that have: 'sockproxy connections'.")
+    return NOT_ALL if found.missing else 0
+
+
+def _record(trail: Trail, buffer: int) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    recorder = Recorder(trail)
+    with only_recorder(trail.path.parent) as alive:
+        recorder.begin(alive.before)
+        tell(f"writing down what skips TCP in {trail.path}")
+        try:
+            with contextlib.closing(Watch(None, buffer, tell, tell)) as watch:
+                _follow(watch, recorder, alive.live)
+        finally:
+            recorder.end()
+    tell(f"{recorder.written} sockets were written down")
+    return 0
+
+
+def _follow(watch: Watch, recorder: Recorder, live: Any) -> None:
+    try:
+        while True:
+            live()
+            recorder.take(watch.take())
+            time.sleep(PAUSE)
+    except KeyboardInterrupt:
+        recorder.take(watch.take())
+
+
+def _open_now(name: str | None) -> int:
+    """How many sockets live that have sent something past TCP."""
+    names = sight.names()
+    return sum(
+        end["bypassed_bytes"] > 0
+        for each in names
+        if name in (None, each)
+        for end in bypass_connections(each)["connections"]
+    )
+
+
+def _show(found: Answer) -> None:
+    if found.actions:
+        headings = ("TIME", "WHAT", "BYPASS", "BY", "COMMAND")
+        table(headings, [_action(each) for each in found.actions])
+        click.echo()
+    sums: dict[tuple[str, str], Counter[str]] = {}
+    for each in found.skipped:
+        key = str(each["bypass"]), str(each["program"] or "not known")
+        counted = sums.setdefault(key, Counter())
+        counted["sockets"] += 1
+        counted["bytes"] += each["bypassed_bytes"]
+        counted["messages"] += each["bypassed_messages"]
+    rows = [
+        (*key, counted["sockets"], format_size(counted["bytes"]), counted["messages"])
+        for key, counted in sorted(sums.items())
+    ]
+    if rows:
+        table(("BYPASS", "PROGRAM", "SOCKETS", "PAST TCP", "MESSAGES"), rows)
+    else:
+        click.echo("nothing that was written down skipped TCP")
+    click.echo()
+    if not found.missing:
+        click.echo(
+            f"This is all, from {found.since} to {found.until}, of sockets that have closed."
+        )
+    for why in found.missing:
+        click.echo(f"This may not be all: {why}.")
+
+
+def _action(each: Mapping[str, Any]) -> tuple[object, ...]:
+    by = each.get("login") or each.get("sudo") or each.get("user") or "-"
+    return each["time"], each["action"], each["bypass"], by, each.get("command", "")
