@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 from sockproxy.bench.load.base import (
     Host,
@@ -30,8 +29,8 @@ class Iperf3(Tool):
     title = "iperf3"
     programs = ("iperf3",)
     install = "apt-get install iperf3"
-    versions: ClassVar[Mapping[str, Sequence[str]]] = {"iperf3": ("iperf3", "--version")}
-    tests: ClassVar[Mapping[str, Test]] = {
+    versions: Mapping[str, Sequence[str]] = {"iperf3": ("iperf3", "--version")}
+    tests: Mapping[str, Test] = {
         "stream": Test(128 << 10, "gbit_per_s"),
         "reverse": Test(128 << 10, "gbit_per_s"),
         "bidir": Test(128 << 10, "gbit_per_s"),

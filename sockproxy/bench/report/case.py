@@ -42,9 +42,16 @@ def section(facts: Facts, number: int) -> Section:
 
 
 def _case_facts(facts: Facts, case: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    connections = count(case["connections"], "connection")
-    size = format_size(case["size"]).replace(" ", SPACE)
-    yield "Load", f"{case['tool']} {case['test']}, {connections}, messages of {size}"
+    load = [f"{case['tool']} {case['test']}".strip()]
+    if case["connections"]:
+        load.append(count(case["connections"], "connection"))
+    if case["size"]:
+        load.append(f"messages of {format_size(case['size']).replace(' ', SPACE)}")
+    yield "Load", ", ".join(load)
+    if commands := case.get("commands"):
+        yield "Server", commands["server"]
+        yield "Client", commands["client"]
+        yield "Figure", commands["figure"]
     yield "Topology", TOPOLOGIES.get(case["topology"], case["topology"])
     yield "Placement", PLACEMENTS.get(case["placement"], case["placement"])
     samples = [

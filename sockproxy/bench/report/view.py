@@ -5,6 +5,7 @@ Nothing is computed but counts: figures, ratios and judgements are those of the 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ def build(document: Document) -> Report:
         programs=tuple(_program(each) for each in document["systems"]),
         reading=tuple(_reading(facts)),
         settings=tuple(_settings(document["machine"])),
-        reproduce=_reproduce(scenario),
+        reproduce=_reproduce(facts),
         footer=f"Made by sockproxy {document['sockproxy']}.",
     )
 
@@ -126,9 +127,26 @@ def _settings(machine: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"net/{name}" if part == "sysctls" else str(name), str(value)
 
 
-def _reproduce(scenario: Mapping[str, Any]) -> str:
-    words = ["sockproxy", "bench", "run", scenario["name"], "--seed", str(scenario["seed"])]
-    words += ["--rounds", str(scenario["rounds"])]
+def _reproduce(facts: Facts) -> str:
+    scenario = facts.scenario
+    words = ["--seed", str(scenario["seed"]), "--rounds", str(scenario["rounds"])]
     if "seconds" in scenario:
         words += ["--seconds", str(scenario["seconds"])]
-    return command_line(words)
+    case = facts.cases[0] if len(facts.cases) == 1 else {}
+    if "commands" in case and case["tool"] == scenario["name"]:
+        # These dollars are for us, and not for the shell.
+        return shlex.join(["sockproxy", "bench", "run", *_typed(facts, case), *words])
+    return command_line(["sockproxy", "bench", "run", scenario["name"], *words])
+
+
+def _typed(facts: Facts, case: Mapping[str, Any]) -> Iterator[str]:
+    """The options that have made the case's tool, and chosen its systems."""
+    commands, metric = case["commands"], facts.metrics[case["headline"]]
+    for name in ("server", "client", "figure", "port", "ready"):
+        yield from (f"--{name}", str(commands[name]))
+    yield from ("--unit", metric.title)
+    if not metric.more_is_better:
+        yield "--less-is-better"
+    for system in case["systems"]:
+        if system not in facts.scenario["against"]:
+            yield from ("--system", system)

@@ -6,7 +6,8 @@
     machine    kernel architecture cpu cpus virtual governor versions sysctls knobs
                versions: of each tool. sysctls: below net/. knobs: of BPF
     systems    [key title about argv config version why_not]   why_not: why it is not accelerated
-    cases      [key title tool test topology placement control connections size headline systems]
+    cases      [key title tool test topology placement control connections size headline systems
+                commands]   connections, size: 0 where not known. commands: of such a tool alone
     metrics    {key: [title more_is_better digits scale]}, as in metrics.py
     samples    [case system round order argv seconds values cpu carried checks raw]
         values     {metric: figure}

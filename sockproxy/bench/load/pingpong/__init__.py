@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from sockproxy.bench.load.base import Host, Load, Outcome, Target, Test, Tool, no_figures
 
@@ -23,8 +22,8 @@ class Pingpong(Tool):
     title = "pingpong"
     programs = ("cc",)
     install = "apt-get install gcc libc6-dev"
-    versions: ClassVar[Mapping[str, Sequence[str]]] = {"cc": ("cc", "--version")}
-    tests: ClassVar[Mapping[str, Test]] = {
+    versions: Mapping[str, Sequence[str]] = {"cc": ("cc", "--version")}
+    tests: Mapping[str, Test] = {
         "rr": Test(64, "per_s", many=False),
         "stream": Test(128 << 10, "gbit_per_s", many=False),
         "crr": Test(64, "per_s", many=False),
