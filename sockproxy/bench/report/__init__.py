@@ -5,6 +5,7 @@ html        one page that needs nothing besides itself, from page.html.j2
 plots       the page's plots, as SVG; panel: what they have in common
 markdown    the same without plots
 view        what html and markdown show, from the top down
-overview, case, terms   the parts of view: all cases together, one case, what terms mean
+questions, matrix, case, terms   the parts of view: what all cases say, one case, what terms mean
+chart       the chart that answers a question
 facts, parts, words     what those are made of
 """

@@ -193,6 +193,7 @@ def _plot(facts: Facts, case: dict[str, Any]) -> Plot:
         confidence=facts.confidence,
         baseline=baseline if compared else "",
         marks=tuple(marks),
+        more_is_better=metric.more_is_better,
         about_figures=f"{metric.title}, the median of each system. {figures}.",
         about_ratios=f"Ratio to {baseline} with its {facts.confidence} interval. {ratios}.",
         about_latencies=f"Median and p99 latency of each system, microseconds. {latencies}.",

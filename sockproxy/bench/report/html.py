@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sockproxy.bench.report.chart import draw_chart
 from sockproxy.bench.report.plots import draw
 from sockproxy.bench.report.view import build
 from sockproxy.bench.result.document import Document
@@ -27,10 +28,15 @@ def render(document: Document) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    charts = {
+        question.anchor: draw_chart(question.chart, question.anchor)
+        for question in report.questions
+        if question.chart
+    }
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     drawings = {
         section.anchor: draw(section.plot, section.anchor)
         for section in report.sections
         if section.plot
     }
-    return template.render(report=report, drawings=drawings)
+    return template.render(report=report, drawings=drawings, charts=charts)

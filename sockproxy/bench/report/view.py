@@ -1,6 +1,7 @@
 """A document as sections, tables and sentences, for any kind of page.
 
-Nothing is computed but counts: figures, ratios and judgements are those of the document's summary.
+Figures, ratios and judgements are those of the document's summary; only ratios to the best other
+proxy, which no scenario can name, are computed here.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any
 
 from sockproxy.bench.report.case import section
 from sockproxy.bench.report.facts import Facts
-from sockproxy.bench.report.overview import overviews
+from sockproxy.bench.report.matrix import matrices
 from sockproxy.bench.report.parts import Program, Report
+from sockproxy.bench.report.questions import questions
 from sockproxy.bench.report.terms import TERMS
 from sockproxy.bench.report.words import command_line, count, duration, listed, when
 from sockproxy.bench.result.document import Document
@@ -29,7 +31,8 @@ def build(document: Document) -> Report:
         title=scenario["title"] or scenario["name"],
         subtitle=f"Result of the benchmark {scenario['name']}, {when(document)}",
         warnings=tuple(_warnings(facts)),
-        overviews=tuple(overviews(facts)),
+        questions=tuple(questions(facts)),
+        matrices=tuple(matrices(facts)),
         machine=tuple(_machine(document)),
         method=tuple(_method(facts)),
         sections=tuple(section(facts, number) for number in range(len(facts.cases))),
