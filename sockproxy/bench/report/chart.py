@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sockproxy.bench.report.panel import (
     GRID,
     INK,
+    MEDIUM,
     SMALL,
     as_svg,
     ends_are,
@@ -36,7 +37,7 @@ def draw_chart(chart: Chart, name: str) -> str:
     with styled():
         many = len(chart.series)
         row = BAND + LINE * many
-        over = TOP + KEY * many
+        over = TOP + KEY * (many + 1)
         height = over + row * len(chart.rows) + BOTTOM
         figure, axes = sheet((WIDTH, height), (NAMES, over, RIGHT, BOTTOM), len(chart.rows))
         _names(axes, chart)
@@ -70,7 +71,13 @@ def _names(axes: Axes, chart: Chart) -> None:
 
 
 def _key(axes: Axes, chart: Chart, row: float) -> None:
-    """What each colour stands for, above the rows."""
+    """What is shown, and what each colour stands for, above the rows."""
+    words = fitting(chart.title, WIDTH - NAMES - RIGHT, MEDIUM, bold=True)
+    axes.annotate(
+        words, (0, 0), (0, TOP / 2 + KEY * (len(chart.series) + 0.5)), va="center",
+        fontsize=MEDIUM, fontweight="bold", xycoords=axes.get_yaxis_transform(),
+        textcoords="offset points",
+    )  # fmt: skip
     for place, (title, (colour, marker)) in enumerate(zip(chart.series, SERIES, strict=False)):
         up = TOP / 2 + KEY * (len(chart.series) - place - 0.5)
         look: Any = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}

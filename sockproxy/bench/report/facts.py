@@ -80,6 +80,10 @@ class Facts:
         """A system's title; its key where the document has no title."""
         return self.titles.get(system, system)
 
+    def numbered(self, key: str) -> tuple[int, dict[str, Any]] | None:
+        """The case of that key with its number, from 0; None where there is none."""
+        return next((found for found in enumerate(self.cases) if found[1]["key"] == key), None)
+
     def kind(self, system: str) -> Kind:
         """What stands between client and server."""
         argv = self._argv.get(system)

@@ -18,6 +18,7 @@ __all__ = [
     "FAINT",
     "GRID",
     "INK",
+    "MEDIUM",
     "SMALL",
     "as_svg",
     "below",

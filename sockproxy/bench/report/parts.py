@@ -8,6 +8,7 @@ from sockproxy.bench.report.words import TIMES, number, span
 
 __all__ = [
     "Cell",
+    "Changes",
     "Chart",
     "ChartRow",
     "Comparison",
@@ -167,6 +168,23 @@ class Question:
     title: str
     answer: tuple[str, ...]
     chart: Chart | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """All of the page of two results. answer: three sentences at most. changed: what is better or
+    worse; unchanged: the rest. results: where the two come from."""
+
+    title: str
+    subtitle: str
+    warnings: tuple[str, ...]
+    answer: tuple[str, ...]
+    charts: tuple[Chart, ...]
+    changed: Table
+    unchanged: Table
+    results: Table
+    reading: tuple[tuple[str, str], ...]
+    footer: str
 
 
 @dataclass(frozen=True, slots=True)

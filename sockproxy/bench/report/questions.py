@@ -164,6 +164,9 @@ def _gain(facts: Facts, found: _Finding) -> Comparison:
 
 def _chart(facts: Facts, found: Sequence[_Finding], title: str) -> Chart:
     series = list(_series(found))
+    metrics = {facts.metrics[facts.cases[each.number]["headline"]] for each in found}
+    if not all(metric.more_is_better for metric in metrics):
+        title += ", turned round where less is better"
     cells = {(each.number, each.system): _gain(facts, each) for each in found}
     rows = tuple(
         ChartRow(
