@@ -70,7 +70,8 @@ class Outcome:
     values: figures, by the keys of metrics; the test's headline among them.
     payload: bytes that crossed the measured connections, both ways; 0 where that is not known.
     transactions: how many; 0 for a stream. checks: sentences on what was compared, and agreed.
-    raw: what the tool printed, parsed where it can be.
+    raw: what the tool printed, parsed where it can be. each_second: the headline of each whole
+    second, for tools that tell.
     """
 
     values: dict[str, float]
@@ -78,6 +79,7 @@ class Outcome:
     transactions: int = 0
     checks: tuple[str, ...] = ()
     raw: Any = None
+    each_second: tuple[float, ...] = ()
 
 
 class Host:

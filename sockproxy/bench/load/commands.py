@@ -5,6 +5,7 @@ figure is. They are typed, or stand in a TOML file:
     server = ["memcached", "-l", "$address", "-p", "$port"]
     client = ["memtier_benchmark", "-s", "$address", "-p", "$port", "--test-time", "$seconds"]
     figure = '^Totals +([0-9.]+)'         a regular expression with one group, or a JSONPath
+    each_second = '^ *[0-9]+s: ([0-9.]+)'  the same of each second; may be left out
     unit = "requests/s"                   "figure" when left out
     less_is_better = false                true for a latency
     port = 11211                          where the server listens, and what passes the proxies
@@ -42,15 +43,17 @@ MOST_RAW = 1 << 16  # characters of a client's output that are kept
 SETTLED = 0.3  # seconds after which a server that goes into the background has ended
 _KNOWN = ("address", "port", "seconds", "size", "connections", "folder")
 _KEYS = {
-    *("title", "server", "client", "figure", "unit", "less_is_better", "port", "ready", "install"),
+    *("title", "server", "client", "figure", "each_second", "unit", "less_is_better"),
+    *("port", "ready", "install"),
 }
 
 
 class Commands(Tool):
     """A tool made of two command lines.
 
-    server, client: their words. figure: where it is in what the client prints. port: the server's,
-    which connections to be measured go to; None for PORT, and then `client` has to name it.
+    server, client: their words. figure: where it is in what the client prints. each_second: where
+    the figures of each second are, if anywhere. port: the server's, which connections to be
+    measured go to; None for PORT, and then `client` has to name it.
     ready: the port that the server listens on when it is ready; `port` for None. where: what
     errors say of where this was written.
 
@@ -65,6 +68,7 @@ class Commands(Tool):
         client: Sequence[str],
         figure: Finder,
         *,
+        each_second: Finder | None = None,
         title: str | None = None,
         unit: str | None = None,
         less_is_better: bool = False,
@@ -82,7 +86,7 @@ class Commands(Tool):
                 hint="write it, in single quotes for a shell, or say which port the server has",
             )
         self._server, self._client = _found(server), _found(client)
-        self._finder = figure
+        self._finder, self._each_second = figure, each_second
         self._ready = ready
         self.name = _slug(title or Path(client[0]).name)
         self.title = title or Path(client[0]).name
@@ -113,10 +117,12 @@ class Commands(Tool):
     def read(self, load: Load, output: str, amount: int) -> Outcome:
         try:
             figure = self._finder.find(output)
+            course = self._each_second.find_all(output) if self._each_second else ()
         except SockproxyError as error:
             said = clean(" ".join(output.split()))[-TOLD:] or "nothing"
             raise SockproxyError(f"{self.title}: {error}; it printed {said}") from None
-        return Outcome({self._metric: figure}, payload=0, raw=output[-MOST_RAW:])
+        values = {self._metric: figure}
+        return Outcome(values, payload=0, raw=output[-MOST_RAW:], each_second=course)
 
     def described(self) -> dict[str, Any]:
         """The commands as a document keeps them: enough to repeat the run."""
@@ -124,6 +130,7 @@ class Commands(Tool):
             "server": shlex.join(self._server),
             "client": shlex.join(self._client),
             "figure": self._finder.text,
+            "each_second": self._each_second.text if self._each_second else None,
             "port": self.port,
             "ready": self._ready or self.port,
         }
@@ -159,6 +166,9 @@ def find_commands(path: Path) -> Commands:
         table.texts("server"),
         table.texts("client"),
         table.parsed("figure", read_finder, table.text("figure")),
+        each_second=table.if_there(
+            "each_second", lambda key: table.parsed(key, read_finder, table.text(key))
+        ),
         title=table.text("title", path.stem),
         unit=table.if_there("unit", table.text),
         less_is_better=table.flag("less_is_better"),

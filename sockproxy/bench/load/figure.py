@@ -40,7 +40,20 @@ class Finder:
                 f"{self.text!r} matches {len(found)} times ({told})",
                 hint="write one that matches once",
             )
-        return _number(found[0])
+        figure = _number(found[0])
+        if figure <= 0:
+            raise SockproxyError(f"{_told(found[0])} is not above zero")
+        return figure
+
+    def find_all(self, output: str) -> tuple[float, ...]:
+        """All figures, none of them below zero, such as one for each second.
+
+        Raises SockproxyError when nothing matches, or for what is no such number.
+        """
+        found = tuple(map(_number, self._matches(output)))
+        if not found:
+            raise SockproxyError(f"{self.text!r} matches nothing that was printed")
+        return found
 
 
 def read_finder(text: str) -> Finder:
@@ -93,8 +106,8 @@ def _number(found: Any) -> float:
         figure = float("" if isinstance(found, bool) else found)
     except (TypeError, ValueError, OverflowError):
         raise SockproxyError(f"{_told(found)} is not a number") from None
-    if not math.isfinite(figure) or figure <= 0:
-        raise SockproxyError(f"{_told(found)} is not above zero, or has no end")
+    if not math.isfinite(figure) or figure < 0:
+        raise SockproxyError(f"{_told(found)} is below zero, or has no end")
     return figure
 
 

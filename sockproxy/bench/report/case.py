@@ -9,6 +9,7 @@ from typing import Any
 
 from sockproxy.bench.report.facts import Facts
 from sockproxy.bench.report.parts import Cell, Mark, Plot, Row, Section, Table
+from sockproxy.bench.report.timeline import timeline
 from sockproxy.bench.report.words import NONE, SPACE, anchor, count, span
 from sockproxy.bench.scenario import PLACEMENTS, TOPOLOGIES
 from sockproxy.units import format_size
@@ -36,6 +37,7 @@ def section(facts: Facts, number: int) -> Section:
         title=f"{number + 1}. {case['title']}",
         facts=tuple(_case_facts(facts, case)),
         plot=_plot(facts, case) if measured else None,
+        timeline=timeline(facts, case) if measured else None,
         table=_table(facts, case) if case["systems"] else None,
         notes=tuple(_notes(facts, case)),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from sockproxy.bench.report.chart import draw_chart
 from sockproxy.bench.report.parts import Changes
 from sockproxy.bench.report.plots import draw
+from sockproxy.bench.report.timeline import draw_timeline
 from sockproxy.bench.report.view import build
 from sockproxy.bench.result.document import Document
 from sockproxy.errors import Unsupported
@@ -31,6 +32,9 @@ def render(document: Document) -> str:
         for section in report.sections
         if section.plot
     }
+    for section in report.sections:
+        if section.timeline is not None:
+            drawings[section.anchor].append(draw_timeline(section.timeline, section.anchor))
     page: str = template.render(report=report, drawings=drawings, charts=charts)
     return page
 

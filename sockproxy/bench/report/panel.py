@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BAND",
+    "BOTTOM",
     "FAINT",
     "GRID",
     "INK",
+    "MARGIN",
     "MEDIUM",
+    "ROW",
     "SMALL",
+    "TOP",
+    "WIDTH",
     "as_svg",
     "below",
     "ends_are",
@@ -162,15 +167,16 @@ def logarithmic(
     axes.set_xticks(ticks, [f"{_brief(tick)}{unit}" for tick in ticks])
 
 
-def linear(axes: Axes, most: float) -> None:
-    """Make the x axis linear, from 0 to a little above `most`, with round ticks."""
+def linear(axes: Axes, most: float, whole: bool = False) -> None:
+    """Make the x axis linear, from 0 to a little above `most`, with round ticks; whole: of whole
+    numbers alone."""
     from matplotlib.ticker import MaxNLocator
 
     end = most * 1.04 if most > 0 else 1.0
     width = WIDTH - 2 * MARGIN
     ticks = [
         float(tick)
-        for tick in MaxNLocator(nbins=6).tick_values(0, end)
+        for tick in MaxNLocator(nbins=6, integer=whole).tick_values(0, end)
         if _stays_inside(_brief(tick), tick / end, width)
     ]
     axes.set_xlim(0, end)

@@ -12,6 +12,7 @@ __all__ = [
     "Chart",
     "ChartRow",
     "Comparison",
+    "Course",
     "Mark",
     "Plot",
     "Program",
@@ -20,6 +21,7 @@ __all__ = [
     "Row",
     "Section",
     "Table",
+    "Timeline",
 ]
 
 MOST_PRINTED = 260  # rows of tables, which are about five pages
@@ -130,13 +132,32 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
+class Course:
+    """How the runs of a system went. seconds: for each, the figures of all rounds."""
+
+    title: str
+    seconds: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The courses of a case's systems. about: what it shows, in words."""
+
+    unit: str
+    courses: tuple[Course, ...]
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """One case. facts: of the load and where it ran. notes: what failed or was skipped."""
+    """One case. facts: of the load and where it ran. timeline: of runs that are long enough.
+    notes: what failed or was skipped."""
 
     anchor: str
     title: str
     facts: tuple[tuple[str, str], ...]
     plot: Plot | None
+    timeline: Timeline | None
     table: Table | None
     notes: tuple[str, ...]
 

@@ -59,8 +59,8 @@ SETTINGS: Any = {
 }
 
 
-def draw(plot: Plot, name: str) -> list[tuple[str, str]]:
-    """Each plot's SVG, with what it shows in words. name: makes ids unique within the page."""
+def draw(plot: Plot, name: str) -> list[str]:
+    """Each plot's SVG. name: makes ids unique within the page."""
     kinds = (
         (_figures, plot.about_figures, True),
         (_ratios, plot.about_ratios, bool(plot.baseline)),
@@ -72,7 +72,7 @@ def draw(plot: Plot, name: str) -> list[tuple[str, str]]:
             if wanted:
                 figure, axes = panel(len(plot.marks))
                 paint(axes, plot)
-                drawn.append((as_svg(figure, f"{name}-{number}-", about), about))
+                drawn.append(as_svg(figure, f"{name}-{number}-", about))
     return drawn
 
 

@@ -145,8 +145,9 @@ def _reproduce(facts: Facts) -> str:
 def _typed(facts: Facts, case: Mapping[str, Any]) -> Iterator[str]:
     """The options that have made the case's tool, and chosen its systems."""
     commands, metric = case["commands"], facts.metrics[case["headline"]]
-    for name in ("server", "client", "figure", "port", "ready"):
-        yield from (f"--{name}", str(commands[name]))
+    for name in ("server", "client", "figure", "each_second", "port", "ready"):
+        if commands[name] is not None:
+            yield from (f"--{name.replace('_', '-')}", str(commands[name]))
     yield from ("--unit", metric.title)
     if not metric.more_is_better:
         yield "--less-is-better"

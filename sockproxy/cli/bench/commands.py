@@ -25,6 +25,11 @@ _OPTIONS = (
         help="The figure in what the client prints: a regular expression with one group, or a"
         " JSONPath, which begins with a dollar.",
     ),
+    click.option(
+        "--each-second",
+        metavar="REGEX|JSONPATH",
+        help="The figures of each second in what the client prints, for a plot of long runs.",
+    ),
     click.option("--unit", metavar="UNIT", help="The figure's unit, for tables."),
     click.option(
         "--less-is-better", is_flag=True, help="The figure is a latency, or another cost."
@@ -49,6 +54,7 @@ def read_commands(
     server: str | None,
     client: str | None,
     figure: str | None,
+    each_second: str | None,
     unit: str | None,
     less_is_better: bool,
     port: int | None,
@@ -61,13 +67,16 @@ def read_commands(
     needed = {"--server": server, "--client": client, "--figure": figure}
     missing = [name for name, text in needed.items() if text is None]
     if server is None or client is None or figure is None:
-        if len(missing) == len(needed) and not (unit or less_is_better or port or ready):
+        if len(missing) == len(needed) and not any(
+            (each_second, unit, less_is_better, port, ready)
+        ):
             return None
         raise UsageError(f"{missing[0]} is missing", hint=f"give {', '.join(needed)}")
     tool = Commands(
         split(server, "--server"),
         split(client, "--client"),
         read_finder(figure),
+        each_second=read_finder(each_second) if each_second is not None else None,
         unit=unit,
         less_is_better=less_is_better,
         port=port,

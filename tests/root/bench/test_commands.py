@@ -20,7 +20,8 @@ REAL = {
     "netperf": ("netserver -4 -D -L $address -p 12865", NETPERF, "THROUGHPUT=(.*)", "--ready",
                 "12865"),
     "iperf3": ("iperf3 -s -B $address -p $port", "iperf3 -J -c $address -p $port -t $seconds",
-               "$.end.sum_received.bits_per_second"),
+               "$.end.sum_received.bits_per_second", "--each-second",
+               "$.intervals[*].sum.bits_per_second"),
     "redis-benchmark": ("redis-server --bind $address --port $port --save ''",
                         "redis-benchmark -h $address -p $port --csv -t get -n 5000",
                         '"GET","([0-9.]+)"', "--port", "6400"),
@@ -60,6 +61,7 @@ def test_a_real_program(name):
         assert sample["values"][case["headline"]] > 10
         assert sample["cpu"]["client"] > 0
         assert sample["raw"]
+        assert len(sample.get("each_second", ())) == (1 if name == "iperf3" else 0)
         if system == "relay":
             assert sample["carried"]["pumped"] > 1000
     headlines = [each for each in document["summary"] if each["metric"] == case["headline"]]

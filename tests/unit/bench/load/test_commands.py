@@ -92,6 +92,16 @@ def test_a_scenario_of_commands():
     assert shlex.split(described["client"])[1] == "$port"
 
 
+def test_figures_of_each_second(tmp_path):
+    path = write(tmp_path, TOOL + "each_second = '^s: (.*)$'\n")
+    case = find_scenario(path).cases[0]
+    outcome = case.tool.read(case, "s: 1\ns: 0\nrate: 2\n", 2)
+    assert outcome.each_second == (1, 0)
+    with pytest.raises(SockproxyError, match=r"matches nothing .*; it printed rate: 2"):
+        case.tool.read(case, "rate: 2", 2)
+    assert case.tool.described()["each_second"] == "^s: (.*)$"
+
+
 def test_a_port_of_its_own():
     assert Commands(["server"], ["client"], FIGURE, port=6379).port == 6379
     with pytest.raises(UsageError, match=r"has no \$port; write it, in single quotes"):

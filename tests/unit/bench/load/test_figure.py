@@ -40,9 +40,9 @@ def test_found(text, printed, figure):
         ("rate: ()", PRINTED, "'' is not a number"),
         ("rate:(;)?", PRINTED, "'' is not a number"),
         ("of (.*)", "of 0", "not above zero"),
-        ("of (.*)", "of -3", "not above zero"),
-        ("of (.*)", "of inf", "not above zero"),
-        ("of (.*)", "of nan", "not above zero"),
+        ("of (.*)", "of -3", "below zero"),
+        ("of (.*)", "of inf", "has no end"),
+        ("of (.*)", "of nan", "has no end"),
         ("of (.*)", "of \x1b[31m", r"\x1b"),
         ("$.end.speed", JSON, "matches nothing"),
         ("$.all[*]", JSON, "matches 2 times (1, 2)"),
@@ -58,6 +58,15 @@ def test_not_found(text, printed, words):
         read_finder(text).find(printed)
     assert words in str(failed.value)
     assert str(failed.value).isprintable()
+
+
+def test_all_of_them():
+    assert read_finder("rates?: ([0-9e.]+)").find_all(PRINTED) == (12.5, 1000)
+    assert read_finder("$.all[*]").find_all(JSON) == (1, 2)
+    assert read_finder("of (.*)").find_all("of 0") == (0,)
+    for text, words in (("of (.*)", "matches nothing"), ("(n)", "'n' is not a number")):
+        with pytest.raises(SockproxyError, match=words):
+            read_finder(text).find_all("none")
 
 
 @pytest.mark.parametrize(
