@@ -23,6 +23,7 @@ import re
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.tables import read_table
 from sockproxy.text import clean
 
-__all__ = ["Commands", "find_commands", "split"]
+__all__ = ["Commands", "Description", "find_commands", "split"]
 
 PORT = 7070
 UNIT = "figure"
@@ -48,64 +49,73 @@ _KEYS = {
 }
 
 
-class Commands(Tool):
-    """A tool made of two command lines.
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What somebody has written of a tool.
 
-    server, client: their words. figure: where it is in what the client prints. each_second: where
-    the figures of each second are, if anywhere. port: the server's, which connections to be
-    measured go to; None for PORT, and then `client` has to name it.
-    ready: the port that the server listens on when it is ready; `port` for None. where: what
-    errors say of where this was written.
-
-    Raises UsageError for a placeholder that is none, or a client without its port.
+    server, client: the words of command lines. figure: where it is in what the client prints.
+    each_second: where the figures of each second are, if anywhere. title: the client's name, if
+    None. port: the server's, to which the connections go that are measured; None for PORT, and
+    then `client` has to name it. ready: the port that the server listens on when it is ready, if
+    that is another.
     """
 
-    untried = True
+    server: Sequence[str]
+    client: Sequence[str]
+    figure: Finder
+    each_second: Finder | None = None
+    title: str | None = None
+    unit: str | None = None
+    less_is_better: bool = False
+    port: int | None = None
+    ready: int | None = None
+    install: str = ""
 
-    def __init__(
-        self,
-        server: Sequence[str],
-        client: Sequence[str],
-        figure: Finder,
-        *,
-        each_second: Finder | None = None,
-        title: str | None = None,
-        unit: str | None = None,
-        less_is_better: bool = False,
-        port: int | None = None,
-        ready: int | None = None,
-        install: str = "it is on no PATH",
-        where: object = "commands",
-    ) -> None:
-        for words in (server, client):
+    def check(self, where: object) -> None:
+        """Raise UsageError for a placeholder that is none, or a client without its port. where:
+        the file or the options that this was written in."""
+        for words in (self.server, self.client):
             placeholders.check(words, _KNOWN, where)
-        used = placeholders.named([*server, *client])
-        if port is None and "port" not in placeholders.named(client):
+        if self.port is None and "port" not in placeholders.named(self.client):
             raise UsageError(
                 f"{where}: the client has no $port",
                 hint="write it, in single quotes for a shell, or say which port the server has",
             )
-        self._server, self._client = _found(server), _found(client)
-        self._finder, self._each_second = figure, each_second
-        self._ready = ready
-        self.name = _slug(title or Path(client[0]).name)
-        self.title = title or Path(client[0]).name
-        self.programs = tuple(dict.fromkeys((self._client[0], self._server[0])))
-        self.install = install
-        self.versions: Mapping[str, Sequence[str]] = {}
-        self.port = PORT if port is None else port
-        metric = Metric(f"figure_{self.name}", unit or UNIT, not less_is_better, digits=3)
-        self.metrics = {metric.key: metric}
-        self._metric = metric.key
+
+    @property
+    def test(self) -> Test:
+        """The tool's only test, which has a size and a number of connections where the commands
+        have placeholders for them."""
+        used = placeholders.named([*self.server, *self.client])
         sized, many = "size" in used, "connections" in used
         size = SIZE if sized else 0
-        test = Test(size, metric.key, sized=sized, many=many, connections=int(many))
-        self.tests = {"": test}
+        return Test(size, "", sized=sized, many=many, connections=int(many))
+
+
+class Commands(Tool):
+    """A tool made of two command lines. where: as Description.check() has it, and raises."""
+
+    untried = True
+
+    def __init__(self, it: Description, where: object) -> None:
+        it.check(where)
+        self._server, self._client = _found(it.server), _found(it.client)
+        self._figure, self._each_second = it.figure, it.each_second
+        self.title = it.title or Path(it.client[0]).name
+        self.name = _slug(self.title)
+        self.programs = tuple(dict.fromkeys((self._client[0], self._server[0])))
+        self.install = it.install
+        self.versions: Mapping[str, Sequence[str]] = {}
+        self.port = it.port or PORT
+        self._ready = it.ready or self.port
+        metric = Metric(f"figure_{self.name}", it.unit or UNIT, not it.less_is_better, digits=3)
+        self.metrics = {metric.key: metric}
+        self.tests = {"": replace(it.test, headline=metric.key)}
 
     def serve(self, load: Load, host: Host) -> None:
         target = Target(host.address, host.folder)
         argv = self._filled(self._server, load, target)
-        server = host.start(argv, ports=[self._ready or self.port], folder=Path.cwd())
+        server = host.start(argv, ports=[self._ready], folder=Path.cwd())
         # One that leaves a child to serve ends just after that listens. Nobody would see when
         # the child ends, nor what it says.
         time.sleep(SETTLED)
@@ -116,12 +126,12 @@ class Commands(Tool):
 
     def read(self, load: Load, output: str, amount: int) -> Outcome:
         try:
-            figure = self._finder.find(output)
+            figure = self._figure.find(output)
             course = self._each_second.find_all(output) if self._each_second else ()
         except SockproxyError as error:
             said = clean(" ".join(output.split()))[-TOLD:] or "nothing"
             raise SockproxyError(f"{self.title}: {error}; it printed {said}") from None
-        values = {self._metric: figure}
+        values = {self.tests[load.test].headline: figure}
         return Outcome(values, payload=0, raw=output[-MOST_RAW:], each_second=course)
 
     def described(self) -> dict[str, Any]:
@@ -129,10 +139,10 @@ class Commands(Tool):
         return {
             "server": shlex.join(self._server),
             "client": shlex.join(self._client),
-            "figure": self._finder.text,
+            "figure": self._figure.text,
             "each_second": self._each_second.text if self._each_second else None,
             "port": self.port,
-            "ready": self._ready or self.port,
+            "ready": self._ready,
         }
 
     def _filled(self, words: Sequence[str], load: Load, target: Target) -> list[str]:
@@ -162,21 +172,26 @@ def split(text: str, where: object) -> list[str]:
 def find_commands(path: Path) -> Commands:
     """The tool that a TOML file describes. Raises UsageError for a file that is wrong."""
     table = read_table(path, _KEYS)
-    return Commands(
+
+    def finder(key: str) -> Finder:
+        return table.parsed(key, read_finder, table.text(key))
+
+    def port(key: str) -> int:
+        return table.number(key, None, 1, 65535)
+
+    described = Description(
         table.texts("server"),
         table.texts("client"),
-        table.parsed("figure", read_finder, table.text("figure")),
-        each_second=table.if_there(
-            "each_second", lambda key: table.parsed(key, read_finder, table.text(key))
-        ),
+        finder("figure"),
+        each_second=table.if_there("each_second", finder),
         title=table.text("title", path.stem),
         unit=table.if_there("unit", table.text),
         less_is_better=table.flag("less_is_better"),
-        port=table.if_there("port", lambda key: table.number(key, None, 1, 65535)),
-        ready=table.if_there("ready", lambda key: table.number(key, None, 1, 65535)),
+        port=table.if_there("port", port),
+        ready=table.if_there("ready", port),
         install=table.text("install", "see its TOML file"),
-        where=path,
     )
+    return Commands(described, path)
 
 
 def _found(words: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sockproxy.bench.load.commands import Commands, split
+from sockproxy.bench.load.commands import Commands, Description, split
 from sockproxy.bench.load.figure import read_finder
 from sockproxy.errors import UsageError
 
@@ -72,7 +72,7 @@ def read_commands(
         ):
             return None
         raise UsageError(f"{missing[0]} is missing", hint=f"give {', '.join(needed)}")
-    tool = Commands(
+    described = Description(
         split(server, "--server"),
         split(client, "--client"),
         read_finder(figure),
@@ -81,8 +81,8 @@ def read_commands(
         less_is_better=less_is_better,
         port=port,
         ready=ready,
-        where="--server and --client",
     )
+    tool = Commands(described, "--server and --client")
     if absent := tool.missing():
         raise UsageError(f"there is no {absent[0]}", hint="name a program that is on the PATH")
     return tool

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from sockproxy.bench.load.base import Target
-from sockproxy.bench.load.commands import PORT, Commands, split
+from sockproxy.bench.load.commands import PORT, Commands, Description, split
 from sockproxy.bench.load.figure import read_finder
 from sockproxy.bench.scenario import find_scenario, scenario_of
 from sockproxy.errors import SockproxyError, UsageError
@@ -35,6 +35,10 @@ def write(folder, tool=TOOL, scenario=SCENARIO):
     path = folder / "mine.toml"
     path.write_text(scenario)
     return str(path)
+
+
+def make(*client, **options):
+    return Commands(Description(["server"], client, FIGURE, **options), "here")
 
 
 def test_a_tool_of_a_file(tmp_path):
@@ -82,7 +86,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_a_scenario_of_commands():
-    tool = Commands(["server"], ["./client", "$port"], FIGURE, less_is_better=True)
+    tool = make("./client", "$port", less_is_better=True)
     (case,) = scenario_of(tool, ["haproxy", "plain"]).cases
     assert case.systems == ("plain", "haproxy")
     assert (case.size, case.connections, case.title) == (0, 0, "client; loopback, all on one CPU")
@@ -103,9 +107,9 @@ def test_figures_of_each_second(tmp_path):
 
 
 def test_a_port_of_its_own():
-    assert Commands(["server"], ["client"], FIGURE, port=6379).port == 6379
+    assert make("client", port=6379).port == 6379
     with pytest.raises(UsageError, match=r"has no \$port; write it, in single quotes"):
-        Commands(["server"], ["client"], FIGURE)
+        make("client")
 
 
 @pytest.mark.parametrize("text", ["", "''", "it's"])
