@@ -12,14 +12,14 @@ from sockproxy.bench import interrupt, machine
 from sockproxy.bench.ability import find_off, why_no_case, why_no_system
 from sockproxy.bench.describe import describe_case, describe_system, new_document
 from sockproxy.bench.interrupt import Undo
-from sockproxy.bench.load import TOOLS, Tool
+from sockproxy.bench.load import Tool
 from sockproxy.bench.peers import Peer
-from sockproxy.bench.result.metrics import METRICS
+from sockproxy.bench.result.metrics import digits_for, recorded
 from sockproxy.bench.result.summary import noise, summarize
 from sockproxy.bench.scenario import RUN_OVERHEAD, Case, Scenario
 from sockproxy.bench.stage import Stage, staged
 from sockproxy.bench.subject import Subject, end_bypass, sweep_bypasses
-from sockproxy.bench.systems import System, resolve
+from sockproxy.bench.systems import PLAIN, System, resolve
 from sockproxy.bench.workplace import find_program, sweep_folders, version
 from sockproxy.cgroup import Cgroup, create_owned, orphans, sweep
 from sockproxy.errors import SockproxyError, Unsupported
@@ -104,15 +104,15 @@ class Campaign:
 
     def _describe_systems(self) -> None:
         versions = self.document["machine"]["versions"]
-        for name in dict.fromkeys(case.tool for case in self._scenario.cases):
-            for program, argv in TOOLS[name].versions.items():
+        for tool in dict.fromkeys(case.tool for case in self._scenario.cases):
+            for program, argv in tool.versions.items():
                 versions[program] = version(argv)
         self.document["systems"] += map(describe_system, self._systems.values())
 
     # -- one case -------------------------------------------------------------------------
 
     def _play(self, case: Case, group: Cgroup) -> None:
-        tool = TOOLS[case.tool]
+        tool = case.tool
         after = self._left - len(case.systems) * (self._scenario.rounds + 1)
         systems, off = self._able(case, tool)
         shown = [key for key in case.systems if key in off or self._systems[key] in systems]
@@ -167,10 +167,16 @@ class Campaign:
 
     def _rounds(self, stage: Stage, ready: dict[str, Subject]) -> None:
         amounts: dict[str, int] = {}
-        for key in list(ready):
+        for key in sorted(ready, key=lambda key: key != PLAIN):
             first = self._turn(stage, ready, key, 0, stage.tool.warm_up(stage.case))
             if first is not None:
                 amounts[key] = _amount(stage, first["values"])
+                self._choose_digits(stage.tool, first["values"])
+            elif key == PLAIN and stage.tool.untried:
+                for other in list(ready):
+                    ready.pop(other).close()
+                    self._skip(stage.case, other, "plain TCP has failed, with nothing in between")
+                return
         for number in range(1, self._scenario.rounds + 1):
             for order, key in enumerate(self._random.sample(list(ready), len(ready))):
                 sample = self._turn(stage, ready, key, number, amounts[key])
@@ -178,6 +184,11 @@ class Campaign:
                     place = {"case": stage.case.key, "system": key, "round": number}
                     self.document["samples"].append({**place, "order": order, **sample})
                     self._tell(stage.case, self._systems[key], sample["values"])
+
+    def _choose_digits(self, tool: Tool, values: Mapping[str, float]) -> None:
+        """How a tool's own metrics are shown: only a first figure says how large they are."""
+        for key in tool.metrics.keys() & values.keys():
+            self.document["metrics"][key]["digits"] = digits_for(values[key])
 
     def _turn(
         self, stage: Stage, ready: dict[str, Subject], key: str, number: int, amount: int
@@ -198,7 +209,7 @@ class Campaign:
             try:
                 ready.pop(key).close()
                 words = stage.recover()
-                why = f"{why}; {words}" if words else why
+                why = f"{why}; {words}" if words and words not in why else why
             finally:
                 self._drop(stage.case, key, number, why)
             return None
@@ -225,14 +236,14 @@ class Campaign:
                     entry["why_not"] = reason
 
     def _tell(self, case: Case, system: System, values: Mapping[str, float]) -> None:
-        metric = METRICS[TOOLS[case.tool].tests[case.test].headline]
+        metric = recorded(self.document["metrics"])[case.tool.tests[case.test].headline]
         figure = f"{metric.show(values[metric.key])} {metric.title}"
         spent = time.monotonic() - self._began
         each = spent / self._runs if self._runs > 3 else case.seconds + RUN_OVERHEAD
         left = int(max(0, self._left) * each)
         self._progress(
             f"{self._runs}/{self._runs + max(0, self._left)}, {left // 60}m{left % 60:02}s left:"
-            f" {TOOLS[case.tool].title} {case.test}, {system.title}: {figure}"
+            f" {case.load}, {system.title}: {figure}"
         )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import sockproxy
 from sockproxy.bench import machine
-from sockproxy.bench.load import TOOLS
+from sockproxy.bench.load import Commands
 from sockproxy.bench.result.document import KIND, SCHEMA, Document
-from sockproxy.bench.result.metrics import METRICS
+from sockproxy.bench.result.metrics import METRICS, Metric
 from sockproxy.bench.scenario import Case, Scenario
 from sockproxy.bench.systems import System
 from sockproxy.bench.workplace import version
@@ -45,10 +45,18 @@ def new_document(scenario: Scenario, seed: int) -> Document:
         "samples": [],
         "failures": [],
         "skipped": [],
-        "metrics": {key: asdict(metric) for key, metric in METRICS.items()},
+        "metrics": {key: asdict(metric) for key, metric in _metrics(scenario).items()},
         "warnings": [],
         "summary": [],
     }
+
+
+def _metrics(scenario: Scenario) -> dict[str, Metric]:
+    """Those that all results have, and those of the scenario's own tools."""
+    found = dict(METRICS)
+    for case in scenario.cases:
+        found |= case.tool.metrics
+    return found
 
 
 def describe_system(system: System) -> dict[str, Any]:
@@ -67,16 +75,19 @@ def describe_system(system: System) -> dict[str, Any]:
 
 def describe_case(case: Case, systems: Sequence[str]) -> dict[str, Any]:
     """An entry of `cases`. systems: the keys of those that are shown in it."""
-    return {
+    described = {
         "key": case.key,
         "title": case.title,
-        "tool": case.tool,
+        "tool": case.tool.name,
         "test": case.test,
         "topology": case.topology,
         "placement": case.placement,
         "control": case.control,
         "connections": case.connections,
         "size": case.size,
-        "headline": TOOLS[case.tool].tests[case.test].headline,
+        "headline": case.tool.tests[case.test].headline,
         "systems": list(systems),
     }
+    if isinstance(case.tool, Commands):
+        described["commands"] = case.tool.described()
+    return described

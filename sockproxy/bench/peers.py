@@ -18,14 +18,13 @@ else's; $python. A dollar is written $$.
 
 from __future__ import annotations
 
-import string
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sockproxy.bench.placeholders import fill
 from sockproxy.bench.workplace import data_folder, find_program
-from sockproxy.errors import UsageError
 from sockproxy.tables import Table, read_table
 
 __all__ = ["Peer", "find_peers"]
@@ -86,16 +85,12 @@ class Peer:
         Raises UsageError for a placeholder that is none.
         """
         values = {**values, "folder": folder, "python": sys.executable}
-        try:
-            if self.config is not None:
-                name, text = self.config
-                values["config"] = folder / Path(name).name
-                (folder / Path(name).name).write_text(string.Template(text).substitute(values))
-            return [string.Template(word).substitute(values) for word in self.argv]
-        except KeyError as error:
-            raise UsageError(f"{self.file}: there is no ${error.args[0]}") from None
-        except ValueError as error:
-            raise UsageError(f"{self.file}: {error}", hint="write $$ for a dollar") from None
+        if self.config is not None:
+            name, text = self.config
+            values["config"] = folder / Path(name).name
+            (written,) = fill([text], values, self.file)
+            (folder / Path(name).name).write_text(written)
+        return fill(self.argv, values, self.file)
 
 
 def find_peers(extra: Path | None = None) -> dict[str, Peer]:

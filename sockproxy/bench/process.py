@@ -19,6 +19,8 @@ from sockproxy.errors import SockproxyError
 from sockproxy.net.listening import listeners
 from sockproxy.net.namespace import Namespace
 from sockproxy.syscalls import end_with_parent
+from sockproxy.text import clean
+from sockproxy.units import format_size
 
 __all__ = ["Place", "Server", "run", "run_client"]
 
@@ -110,20 +112,29 @@ class Server:
         """Raise SockproxyError, with the end of the server's log, when the server has ended."""
         code = self._process.poll()
         if code is not None:
-            raise SockproxyError(f"{self.program} ended: {_exit(code)}: {self.said()}")
+            raise SockproxyError(
+                f"{self.program} ended: {_exit(code)}: {self.said()}",
+                hint="have it stay in the foreground" if code == 0 else None,
+            )
 
     def said(self) -> str:
         """The end of the server's log, on one line."""
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, size - TAIL))
-        return " ".join(self._log.read().decode(errors="replace").split()) or "its log is empty"
+        return _one_line(self._log.read().decode(errors="replace")) or "its log is empty"
 
     def listens(self, port: int) -> bool:
         """Whether something in its namespace listens on the port; asked without connecting."""
         return any(port == each for each, _ in listeners(self._process.pid))
 
-    def wait_for(self, ready: Callable[[], bool]) -> None:
-        """Return when it is ready. Raises SockproxyError when it ends, or takes too long."""
+    def wait_until_listening(self, port: int) -> None:
+        """Return when it listens on the port. Raises SockproxyError as wait_for() does."""
+        trouble = f"does not listen on port {port} after {PATIENCE:g} s"
+        self.wait_for(lambda: self.listens(port), trouble)
+
+    def wait_for(self, ready: Callable[[], bool], trouble: str = "is not ready") -> None:
+        """Return when it is ready. Raises SockproxyError when it ends, or takes too long; `trouble`
+        says then what it has not done."""
         deadline = time.monotonic() + PATIENCE
         while True:
             self.check()
@@ -133,7 +144,7 @@ class Server:
             except OSError:
                 pass  # it ends just now: the next check tells how
             if time.monotonic() > deadline:
-                raise SockproxyError(f"{self.program} is not ready: {self.said()}")
+                raise SockproxyError(f"{self.program} {trouble}: {self.said()}")
             time.sleep(0.02)
 
     @property
@@ -173,9 +184,14 @@ def run(place: Place, argv: Sequence[str], timeout: float) -> str:
         for stream in (output, errors):
             stream.seek(0)
             said.append(stream.read(MOST_OUTPUT).decode(errors="replace"))
+        # A shell says of its child that a signal ended it by 128 and the signal's number.
+        if code in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ):
+            raise SockproxyError(f"{program}: it wrote more than {format_size(MOST_WRITTEN)}")
         if code != 0:
-            words = " ".join((said[1].strip() or said[0]).split())[-TAIL:]
+            words = _one_line(said[1].strip() or said[0])[-TAIL:]
             raise SockproxyError(f"{program}: {_exit(code)}: {words or 'it printed nothing'}")
+        if output.read(1):
+            raise SockproxyError(f"{program}: it printed more than {format_size(MOST_OUTPUT)}")
         return said[0]
 
 
@@ -186,6 +202,10 @@ def run_client(place: Place, argv: Sequence[str], timeout: float) -> str:
         return run(place, argv, timeout)
     finally:
         place.cgroup.end_all(0.0)
+
+
+def _one_line(text: str) -> str:
+    return clean(" ".join(text.split()))
 
 
 def _exit(code: int) -> str:

@@ -6,8 +6,9 @@
     against = ["plain"]      systems that the others are compared with
 
     [[case]]                 may be repeated
-    tool = "netperf"         one of sockproxy.bench.load
-    test = "TCP_RR"          one of that tool's
+    tool = "netperf"         one of sockproxy.bench.load, or the path of a TOML file from this one
+                             on, as load/commands.py has it
+    test = "TCP_RR"          one of that tool's; a tool of a file has none
     systems = ["plain", "bypass", "haproxy", "envoy+bypass"]
     size = ["64", "16KiB"]           bytes of a message; the tool's own when left out
     connections = [1]                at a time
@@ -26,13 +27,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sockproxy.bench.load import TOOLS
+from sockproxy.bench.load import Commands, Tool, find_tool
+from sockproxy.bench.systems import PLAIN
 from sockproxy.bench.workplace import data_folder
 from sockproxy.errors import UsageError
 from sockproxy.tables import Table, read_table
 from sockproxy.units import format_size
 
-__all__ = ["PLACEMENTS", "TOPOLOGIES", "Case", "Scenario", "find_scenario", "scenario_files"]
+__all__ = [
+    "PLACEMENTS",
+    "TOPOLOGIES",
+    "Case",
+    "Scenario",
+    "find_scenario",
+    "scenario_files",
+    "scenario_of",
+]
 
 TOPOLOGIES = {
     "loopback": "loopback",
@@ -48,6 +58,8 @@ CONTROLS = ("reno", "cubic", "bbr")
 MOST_CONNECTIONS = 1000
 MOST_SIZE = 1 << 30  # bytes of a message
 RUN_OVERHEAD, CASE_OVERHEAD = 0.3, 3.0  # seconds, as measured on two slow CPUs
+ROUNDS = 6
+USUAL = ("bypass", "bypass-all", "relay", "splice", "short-circuit-all", "haproxy")
 _SYSTEM = re.compile(r"[a-z0-9-]+(\+bypass)?")
 _SCENARIO = {"title", "rounds", "seconds", "against", "case"}
 _CASE = {"tool", "test", "systems", "size", "connections", "topology", "placement", "control"}
@@ -55,9 +67,10 @@ _CASE = {"tool", "test", "systems", "size", "connections", "topology", "placemen
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One load in one place. size: bytes of a message. seconds: length of one run."""
+    """One load in one place. size: bytes of a message, 0 where that is not known, and so is the
+    number of connections. seconds: length of one run."""
 
-    tool: str
+    tool: Tool
     test: str
     systems: tuple[str, ...]
     size: int
@@ -70,19 +83,26 @@ class Case:
     @property
     def key(self) -> str:
         """The name of the case in documents, which no other case of its scenario has."""
-        size = format_size(self.size).replace(" ", "")
-        words = [self.tool, self.test, size, str(self.connections), self.topology, self.placement]
+        size = format_size(self.size).replace(" ", "") if self.size else ""
+        many = str(self.connections) if self.connections else ""
+        words = [self.tool.name, self.test, size, many, self.topology, self.placement]
         if self.control != CONTROLS[0]:
             words.append(self.control)
-        return "-".join(words).lower()
+        return "-".join(filter(None, words)).lower()
+
+    @property
+    def load(self) -> str:
+        """The tool and its test, for people."""
+        return f"{self.tool.title} {self.test}".strip()
 
     @property
     def title(self) -> str:
         """The case in a line for people: what runs, and where."""
         many = f", {self.connections} connections" if self.connections > 1 else ""
         control = f", {self.control} by default" if self.control != CONTROLS[0] else ""
+        size = f", {format_size(self.size)}" if self.size else ""
         return (
-            f"{TOOLS[self.tool].title} {self.test}, {format_size(self.size)}{many};"
+            f"{self.load}{size}{many};"
             f" {TOPOLOGIES[self.topology]}, {PLACEMENTS[self.placement]}{control}"
         )
 
@@ -147,6 +167,15 @@ class Scenario:
         return replace(self, rounds=rounds or self.rounds, seconds=seconds, cases=tuple(cases))
 
 
+def scenario_of(tool: Commands, systems: Sequence[str]) -> Scenario:
+    """One case of a tool that was given as commands. systems: keys, besides plain TCP; a handful
+    when empty."""
+    keys = tuple(dict.fromkeys([PLAIN, *(systems or USUAL)]))
+    connections, size = tool.tests[""].connections, tool.tests[""].size
+    case = Case(tool, "", keys, size, connections, "loopback", "together", seconds=1)
+    return Scenario(tool.name, tool.title, ROUNDS, 1, (PLAIN,), (case,))
+
+
 def scenario_files() -> dict[str, Path]:
     """The scenarios that come with sockproxy, by name."""
     return {path.stem: path for path in sorted((data_folder() / "scenarios").glob("*.toml"))}
@@ -176,34 +205,40 @@ def _read(path: Path) -> Scenario:
     return Scenario(
         name=path.stem,
         title=table.text("title"),
-        rounds=table.number("rounds", 6, 1, 1000),
+        rounds=table.number("rounds", ROUNDS, 1, 1000),
         seconds=seconds,
-        against=tuple(table.words("against", ["plain"])),
+        against=tuple(table.words("against", [PLAIN])),
         cases=tuple(cases),
     )
 
 
 def _cases(table: Table, seconds: int) -> list[Case]:
     """The cases of one table ``[[case]]``: one for each combination of its lists."""
-    name = table.word("tool", list(TOOLS))
-    tool = TOOLS[name]
-    test = table.word("test", list(tool.tests))
+    tool = table.parsed("tool", lambda name: find_tool(name, table.path.parent), table.text("tool"))
+    test = table.word("test", list(tool.tests), "" if "" in tool.tests else None)
     systems = tuple(table.words("systems"))
     for system in systems:
         if not _SYSTEM.fullmatch(system):
             raise table.wrong("systems", f"{system!r} is no system")
-    sizes = table.sizes("size", [str(tool.tests[test].size)], 1, MOST_SIZE)
-    connections = table.numbers("connections", [1], 1, MOST_CONNECTIONS)
-    if not tool.tests[test].many and connections != [1]:
-        raise table.wrong("connections", f"{name} {test} has one")
-    if not tool.tests[test].sized and table.has("size"):
-        raise table.wrong("size", f"that of {name} {test} cannot be chosen")
+    sizes = table.if_there("size", lambda key: table.sizes(key, (), 1, MOST_SIZE))
+    connections = table.if_there(
+        "connections", lambda key: table.numbers(key, (), 1, MOST_CONNECTIONS)
+    )
+    usual, named = tool.tests[test], f"{tool.name} {test}".strip()
+    if not usual.many and connections not in (None, [1]):
+        raise table.wrong("connections", f"their number in {named} cannot be chosen")
+    if not usual.sized and sizes is not None:
+        raise table.wrong("size", f"that of {named} cannot be chosen")
     topologies = table.words("topology", ["loopback"], list(TOPOLOGIES))
     placements = table.words("placement", ["together"], list(PLACEMENTS))
     controls = table.words("control", [CONTROLS[0]], list(CONTROLS))
     return [
-        Case(name, test, systems, size, count, topology, placement, seconds, control)
+        Case(tool, test, systems, size, count, topology, placement, seconds, control)
         for size, count, topology, placement, control in itertools.product(
-            sizes, connections, topologies, placements, controls
+            sizes or [usual.size],
+            connections or [usual.connections],
+            topologies,
+            placements,
+            controls,
         )
     ]

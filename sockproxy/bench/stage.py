@@ -11,7 +11,7 @@ from typing import Any
 
 from sockproxy.bench import machine
 from sockproxy.bench.interrupt import Undo
-from sockproxy.bench.load import TOOLS, Host, Outcome, Target, Tool
+from sockproxy.bench.load import Host, Outcome, Target, Tool
 from sockproxy.bench.meter import ALONE, Meter
 from sockproxy.bench.process import Place, run_client
 from sockproxy.bench.scenario import Case
@@ -77,12 +77,15 @@ class Stage:
             )
             output = run_client(self.client, argv, case.seconds * 2 + slack)
             switches, spent = meter.switches(), meter.read()
+            self.host.check()  # a figure of a server that has ended is of the client alone
             seconds = time.monotonic() - began
             outcome = tool.read(case, output, amount)
             if not outcome.values[tool.tests[case.test].headline] > 0:
                 raise SockproxyError(f"{tool.title}: nothing was moved")
             carried = subject.carried(outcome.payload)
+        course = {"each_second": list(outcome.each_second)} if outcome.each_second else {}
         return {
+            **course,
             "argv": [Path(argv[0]).name, *argv[1:]],
             "seconds": round(seconds, 6),
             "values": {**outcome.values, **_cost(outcome, spent, switches)},
@@ -115,7 +118,7 @@ def staged(case: Case, group: Cgroup) -> Iterator[Stage]:
 
     Raises SockproxyError when namespaces cannot be made, or the tool's server does not start.
     """
-    tool = TOOLS[case.tool]
+    tool = case.tool
     with Undo() as undo:
         topology = Topology(case.topology, case.control)
         undo.callback(topology.close)

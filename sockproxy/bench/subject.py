@@ -4,7 +4,6 @@ attached only while the system has its turn."""
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import os
 import re
@@ -95,7 +94,7 @@ class Subject:
         argv = peer.command(folder, values)
         server = Server(place, argv, folder=folder)
         self._undo.callback(server.close)
-        server.wait_for(functools.partial(server.listens, hop.port))
+        server.wait_until_listening(hop.port)
         self._servers.append(server)
         self.hops.append(hop)
         self.names += [name] if peer.counts else []

@@ -9,11 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from sockproxy.bench.process import Place, Server, run
+from sockproxy.bench.result.metrics import Metric
 from sockproxy.bench.workplace import find_program
 from sockproxy.errors import SockproxyError
+from sockproxy.text import clean
 
 __all__ = ["TOLD", "Host", "Load", "Outcome", "Target", "Test", "Tool", "no_figures", "same_bytes"]
 
@@ -36,11 +38,12 @@ class Load(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One test of a tool. size: of a message, unless the scenario says another.
+    """One test of a tool. size: of a message, unless the scenario says another; 0: not known.
 
     sized, many: whether a scenario may choose the size, and more than one connection.
-    headline: the figure that matters most, by its key in metrics.METRICS.
-    counted: runs for a number of transactions, not for a time.
+    headline: the figure that matters most, by its key in metrics.METRICS or in Tool.metrics.
+    counted: runs for a number of transactions, not for a time. connections: unless the scenario
+    says another number; 0: not known.
     """
 
     size: int
@@ -48,6 +51,7 @@ class Test:
     counted: bool = False
     sized: bool = True
     many: bool = True
+    connections: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,11 @@ class Target:
 class Outcome:
     """What a client found in one run.
 
-    values: figures, by the keys of metrics.METRICS; "gbit_per_s" or "per_s" among them.
-    payload: bytes that crossed the measured connections, both ways.
+    values: figures, by the keys of metrics; the test's headline among them.
+    payload: bytes that crossed the measured connections, both ways; 0 where that is not known.
     transactions: how many; 0 for a stream. checks: sentences on what was compared, and agreed.
-    raw: what the tool printed, parsed where it can be.
+    raw: what the tool printed, parsed where it can be. each_second: the headline of each whole
+    second, for tools that tell.
     """
 
     values: dict[str, float]
@@ -74,6 +79,7 @@ class Outcome:
     transactions: int = 0
     checks: tuple[str, ...] = ()
     raw: Any = None
+    each_second: tuple[float, ...] = ()
 
 
 class Host:
@@ -100,14 +106,17 @@ class Host:
         ports: Sequence[int] = (),
         ready: Callable[[], bool] | None = None,
         end_signal: int = signal.SIGTERM,
+        folder: Path | None = None,
     ) -> Server:
         """Start a server, and wait until it listens on these ports and `ready` says so.
 
-        close() ends it. Raises SockproxyError when it ends before, or takes too long.
+        folder: where it starts, if not in the folder for its files. close() ends it. Raises
+        SockproxyError when it ends before, or takes too long.
         """
-        server = Server(self.place, argv, folder=self.folder, end_signal=end_signal)
+        server = Server(self.place, argv, folder=folder or self.folder, end_signal=end_signal)
         self._undo.callback(server.close)
-        server.wait_for(lambda: all(server.listens(port) for port in ports))
+        for port in ports:
+            server.wait_until_listening(port)
         if ready is not None:
             server.wait_for(ready)
         self._servers.append(server)
@@ -136,7 +145,7 @@ class Host:
 
 def no_figures(program: str, output: str) -> SockproxyError:
     """The error for output of a tool that has no figures, or that is cut off."""
-    words = " ".join(output.split())[:TOLD]
+    words = clean(" ".join(output.split()))[:TOLD]
     return SockproxyError(f"{program} gave no figures: {words or 'nothing'}")
 
 
@@ -146,21 +155,27 @@ def same_bytes(sent: int, received: int) -> tuple[str, ...]:
 
 
 class Tool(ABC):
-    """One program that makes load. Objects have no state: TOOLS has one of each kind."""
+    """One program that makes load. Objects have no state: TOOLS has one of each kind that comes
+    with sockproxy, and commands.py makes others."""
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    programs: ClassVar[tuple[str, ...]]
+    name: str
+    title: str
+    programs: tuple[str, ...]
     """The programs that must be on the PATH."""
-    install: ClassVar[str]
+    install: str
     """How to install those programs."""
-    versions: ClassVar[Mapping[str, Sequence[str]]]
+    versions: Mapping[str, Sequence[str]]
     """By name, the command line that prints a program's version."""
-    tests: ClassVar[Mapping[str, Test]]
-    port: ClassVar[int]
+    tests: Mapping[str, Test]
+    port: int
     """The server's port to which the measured connections go; a proxy is put in their way."""
     unix = False
     """Whether it can use AF_UNIX instead of TCP."""
+    untried = False
+    """Whether nobody knows that it works at all. Then plain TCP, where nothing is in between, has
+    the first run, and when that fails nothing else is tried."""
+    metrics: Mapping[str, Metric] = {}
+    """By key, those of its figures that METRICS does not have."""
 
     def missing(self) -> list[str]:
         """Those of the programs that are not installed."""

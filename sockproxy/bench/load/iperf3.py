@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any
 
 from sockproxy.bench.load.base import (
     Host,
@@ -30,8 +30,8 @@ class Iperf3(Tool):
     title = "iperf3"
     programs = ("iperf3",)
     install = "apt-get install iperf3"
-    versions: ClassVar[Mapping[str, Sequence[str]]] = {"iperf3": ("iperf3", "--version")}
-    tests: ClassVar[Mapping[str, Test]] = {
+    versions: Mapping[str, Sequence[str]] = {"iperf3": ("iperf3", "--version")}
+    tests: Mapping[str, Test] = {
         "stream": Test(128 << 10, "gbit_per_s"),
         "reverse": Test(128 << 10, "gbit_per_s"),
         "bidir": Test(128 << 10, "gbit_per_s"),
@@ -69,7 +69,15 @@ class Iperf3(Tool):
                 ways.append(end["sum_received_bidir_reverse"])
             rate = sum(way["bits_per_second"] for way in ways)
             payload = sum(int(way["bytes"]) for way in ways)
+            course = tuple(_rate(each) / 1e9 for each in report.get("intervals", []))
             checks = same_bytes(end["sum_sent"]["bytes"], end["sum_received"]["bytes"])
         except (ValueError, KeyError, TypeError):
             raise no_figures("iperf3", output) from None
-        return Outcome({"gbit_per_s": rate / 1e9}, payload, checks=checks, raw=end)
+        values = {"gbit_per_s": rate / 1e9}
+        return Outcome(values, payload, checks=checks, raw=end, each_second=course)
+
+
+def _rate(interval: Mapping[str, Any]) -> float:
+    """Bits per second both ways, as the client has counted them."""
+    ways = (interval.get(name) for name in ("sum", "sum_bidir_reverse"))
+    return sum(float(way["bits_per_second"]) for way in ways if way is not None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 from sockproxy.bench.load.base import (
     TOLD,
@@ -47,8 +46,8 @@ class Netperf(Tool):
     title = "netperf"
     programs = ("netperf", "netserver")
     install = "tools/setup-debian, or apt-get install netperf from Debian's component non-free"
-    versions: ClassVar[Mapping[str, Sequence[str]]] = {"netperf": ("netperf", "-V")}
-    tests: ClassVar[Mapping[str, Test]] = {
+    versions: Mapping[str, Sequence[str]] = {"netperf": ("netperf", "-V")}
+    tests: Mapping[str, Test] = {
         "TCP_STREAM": Test(128 << 10, "gbit_per_s", many=False),
         "TCP_MAERTS": Test(128 << 10, "gbit_per_s", many=False),
         "TCP_RR": Test(64, "per_s", many=False),

@@ -8,7 +8,6 @@ import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from sockproxy.bench.load.base import Host, Load, Outcome, Target, Test, Tool, no_figures
 from sockproxy.bench.workplace import find_program
@@ -29,12 +28,12 @@ class Pgbench(Tool):
     title = "pgbench"
     programs = ("pgbench", "initdb", "postgres", "setpriv")
     install = "apt-get install postgresql postgresql-contrib"
-    versions: ClassVar[Mapping[str, Sequence[str]]] = {
+    versions: Mapping[str, Sequence[str]] = {
         "pgbench": ("pgbench", "--version"),
         "postgres": ("postgres", "--version"),
     }
     # The size is that of an answer, roughly; it cannot be chosen.
-    tests: ClassVar[Mapping[str, Test]] = {
+    tests: Mapping[str, Test] = {
         "select": Test(100, "per_s", sized=False),
         "tpcb": Test(100, "per_s", sized=False),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 from sockproxy.bench.load.base import Host, Load, Outcome, Target, Test, Tool, no_figures
 
@@ -16,8 +15,8 @@ class Redis(Tool):
     title = "redis-benchmark"
     programs = ("redis-server", "redis-benchmark")
     install = "apt-get install redis-server redis-tools"
-    versions: ClassVar[Mapping[str, Sequence[str]]] = {"redis": ("redis-server", "--version")}
-    tests: ClassVar[Mapping[str, Test]] = {
+    versions: Mapping[str, Sequence[str]] = {"redis": ("redis-server", "--version")}
+    tests: Mapping[str, Test] = {
         "GET": Test(64, "per_s", counted=True),
         "SET": Test(64, "per_s", counted=True),
     }

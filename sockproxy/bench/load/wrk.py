@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 from sockproxy.bench.load.base import Host, Load, Outcome, Target, Test, Tool, no_figures
 from sockproxy.errors import SockproxyError
@@ -37,11 +36,11 @@ class Wrk(Tool):
     title = "wrk to nginx"
     programs = ("wrk", "nginx")
     install = "apt-get install wrk nginx"
-    versions: ClassVar[Mapping[str, Sequence[str]]] = {
+    versions: Mapping[str, Sequence[str]] = {
         "wrk": ("wrk", "-v"),
         "nginx": ("nginx", "-v"),
     }
-    tests: ClassVar[Mapping[str, Test]] = {
+    tests: Mapping[str, Test] = {
         "GET": Test(1 << 10, "per_s"),
         CLOSE: Test(1 << 10, "per_s"),
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from sockproxy.bench.report.facts import Facts
 from sockproxy.bench.report.parts import Cell, Mark, Plot, Row, Section, Table
+from sockproxy.bench.report.timeline import timeline
 from sockproxy.bench.report.words import NONE, SPACE, anchor, count, span
 from sockproxy.bench.scenario import PLACEMENTS, TOPOLOGIES
 from sockproxy.units import format_size
@@ -36,15 +37,23 @@ def section(facts: Facts, number: int) -> Section:
         title=f"{number + 1}. {case['title']}",
         facts=tuple(_case_facts(facts, case)),
         plot=_plot(facts, case) if measured else None,
+        timeline=timeline(facts, case) if measured else None,
         table=_table(facts, case) if case["systems"] else None,
         notes=tuple(_notes(facts, case)),
     )
 
 
 def _case_facts(facts: Facts, case: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    connections = count(case["connections"], "connection")
-    size = format_size(case["size"]).replace(" ", SPACE)
-    yield "Load", f"{case['tool']} {case['test']}, {connections}, messages of {size}"
+    load = [f"{case['tool']} {case['test']}".strip()]
+    if case["connections"]:
+        load.append(count(case["connections"], "connection"))
+    if case["size"]:
+        load.append(f"messages of {format_size(case['size']).replace(' ', SPACE)}")
+    yield "Load", ", ".join(load)
+    if commands := case.get("commands"):
+        yield "Server", commands["server"]
+        yield "Client", commands["client"]
+        yield "Figure", commands["figure"]
     yield "Topology", TOPOLOGIES.get(case["topology"], case["topology"])
     yield "Placement", PLACEMENTS.get(case["placement"], case["placement"])
     samples = [
@@ -186,6 +195,7 @@ def _plot(facts: Facts, case: dict[str, Any]) -> Plot:
         confidence=facts.confidence,
         baseline=baseline if compared else "",
         marks=tuple(marks),
+        more_is_better=metric.more_is_better,
         about_figures=f"{metric.title}, the median of each system. {figures}.",
         about_ratios=f"Ratio to {baseline} with its {facts.confidence} interval. {ratios}.",
         about_latencies=f"Median and p99 latency of each system, microseconds. {latencies}.",

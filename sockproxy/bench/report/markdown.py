@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from sockproxy.bench.report.parts import Cell, Overview, Program, Report, Section, Table
+from sockproxy.bench.report.parts import Cell, Program, Report, Section, Table
 from sockproxy.bench.report.view import build
 from sockproxy.bench.result.document import Document
 
@@ -27,9 +27,13 @@ def _report(report: Report) -> Iterator[str]:
     if report.warnings:
         yield from ("**Warnings**", "")
         yield from _bullets(_line(warning) for warning in report.warnings)
-    yield from ("## Overview", "")
-    for number, overview in enumerate(report.overviews):
-        yield from _overview(overview, number)
+    for question in report.questions:
+        yield from (f"## {_text(question.title)}", "", _text(" ".join(question.answer)), "")
+    yield from ("## All cases", "")
+    for matrix in report.matrices:
+        yield from _rendered(matrix)
+    if not report.matrices:
+        yield from ("No system and one to compare it with were both measured.", "")
     yield from ("## Machine and method", "")
     yield from _pairs((*report.machine, *report.method))
     for section in report.sections:
@@ -49,15 +53,6 @@ def _report(report: Report) -> Iterator[str]:
             yield from (f"Configuration of {_text(program.title)}:", "")
             yield from (_block(program.config), "")
     yield report.footer
-
-
-def _overview(overview: Overview, number: int) -> Iterator[str]:
-    if number:
-        yield from (f"### Compared with {_text(overview.baseline)}", "")
-    yield from (_text(overview.lead), "")
-    yield from _pairs(overview.items)
-    if overview.table:
-        yield from _rendered(overview.table)
 
 
 def _section(section: Section) -> Iterator[str]:
@@ -95,7 +90,8 @@ def _rendered(table: Table) -> Iterator[str]:
     for row in table.rows:
         cells = [_text(row.fate)] if row.fate else [_cell(cell) for cell in row.cells]
         cells += [""] * (len(heads) - 1 - len(cells))
-        rows.append([_text(row.title), *cells])
+        note = f" ({_text(row.note)})" if row.note else ""
+        rows.append([f"{_text(row.title)}{note}", *cells])
     yield from _table(heads, rows, _text(table.caption))
 
 

@@ -15,14 +15,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BAND",
+    "BOTTOM",
     "FAINT",
+    "GRID",
     "INK",
+    "MARGIN",
+    "MEDIUM",
+    "ROW",
     "SMALL",
+    "TOP",
+    "WIDTH",
     "as_svg",
     "below",
+    "ends_are",
+    "fitting",
     "label",
+    "linear",
     "logarithmic",
     "panel",
+    "sheet",
     "title",
 ]
 
@@ -39,14 +50,27 @@ ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 def panel(rows: int) -> tuple[Figure, Axes]:
     """A figure with so many rows, one for each system, from the top down."""
+    size = (WIDTH, TOP + ROW * rows + BOTTOM)
+    figure, axes = sheet(size, (MARGIN, TOP, MARGIN, BOTTOM), rows)
+    for row in range(1, rows):
+        axes.axhline(row, color=GRID, linewidth=0.8)
+    return figure, axes
+
+
+def sheet(
+    size: tuple[float, float], margins: tuple[float, float, float, float], rows: int
+) -> tuple[Figure, Axes]:
+    """A figure whose y axis counts rows from the top down. size: width and height. margins: what
+    is left of the axes, above, right and below."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    height = TOP + ROW * rows + BOTTOM
-    figure = Figure(figsize=(WIDTH / POINTS, height / POINTS), facecolor="none")
+    width, height = size
+    left, top, right, bottom = margins
+    figure = Figure(figsize=(width / POINTS, height / POINTS), facecolor="none")
     FigureCanvasSVG(figure)
     axes = figure.add_axes(
-        (MARGIN / WIDTH, BOTTOM / height, 1 - 2 * MARGIN / WIDTH, ROW * rows / height),
+        (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height),
         facecolor="none",
     )
     axes.set_ylim(rows, 0)
@@ -55,22 +79,33 @@ def panel(rows: int) -> tuple[Figure, Axes]:
     axes.set_axisbelow(True)
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
-    for row in range(1, rows):
-        axes.axhline(row, color=GRID, linewidth=0.8)
     return figure, axes
 
 
 def title(axes: Axes, text: str) -> None:
     """Put a title over the panel, cut where it is too wide."""
-    text = _fitting(text, WIDTH - 2 * MARGIN, MEDIUM, bold=True)
+    text = fitting(text, WIDTH - 2 * MARGIN, MEDIUM, bold=True)
     axes.set_title(text, loc="left", fontsize=MEDIUM, fontweight="bold", pad=8)
 
 
-def below(axes: Axes, x: float, side: Literal["left", "center", "right"], words: str) -> None:
-    """Put words under the axis, at x from 0 to 1 of its length."""
-    rows = axes.get_ylim()[0]
+def below(
+    axes: Axes,
+    x: float,
+    side: Literal["left", "center", "right"],
+    words: str,
+    depth: float | None = None,
+) -> None:
+    """Put words under the axis, at x from 0 to 1 of its length. depth: as a share of the axes'
+    height; as panel() has room, when left out."""
+    depth = (BOTTOM - 9) / (ROW * axes.get_ylim()[0]) if depth is None else depth
     look: Any = {"transform": axes.transAxes, "va": "center", "color": FAINT, "fontsize": SMALL}
-    axes.text(x, -(BOTTOM - 9) / (ROW * rows), words, ha=side, **look)
+    axes.text(x, -depth, words, ha=side, **look)
+
+
+def ends_are(axes: Axes, left: str, right: str, depth: float | None = None) -> None:
+    """Say under the axis what its ends mean. depth: as below() has it."""
+    below(axes, 0, "left", f"\N{LEFTWARDS ARROW} {left}", depth)
+    below(axes, 1, "right", f"{right} \N{RIGHTWARDS ARROW}", depth)
 
 
 def label(axes: Axes, row: int, name: str, words: str, colour: str) -> None:
@@ -84,11 +119,11 @@ def label(axes: Axes, row: int, name: str, words: str, colour: str) -> None:
         "fontsize": SMALL,
         "bbox": ground,
     }
-    axes.text(0, row + LABEL, _fitting(name, room, SMALL), **look)
+    axes.text(0, row + LABEL, fitting(name, room, SMALL), **look)
     axes.text(1, row + LABEL, words, ha="right", color=colour, fontweight="bold", **look)
 
 
-def _fitting(text: str, room: float, size: float, bold: bool = False) -> str:
+def fitting(text: str, room: float, size: float, bold: bool = False) -> str:
     """The text on one line, cut where it is wider than there is room."""
     text = "".join(sign if sign.isprintable() else " " for sign in text)[:200]
     if _width(text, size, bold) <= room:
@@ -107,21 +142,52 @@ def _width(text: str, size: float, bold: bool = False) -> float:
     return float(TextToPath().get_text_width_height_descent(text, font, ismath=False)[0])
 
 
-def logarithmic(axes: Axes, low: float, high: float, unit: str) -> None:
+def logarithmic(
+    axes: Axes, low: float, high: float, unit: str, width: float = WIDTH - 2 * MARGIN
+) -> None:
     """Make the x axis logarithmic, from a little below `low` to a little above `high`, with round
-    ticks, each followed by `unit`."""
+    ticks, each followed by `unit`. width: the axis's, by which labels are kept inside of it."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
     room = max(math.log(high / low), math.log(1.2))
     low, high = low * math.exp(-0.08 * room), high * math.exp(0.08 * room)
     if high / low < 1.2:
         low, high = low / 1.1, high * 1.1
-    ticks = _ticks(low, high)
+    ticks = [
+        tick
+        for tick in _ticks(low, high)
+        if _stays_inside(
+            f"{_brief(tick)}{unit}", math.log(tick / low) / math.log(high / low), width
+        )
+    ]
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(ticks, [f"{_brief(tick)}{unit}" for tick in ticks])
+
+
+def linear(axes: Axes, most: float, whole: bool = False) -> None:
+    """Make the x axis linear, from 0 to a little above `most`, with round ticks; whole: of whole
+    numbers alone."""
+    from matplotlib.ticker import MaxNLocator
+
+    end = most * 1.04 if most > 0 else 1.0
+    width = WIDTH - 2 * MARGIN
+    ticks = [
+        float(tick)
+        for tick in MaxNLocator(nbins=6, integer=whole).tick_values(0, end)
+        if _stays_inside(_brief(tick), tick / end, width)
+    ]
+    axes.set_xlim(0, end)
+    axes.set_xticks(ticks, [_brief(tick) for tick in ticks])
+
+
+def _stays_inside(words: str, share: float, width: float) -> bool:
+    """Whether a label in the middle of that share of the axis, 0 to 1, is cut at neither end: the
+    figure has MARGIN beside the axis, and browsers may have a wider font."""
+    half = _width(words, SMALL) / 2
+    return half - MARGIN / 2 <= share * width <= width + MARGIN / 2 - half
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -143,6 +209,9 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _brief(figure: float) -> str:
     """Three digits, and no exponent."""
+    for size, letter in ((1e9, "G"), (1e6, "M")):
+        if figure >= size:
+            return f"{figure / size:,.4g} {letter}"
     if figure >= 100:
         return f"{figure:,.0f}"
     return f"{float(f'{figure:.3g}'):g}"

@@ -8,17 +8,25 @@ from sockproxy.bench.report.words import TIMES, number, span
 
 __all__ = [
     "Cell",
+    "Changes",
+    "Chart",
+    "ChartRow",
     "Comparison",
+    "Course",
     "Mark",
-    "Overview",
     "Plot",
     "Program",
+    "Question",
     "Report",
     "Row",
     "Section",
     "Table",
+    "Timeline",
 ]
 
+MOST_PRINTED = 260  # rows of tables, which are about five pages
+HEAD_ROWS = 4  # what a table's title and heads take
+LEAST_SHOWN = 1e-9  # of a ratio that is turned round
 TONES = {"better": "better", "worse": "worse", "no difference": "same", "too few rounds": "few"}
 """A word for each judgement, by which pages choose colours."""
 
@@ -48,6 +56,11 @@ class Comparison:
         comma = "" if self.judgement in ("better", "worse") else ","
         return f"{self.times}{comma} {self.judgement}"
 
+    def turned(self) -> Comparison:
+        """The ratio the other way round, above 1 where this is below."""
+        ratio, low, high = (1 / max(LEAST_SHOWN, it) for it in (self.ratio, self.high, self.low))
+        return Comparison(ratio, low, high, self.judgement)
+
     @property
     def interval(self) -> str:
         """The confidence interval, from low to high."""
@@ -65,22 +78,25 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a table. anchor: the id that its title links to. fate: words in place of all
-    cells."""
+    """A row of a table. anchor: the id that its title links to. note: a smaller line below that.
+    fate: words in place of all cells."""
 
     title: str
     cells: tuple[Cell, ...] = ()
     anchor: str = ""
     fate: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The first of `heads` is that of the rows' titles."""
+    """The first of `heads` is that of the rows' titles. groups: names over the other columns, each
+    with how many of them it is over."""
 
     caption: str
     heads: tuple[str, ...]
     rows: tuple[Row, ...]
+    groups: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +117,7 @@ class Mark:
 class Plot:
     """What the plots of one case show. baseline: "" where nothing can be compared.
 
+    more_is_better: of the figures, and so of their ratios.
     about_*: what each plot shows, for those who do not see it.
     """
 
@@ -108,31 +125,87 @@ class Plot:
     confidence: str
     baseline: str
     marks: tuple[Mark, ...]
+    more_is_better: bool
     about_figures: str
     about_ratios: str
     about_latencies: str
 
 
 @dataclass(frozen=True, slots=True)
+class Course:
+    """How the runs of a system went. seconds: for each, the figures of all rounds."""
+
+    title: str
+    seconds: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The courses of a case's systems. about: what it shows, in words."""
+
+    unit: str
+    courses: tuple[Course, ...]
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """One case. facts: of the load and where it ran. notes: what failed or was skipped."""
+    """One case. facts: of the load and where it ran. timeline: of runs that are long enough.
+    notes: what failed or was skipped."""
 
     anchor: str
     title: str
     facts: tuple[tuple[str, str], ...]
     plot: Plot | None
+    timeline: Timeline | None
     table: Table | None
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """All cases against one baseline. lead: counts. items: a system and its sentences."""
+class ChartRow:
+    """One case of a chart. cells: a ratio for each of the chart's series, turned so that above 1
+    is better; None where there is none."""
 
-    baseline: str
-    lead: str
-    items: tuple[tuple[str, str], ...]
-    table: Table | None
+    title: str
+    cells: tuple[Comparison | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Ratios of some systems, its series, in all cases. about: what it shows, in words."""
+
+    title: str
+    series: tuple[str, ...]
+    rows: tuple[ChartRow, ...]
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a reader wants to know first. answer: three sentences at most."""
+
+    anchor: str
+    title: str
+    answer: tuple[str, ...]
+    chart: Chart | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """All of the page of two results. answer: three sentences at most. changed: what is better or
+    worse; unchanged: the rest. results: where the two come from."""
+
+    title: str
+    subtitle: str
+    warnings: tuple[str, ...]
+    answer: tuple[str, ...]
+    charts: tuple[Chart, ...]
+    changed: Table
+    unchanged: Table
+    results: Table
+    reading: tuple[tuple[str, str], ...]
+    footer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +227,8 @@ class Report:
     title: str
     subtitle: str
     warnings: tuple[str, ...]
-    overviews: tuple[Overview, ...]
+    questions: tuple[Question, ...]
+    matrices: tuple[Table, ...]
     machine: tuple[tuple[str, str], ...]
     method: tuple[tuple[str, str], ...]
     sections: tuple[Section, ...]
@@ -163,3 +237,9 @@ class Report:
     settings: tuple[tuple[str, str], ...]
     reproduce: str
     footer: str
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the tables of all cases are more than some pages."""
+        tables = [section.table for section in self.sections if section.table]
+        return sum(len(table.rows) + HEAD_ROWS for table in tables) > MOST_PRINTED

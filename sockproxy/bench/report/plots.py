@@ -7,8 +7,10 @@ said by shapes and by words as well; the colours are Okabe and Ito's.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sockproxy.bench.report.panel import (
@@ -18,7 +20,9 @@ from sockproxy.bench.report.panel import (
     SMALL,
     as_svg,
     below,
+    ends_are,
     label,
+    linear,
     logarithmic,
     panel,
     title,
@@ -28,7 +32,7 @@ from sockproxy.bench.report.parts import Plot
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw"]
+__all__ = ["BLUE", "FARTHEST", "VERMILLION", "draw", "styled"]
 
 JITTER = 0.11  # of a row
 GOLDEN = 0.618034  # steps of it spread evenly, however many there are
@@ -55,25 +59,32 @@ SETTINGS: Any = {
 }
 
 
-def draw(plot: Plot, name: str) -> list[tuple[str, str]]:
-    """Each plot's SVG, with what it shows in words. name: makes ids unique within the page."""
-    import matplotlib
-
+def draw(plot: Plot, name: str) -> list[str]:
+    """Each plot's SVG. name: makes ids unique within the page."""
     kinds = (
         (_figures, plot.about_figures, True),
         (_ratios, plot.about_ratios, bool(plot.baseline)),
         (_latencies, plot.about_latencies, any(mark.latencies for mark in plot.marks)),
     )
     drawn = []
-    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
-        # Of a title's signs that the font lacks: the browser has another font.
-        warnings.filterwarnings("ignore", message=".*missing from", category=UserWarning)
+    with styled():
         for number, (paint, about, wanted) in enumerate(kinds):
             if wanted:
                 figure, axes = panel(len(plot.marks))
                 paint(axes, plot)
-                drawn.append((as_svg(figure, f"{name}-{number}-", about), about))
+                drawn.append(as_svg(figure, f"{name}-{number}-", about))
     return drawn
+
+
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """The look of all plots, for the length of a `with`."""
+    import matplotlib
+
+    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+        # Of a title's signs that the font lacks: the browser has another font.
+        warnings.filterwarnings("ignore", message=".*missing from", category=UserWarning)
+        yield
 
 
 # -- a painter for each kind of plot ------------------------------------------------------
@@ -81,7 +92,8 @@ def draw(plot: Plot, name: str) -> list[tuple[str, str]]:
 
 def _figures(axes: Axes, plot: Plot) -> None:
     """All samples, and their medians."""
-    title(axes, f"{plot.unit} \N{RIGHTWARDS ARROW} more is better")
+    better = "more" if plot.more_is_better else "less"
+    title(axes, f"{plot.unit} \N{RIGHTWARDS ARROW} {better} is better")
     for row, mark in enumerate(plot.marks):
         points = [each for each in mark.points if math.isfinite(each)]
         places = [row + BAND + JITTER * (2 * (n * GOLDEN % 1) - 1) for n in range(len(points))]
@@ -91,9 +103,7 @@ def _figures(axes: Axes, plot: Plot) -> None:
         if mark.is_baseline:
             axes.axvline(mark.median, color=FAINT, linewidth=0.8, linestyle=(0, (3, 3)), zorder=0)
     figures = [each for mark in plot.marks for each in (*mark.points, mark.median)]
-    most = max([each for each in figures if math.isfinite(each)], default=0.0)
-    axes.set_xlim(0, most * 1.04 if most > 0 else 1)
-    axes.locator_params(axis="x", nbins=6)
+    linear(axes, max([each for each in figures if math.isfinite(each)], default=0.0))
     legend = "\N{BLACK CIRCLE} one run   | median"
     if any(mark.is_baseline for mark in plot.marks):
         legend += "   \N{BOX DRAWINGS LIGHT QUADRUPLE DASH VERTICAL} baseline"
@@ -124,8 +134,10 @@ def _ratios(axes: Axes, plot: Plot) -> None:
         ends += [ratio, low, high]
     axes.axvline(1, color=INK, linewidth=1.1, zorder=1)
     logarithmic(axes, min(ends), max(ends), "\N{MULTIPLICATION SIGN}")
-    below(axes, 0, "left", "\N{LEFTWARDS ARROW} worse")
-    below(axes, 1, "right", "better \N{RIGHTWARDS ARROW}")
+    if plot.more_is_better:
+        ends_are(axes, "worse", "better")
+    else:
+        ends_are(axes, "better", "worse")
 
 
 def _latencies(axes: Axes, plot: Plot) -> None:

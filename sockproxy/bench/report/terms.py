@@ -14,6 +14,11 @@ TERMS = {
         "round has disturbed both. With it stands its {confidence} confidence interval. It need "
         "not be the quotient of the two medians."
     ),
+    "Best other proxy": (
+        "Of the proxies that are not sockproxy's, the one with the best median in that case. The "
+        "best of several owes a little of its lead to chance, so that what is compared with it "
+        "looks a little worse than it is."
+    ),
     "Judgement": (
         "Better or worse only where the whole interval is on one side of 1. Each stands for "
         "itself: of a hundred ratios of equal systems, about {chance} would be called "

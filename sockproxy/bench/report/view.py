@@ -1,17 +1,20 @@
 """A document as sections, tables and sentences, for any kind of page.
 
-Nothing is computed but counts: figures, ratios and judgements are those of the document's summary.
+Figures, ratios and judgements are those of the document's summary; only ratios to the best other
+proxy, which no scenario can name, are computed here.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sockproxy.bench.report.case import section
 from sockproxy.bench.report.facts import Facts
-from sockproxy.bench.report.overview import overviews
+from sockproxy.bench.report.matrix import matrices
 from sockproxy.bench.report.parts import Program, Report
+from sockproxy.bench.report.questions import questions
 from sockproxy.bench.report.terms import TERMS
 from sockproxy.bench.report.words import command_line, count, duration, listed, when
 from sockproxy.bench.result.document import Document
@@ -28,14 +31,15 @@ def build(document: Document) -> Report:
         title=scenario["title"] or scenario["name"],
         subtitle=f"Result of the benchmark {scenario['name']}, {when(document)}",
         warnings=tuple(_warnings(facts)),
-        overviews=tuple(overviews(facts)),
+        questions=tuple(questions(facts)),
+        matrices=tuple(matrices(facts)),
         machine=tuple(_machine(document)),
         method=tuple(_method(facts)),
         sections=tuple(section(facts, number) for number in range(len(facts.cases))),
         programs=tuple(_program(each) for each in document["systems"]),
         reading=tuple(_reading(facts)),
         settings=tuple(_settings(document["machine"])),
-        reproduce=_reproduce(scenario),
+        reproduce=_reproduce(facts),
         footer=f"Made by sockproxy {document['sockproxy']}.",
     )
 
@@ -126,9 +130,27 @@ def _settings(machine: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"net/{name}" if part == "sysctls" else str(name), str(value)
 
 
-def _reproduce(scenario: Mapping[str, Any]) -> str:
-    words = ["sockproxy", "bench", "run", scenario["name"], "--seed", str(scenario["seed"])]
-    words += ["--rounds", str(scenario["rounds"])]
+def _reproduce(facts: Facts) -> str:
+    scenario = facts.scenario
+    words = ["--seed", str(scenario["seed"]), "--rounds", str(scenario["rounds"])]
     if "seconds" in scenario:
         words += ["--seconds", str(scenario["seconds"])]
-    return command_line(words)
+    case = facts.cases[0] if len(facts.cases) == 1 else {}
+    if "commands" in case and case["tool"] == scenario["name"]:
+        # These dollars are for us, and not for the shell.
+        return shlex.join(["sockproxy", "bench", "run", *_typed(facts, case), *words])
+    return command_line(["sockproxy", "bench", "run", scenario["name"], *words])
+
+
+def _typed(facts: Facts, case: Mapping[str, Any]) -> Iterator[str]:
+    """The options that have made the case's tool, and chosen its systems."""
+    commands, metric = case["commands"], facts.metrics[case["headline"]]
+    for name in ("server", "client", "figure", "each_second", "port", "ready"):
+        if commands[name] is not None:
+            yield from (f"--{name.replace('_', '-')}", str(commands[name]))
+    yield from ("--unit", metric.title)
+    if not metric.more_is_better:
+        yield "--less-is-better"
+    for system in case["systems"]:
+        if system not in facts.scenario["against"]:
+            yield from ("--system", system)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["METRICS", "Metric", "recorded"]
+__all__ = ["METRICS", "Metric", "digits_for", "recorded"]
+
+DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,11 @@ class Metric:
         return f"{figure / self.scale:,.{self.digits}f}"
 
 
+def digits_for(figure: float) -> int:
+    """How many digits after the point show four digits of a figure, as far as it has them."""
+    return max(0, DIGITS - 1 - math.floor(math.log10(figure))) if figure > 0 else 0
+
+
 METRICS = {
     metric.key: metric
     for metric in (
@@ -37,7 +45,8 @@ METRICS = {
         Metric("switches_per_transaction", "context switches per transaction", False, 1),
     )
 }
-"""By key. A case has some of them; its headline is "gbit_per_s" or "per_s"."""
+"""By key. A case has some of them; its headline is "gbit_per_s" or "per_s", or, where its tool is
+made of commands, that tool's own."""
 
 
 def recorded(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Metric]:

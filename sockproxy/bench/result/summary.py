@@ -10,7 +10,7 @@ from typing import Any
 from sockproxy.bench.result.document import Document
 from sockproxy.bench.result.stats import judge, paired_ratio
 
-__all__ = ["Cell", "Rounds", "figures", "noise", "summarize"]
+__all__ = ["Cell", "Rounds", "figures", "noise", "ratio_to", "summarize"]
 
 SPREAD = 0.25  # (most - least) / median beyond which a figure is told as unstable
 FOREIGN = 0.05  # share of all CPUs that others may take
@@ -60,18 +60,25 @@ def summarize(document: Document) -> list[dict[str, Any]]:
 
 
 def _ratios(document: Document, found: Mapping[Cell, Rounds], cell: Cell) -> dict[str, Any]:
+    others = document["scenario"]["against"]
+    ratios = {other: ratio_to(document, found, cell, other) for other in others}
+    return {other: ratio for other, ratio in ratios.items() if ratio is not None}
+
+
+def ratio_to(
+    document: Document, found: Mapping[Cell, Rounds], cell: Cell, other: str
+) -> dict[str, Any] | None:
+    """An entry of `ratios`: of a cell to the same figure of the system `other`; None where they
+    are the same, or have no round in common. found: what figures() returns."""
     case, metric, system = cell
+    ours, theirs = found.get(cell, {}), found.get((case, metric, other), {})
+    both = sorted(ours.keys() & theirs.keys())
+    if other == system or not both:
+        return None
     confidence = document["scenario"]["confidence"]
-    more_is_better = document["metrics"][metric]["more_is_better"]
-    ratios = {}
-    for other in document["scenario"]["against"]:
-        ours, theirs = found[cell], found.get((case, metric, other), {})
-        both = sorted(ours.keys() & theirs.keys())
-        if other == system or not both:
-            continue
-        ratio = paired_ratio([ours[at] for at in both], [theirs[at] for at in both], confidence)
-        ratios[other] = {**asdict(ratio), "verdict": str(judge(ratio, more_is_better))}
-    return ratios
+    ratio = paired_ratio([ours[at] for at in both], [theirs[at] for at in both], confidence)
+    judgement = judge(ratio, document["metrics"][metric]["more_is_better"])
+    return {**asdict(ratio), "verdict": str(judgement)}
 
 
 def noise(document: Document) -> list[str]:

@@ -11,7 +11,7 @@ import click
 
 from sockproxy.bench.result.compare import TOLERANCE, Row, confidence_for, unlike
 from sockproxy.bench.result.compare import compare as compare_documents
-from sockproxy.bench.result.document import Document, load, understood
+from sockproxy.bench.result.document import Document, load, understood, write_whole
 from sockproxy.bench.result.metrics import Metric, recorded
 from sockproxy.bench.result.stats import Judgement
 from sockproxy.cli.output import show_json, table
@@ -25,6 +25,7 @@ Examples:
   sockproxy bench compare before.json after.json
   sockproxy bench compare before.json after.json --absolute --metric p99_us
   sockproxy bench compare before.json after.json --tolerance 5 --fail-on-worse
+  sockproxy bench compare before.json after.json --output changes.html
 
 \b
 Exit status: 0 it was compared; 1 something is worse, with --fail-on-worse; 2 usage.
@@ -54,6 +55,11 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--all", "every", is_flag=True, help="Compare all metrics.")
 @click.option("--fail-on-worse", is_flag=True, help="Exit with 1 when something is worse.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Make a page of it there, with a chart; needs \"pip install 'sockproxy[report]'\".",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(
     a: Path,
@@ -63,6 +69,7 @@ def compare(
     metrics: tuple[str, ...],
     every: bool,
     fail_on_worse: bool,
+    output: Path | None,
     as_json: bool,
 ) -> int:
     """Show what changed from A to B: two files that 'bench run' has kept.
@@ -83,6 +90,11 @@ def compare(
             metrics=list(before["metrics"]) if every else list(metrics) or None,
         )
         differs = unlike(before, after)
+        page = _page(before, after, rows, (a, b), tolerance) if output is not None else ""
+    if output is not None:
+        if output.resolve() in (a.resolve(), b.resolve()):
+            raise UsageError(f"{output} is a result itself", hint="give another --output")
+        write_whole(output, page.encode(errors="replace"))
     if differs:
         click.echo(f"bench: {differs}", err=True)
     if as_json:
@@ -101,6 +113,17 @@ def compare(
             _show(before, rows, tolerance)
     worse = any(row.judgement is Judgement.WORSE for row in rows)
     return GOT_WORSE if worse and fail_on_worse else 0
+
+
+def _page(
+    a: Document, b: Document, rows: list[Row], files: tuple[Path, Path], tolerance: float
+) -> str:
+    # Only here: the table needs neither templates nor plots.
+    from sockproxy.bench.report.changes import build_changes
+    from sockproxy.bench.report.html import render_changes
+
+    names = (files[0].name, files[1].name)
+    return render_changes(build_changes(a, b, rows, names, tolerance / 100))
 
 
 def _fields(row: Row) -> dict[str, Any]:

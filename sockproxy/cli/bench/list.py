@@ -58,6 +58,7 @@ def list_all(folder: Path | None, as_json: bool) -> int:
         ("TOOL", "HERE", "TESTS"),
         [(each["name"], _here(each["missing"]), " ".join(each["tests"])) for each in tools],
     )
+    click.echo("Any other server and client by 'bench run --server --client --figure'.")
     missing = [each for each in (*systems, *tools) if each["missing"]]
     for each in missing:
         name = each.get("key") or each["name"]

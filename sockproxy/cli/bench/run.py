@@ -8,7 +8,9 @@ import json
 import os
 import random
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,9 +19,11 @@ from sockproxy.bench.interrupt import Interrupted, held, watching
 from sockproxy.bench.peers import find_peers
 from sockproxy.bench.report.text import render
 from sockproxy.bench.result.document import Document, check_place, results_folder, save
-from sockproxy.bench.scenario import Scenario, find_scenario
+from sockproxy.bench.scenario import Scenario, find_scenario, scenario_of
+from sockproxy.cli.bench.commands import command_options, read_commands
 from sockproxy.cli.types import DURATION
-from sockproxy.errors import PermissionDenied, SockproxyError
+from sockproxy.errors import PermissionDenied, SockproxyError, UsageError
+from sockproxy.text import clean
 
 __all__ = ["run"]
 
@@ -29,6 +33,10 @@ Examples:
   sockproxy bench run quick
   sockproxy bench run standard --output standard.json
   sockproxy bench run ./mine.toml --rounds 20 --only netperf --peers ./my-peers
+  sockproxy bench run --server 'iperf3 -s -p $port' --client 'iperf3 -J -c $address -p $port' \\
+      --figure '$.end.sum_received.bits_per_second' --unit bit/s
+  sockproxy bench run --server 'redis-server --port $port --save ""' --unit requests/s \\
+      --client 'redis-benchmark --csv -t get -h $address -p $port' --figure '"GET","([0-9.]+)"'
 
 \b
 Exit status: 0 all was measured; 1 something failed, the rest was kept; 2 usage;
@@ -38,7 +46,8 @@ measured kept.
 
 
 @click.command(epilog=EPILOG)
-@click.argument("scenario")
+@click.argument("scenario", required=False)
+@command_options
 @click.option(
     "--rounds",
     type=click.IntRange(1, 1000),
@@ -58,7 +67,8 @@ measured kept.
     "systems",
     multiple=True,
     metavar="SYSTEM",
-    help="Only this system, and those it is compared with; may be repeated.",
+    help="Only this system, and those it is compared with; may be repeated. Of commands any one"
+    " of 'bench list'.",
 )
 @click.option(
     "--peers",
@@ -83,7 +93,7 @@ measured kept.
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result's JSON, not the table.")
 def run(
-    scenario: str,
+    scenario: str | None,
     rounds: int | None,
     seconds: int | None,
     only: tuple[str, ...],
@@ -94,13 +104,19 @@ def run(
     output: Path | None,
     quiet: bool,
     as_json: bool,
+    **commands: Any,
 ) -> int:
-    """Measure what SCENARIO says: the name of one of 'bench list', or a TOML file.
+    """Measure what SCENARIO says: the name of one of 'bench list', or a TOML file. Or any other
+    server and client, by --server, --client and --figure.
 
     Works in network namespaces and cgroups of its own, and leaves nothing behind. Every
     system has its turn in every round, in random order. Ctrl-C keeps what was measured.
+
+    In commands, $address and $port are where the server is to listen, and the client to connect;
+    $seconds is the length of a run, and $folder an empty directory. No shell reads them: for a
+    pipe write sh -c '...'. The server has to stay in the foreground, and serve IPv4.
     """
-    chosen = find_scenario(scenario).narrowed(rounds, seconds, only, systems)
+    chosen = _choose(scenario, commands, systems).narrowed(rounds, seconds, only, systems)
     campaign = Campaign(
         chosen,
         find_peers(folder),
@@ -125,6 +141,16 @@ def run(
         _say("interrupted: everything is undone; what was measured is kept")
     click.echo(json.dumps(campaign.document, indent=1) if as_json else render(campaign.document))
     return code or _failures(campaign.document) or (0 if kept else FAILED)
+
+
+def _choose(scenario: str | None, commands: dict[str, Any], systems: Sequence[str]) -> Scenario:
+    """The scenario of that name, or of the commands that were given in its place."""
+    tool = read_commands(**commands)
+    if tool is None and scenario is None:
+        raise UsageError("no scenario", hint="name one of 'bench list', or give --server")
+    if tool is not None and scenario is not None:
+        raise UsageError(f"{scenario} and --server exclude each other", hint="leave one out")
+    return find_scenario(scenario or "") if tool is None else scenario_of(tool, systems)
 
 
 def _keep(document: Document, path: Path) -> bool:
@@ -162,7 +188,7 @@ def _default_path(scenario: Scenario) -> Path:
 
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):  # stderr is closed: the result must still be kept
-        click.echo(f"bench: {line}", err=True)
+        click.echo(f"bench: {clean(line)}", err=True)
 
 
 def _silent(line: str) -> None:

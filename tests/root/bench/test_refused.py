@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.tools("nft", "cc")]
         (PLAIN_LINE + "size = '0'", "size: must be from 1 byte"),
         (PLAIN_LINE + "size = 'big'", "size 'big'"),
         (PLAIN_LINE + "connections = 0", "whole number from 1"),
-        (PLAIN_LINE + "connections = 2", "pingpong rr has one"),
+        (PLAIN_LINE + "connections = 2", "in pingpong rr cannot be chosen"),
         (PLAIN_LINE + "topology = 'ring'", "'ring' is none of loopback"),
         (PLAIN_LINE.replace("plain", "pla in"), "is no system"),
         (PLAIN_LINE.replace("plain", "ngnix"), "no system ngnix"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from sockproxy.bench.load.base import Host, Load, Outcome, Target, Test, Tool, no_figures
 
@@ -23,8 +22,8 @@ class Pingpong(Tool):
     title = "pingpong"
     programs = ("cc",)
     install = "apt-get install gcc libc6-dev"
-    versions: ClassVar[Mapping[str, Sequence[str]]] = {"cc": ("cc", "--version")}
-    tests: ClassVar[Mapping[str, Test]] = {
+    versions: Mapping[str, Sequence[str]] = {"cc": ("cc", "--version")}
+    tests: Mapping[str, Test] = {
         "rr": Test(64, "per_s", many=False),
         "stream": Test(128 << 10, "gbit_per_s", many=False),
         "crr": Test(64, "per_s", many=False),
@@ -58,18 +57,21 @@ class Pingpong(Tool):
             said = json.loads(output)
             messages, payload, seconds = said["messages"], said["bytes"], said["seconds"]
             checks = ("every byte in its place",)
+            course = tuple(map(float, said.pop("each_second")))
             if load.test == "stream":
                 values = {"gbit_per_s": payload * 8 / seconds / 1e9}
-                return Outcome(values, payload, checks=checks, raw=said)
+                course = tuple(each * 8 / 1e9 for each in course)
+                return Outcome(values, payload, checks=checks, raw=said, each_second=course)
             values = {"per_s": messages / seconds}
             values |= {key: said[key] for key in ("mean_us", "p50_us", "p99_us")}
             if said["beside"]:
                 values["gbit_per_s"] = said["beside"] * 8 / seconds / 1e9
                 # What it costs is the streams': so it is told by the byte.
-                return Outcome(values, payload + said["beside_in_all"], checks=checks, raw=said)
+                payload += said["beside_in_all"]
+                return Outcome(values, payload, checks=checks, raw=said, each_second=course)
         except (ValueError, KeyError, TypeError, ZeroDivisionError):
             raise no_figures("pingpong", output) from None
-        return Outcome(values, payload, messages, checks, raw=said)
+        return Outcome(values, payload, messages, checks, raw=said, each_second=course)
 
 
 def _read_test(test: str) -> tuple[str, list[str]]:

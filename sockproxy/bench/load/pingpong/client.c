@@ -90,6 +90,7 @@ void measure(const char *mode, const char *where, uint32_t size, double seconds,
 			end = now();
 		if (!stream)
 			note(end - before);
+		reach(end - begin, stream ? way.sent : (uint64_t)done + 1);
 	}
 	if (stream)
 		finish_stream(&way);
@@ -99,8 +100,11 @@ void measure(const char *mode, const char *where, uint32_t size, double seconds,
 		bytes = way.sent + way.received;
 	end_streams(streams);
 	printf("{\"messages\": %ld, \"bytes\": %llu, \"seconds\": %.6f, \"mean_us\": %.3f, "
-	       "\"p50_us\": %.3f, \"p99_us\": %.3f, \"beside\": %llu, \"beside_in_all\": %llu}\n",
+	       "\"p50_us\": %.3f, \"p99_us\": %.3f, \"beside\": %llu, \"beside_in_all\": %llu, "
+	       "\"each_second\": ",
 	       done, (unsigned long long)bytes, (end - begin) / 1e9, (end - begin) / 1e3 / done,
 	       percentile(done, 0.5), percentile(done, 0.99), (unsigned long long)beside,
 	       (unsigned long long)sent_beside(streams));
+	print_seconds();
+	printf("}\n");
 }

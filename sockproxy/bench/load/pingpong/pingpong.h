@@ -14,7 +14,8 @@
  *
  *     main.c      the command line, and what an error ends
  *     server.c    accepts and answers
- *     client.c    one measurement; beside.c: the streams beside it; latency.c: its percentiles
+ *     client.c    one measurement; beside.c: the streams beside it; latency.c: its percentiles;
+ *                 seconds.c: how it went, second by second
  *     way.c       a connection whose bytes are checked
  *     wait.c      how sockets are waited for; address.c: where they are
  */
@@ -117,5 +118,13 @@ void note(uint64_t spent);
 
 /* The latency below which this share of `count` latencies is, in microseconds. */
 double percentile(long count, double share);
+
+/* -- seconds.c -- */
+
+/* Take down that `total` was reached after so many nanoseconds; called in the order of time. */
+void reach(uint64_t spent, uint64_t total);
+
+/* Print how much each whole second had, as a list of JSON. */
+void print_seconds(void);
 
 #endif

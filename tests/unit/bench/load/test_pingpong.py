@@ -42,8 +42,8 @@ def server(folder, tmp_path):
 
 def run(folder, test, path, connections=1):
     """The client's run of a test, as the bench starts it; the process, and what is read of it."""
-    case = Case("pingpong", test, ("unix",), 64, connections, "loopback", "free", 1)
     tool = Pingpong()
+    case = Case(tool, test, ("unix",), 64, connections, "loopback", "free", 1)
     argv = tool.command(case, Target("127.0.0.1", folder, path), 1)
     done = subprocess.run(argv, capture_output=True, text=True, timeout=patience(30))
     return done, tool.read(case, done.stdout, 1) if done.returncode == 0 else None
@@ -58,6 +58,8 @@ def test_each_file_stands_by_itself():
 def test_it_measures(folder, server, test):
     done, outcome = run(folder, test, server)
     assert done.returncode == 0, done.stderr
+    (second,) = outcome.each_second
+    assert second > 0
     assert outcome.checks == ("every byte in its place",)
     assert all(figure > 0 for figure in outcome.values.values())
 

@@ -9,7 +9,9 @@ from click.testing import CliRunner
 
 from sockproxy.bench.result.document import KIND, SCHEMA
 from sockproxy.cli.bench.compare import compare as command
-from sockproxy.errors import UsageError
+from sockproxy.errors import SockproxyError, UsageError
+from tests.support import bench_document as documents
+from tests.support.bench_report import Page
 from tests.support.bench_rounds import make
 from tests.support.schema import check_document
 
@@ -70,6 +72,29 @@ def test_json(kept):
         "case", "system", "metric", "baseline", "a", "b", "change", "verdict",
     }  # fmt: skip
     assert found["rows"][0]["change"].keys() == {"ratio", "low", "high", "pairs"}
+
+
+def test_a_page(kept, tmp_path):
+    a, b = kept("a.json", documents.document()), kept("b.json", documents.document(seed=8))
+    output = tmp_path / "changes.html"
+    done = invoke(a, b, "--output", str(output))
+    assert done.exception is None
+    assert done.output.splitlines()[0].startswith("CASE")
+    assert "From a.json to b.json" in Page(output.read_text()).text
+    for place, says in ((a, "is a result itself"), (tmp_path / "a.json" / "x", "write ")):
+        failed = invoke(a, b, "--output", str(place)).exception
+        assert isinstance(failed, SockproxyError)
+        assert says in str(failed)
+    json.loads((tmp_path / "a.json").read_text())
+
+
+def test_no_page_of_what_is_damaged(kept, tmp_path):
+    damaged = documents.document()
+    del damaged["systems"][0]["title"]
+    a, b = kept("a.json", damaged), kept("b.json", documents.document())
+    error = invoke(a, b, "--output", str(tmp_path / "changes.html")).exception
+    assert isinstance(error, UsageError)
+    assert not (tmp_path / "changes.html").exists()
 
 
 def test_what_differs_is_told_once(kept):

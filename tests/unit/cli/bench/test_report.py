@@ -82,7 +82,14 @@ def test_command_does_both(kept):
 
 @pytest.mark.parametrize(
     "options",
-    [("--output", "-", "--markdown", "-"), ("--json", "--output", "-"), ("--markdown", "SAME")],
+    [
+        ("--output", "-", "--markdown", "-"),
+        ("--csv", "-", "--markdown", "-"),
+        ("--json", "--output", "-"),
+        ("--json", "--csv", "-"),
+        ("--markdown", "SAME"),
+        ("--csv", "SAME"),
+    ],
     ids=" ".join,
 )
 def test_command_refuses_what_would_collide(kept, options):
@@ -105,6 +112,14 @@ def test_command_tells_of_places_that_cannot_be_written(kept):
     with pytest.raises(SockproxyError, match="No space left on device") as failed:
         invoke(kept, "--output", "/dev/full")
     assert failed.value.exit_code == 1
+
+
+def test_command_writes_samples(kept):
+    path = kept.with_suffix(".csv")
+    done = check_document(invoke(kept, "--csv", path, "--json"))
+    assert (done["csv"], done.keys() & {"html", "markdown"}) == (str(path), set())
+    assert not kept.with_suffix(".html").exists()
+    assert invoke(kept, "--csv", "-") == path.read_text()
 
 
 def test_command_keeps_devices_and_links(kept):
