@@ -75,7 +75,8 @@ class Cgroups:
                 (self._at / f"{prefix}{number}").unlink(missing_ok=True)
 
     def _pinned(self, prefix: str) -> set[int]:
-        return {int(each.removeprefix(prefix)) for each in os.listdir(self._at) if prefix in each}
+        names = [each for each in os.listdir(self._at) if each.startswith(prefix)]
+        return {int(each.removeprefix(prefix)) for each in names}
 
     def _link(self, program: str, cgroup: int, kind: str, path: Path) -> None:
         with _opened(self._at / program) as fd:

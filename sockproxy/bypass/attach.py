@@ -61,12 +61,14 @@ def attach(
     tell: Callable[[str], None] = silent,
     *,
     also: Sequence[Path] = (),
+    may_move: bool = False,
     kernel: BypassKernel | None = None,
 ) -> Attached:
     """Attach NAME to a cgroup, or give the NAME that is attached there other options.
 
     also: further cgroups, none in another. A NAME that is attached has those given now from then
-    on: connections of one that it has no more go on as they are, and it gets no new ones.
+    on: connections of one that it has no more go on as they are, and it gets no new ones. may_move:
+    even if it has none of these so far, which else is taken for a slip.
 
     tell: receives lines about what takes long: doctor, which nobody has asked since the boot, or
     others who are changing NAME. And one where nothing can ever be bypassed by these options.
@@ -99,7 +101,7 @@ def attach(
             bypass = stack.enter_context(contextlib.closing(kernel.open(name, held)))
             if held.attached:
                 settings = _changed(name, bypass, options, settings)
-                _check_cgroups(name, bypass, dict(zip(inside, paths, strict=True)))
+                _check_cgroups(name, bypass, dict(zip(inside, paths, strict=True)), may_move)
                 undo.callback(bypass.keep, bypass.cgroups())
             for number in inside.keys() - bypass.cgroups():
                 bypass.add(number, inside[number])
@@ -160,12 +162,12 @@ def _changed(name: str, bypass: Opened, options: BypassOptions, wanted: Settings
     return replace(wanted, since=now.since, fionread_is_wrong=is_wrong)
 
 
-def _check_cgroups(name: str, bypass: Opened, wanted: Mapping[int, Path]) -> None:
-    """Raises UsageError where NAME is attached to others than these alone, which would be a slip,
-    or to one that lies in one of these, or the other way round."""
+def _check_cgroups(name: str, bypass: Opened, wanted: Mapping[int, Path], may_move: bool) -> None:
+    """Raises UsageError where NAME is attached to others than these alone, unless it may move, or
+    to one that lies in one of these, or the other way round."""
     known = find_by_id({*bypass.cgroups(), *bypass.leaving()})
     live = [known[number].path for number in bypass.cgroups() if number in known]
-    if live and not wanted.keys() & set(bypass.cgroups()):
+    if live and not may_move and not wanted.keys() & set(bypass.cgroups()):
         raise UsageError(
             f"{name} is attached to {', '.join(map(str, live))}",
             hint=f"sockproxy detach {name} first, or name one of those too",

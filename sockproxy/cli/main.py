@@ -31,6 +31,7 @@ COMMANDS = {
     "connections": "connections.connections",
     "top": "top.top",
     "metrics": "metrics.metrics",
+    "agent": "agent.agent",
     "doctor": "doctor.doctor",
     "schema": "schema.schema",
     "bench": "bench.bench",

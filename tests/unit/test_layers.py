@@ -21,7 +21,7 @@ LAYERS = [
     {"cli"},
     {"bench"},
     {""},
-    {"metrics", "top"},
+    {"agent", "metrics", "top"},
     {"doctor", "proxy"},
     {"splicer", "bypass"},
     {"worker", "proof"},
@@ -122,7 +122,8 @@ def test_an_import_downwards_is_not(name, source):
 def test_imports_from_outside_are_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    lines = project["dependencies"] + extras["metrics"] + extras["report"] + extras["top"]
+    lines = project["dependencies"] + extras["kubernetes"] + extras["metrics"]
+    lines += extras["report"] + extras["top"]
     declared = {re.match(r"[\w.-]+", line)[0] for line in lines}
     # cffi brings _cffi_backend, which the generated binding imports; pyelftools is elftools.
     allowed = declared | {"sockproxy", "_cffi_backend", "elftools"} | sys.stdlib_module_names

@@ -174,6 +174,10 @@ def test_another_cgroup_is_refused(group):
         attached(kernel, group.parent)
     assert kernel.done[-1] == "open"
     assert (kernel.left, list(kernel.names)) == ([], [NAME])
+    other = group.with_name("other")
+    other.mkdir()
+    attach(NAME, other, BypassOptions(force=True), may_move=True, kernel=kernel)
+    assert kernel.names[NAME]["cgroups"] == {other.stat().st_ino}
 
 
 def test_what_was_attached_to_observe_may_lack_what_a_bypass_needs(group):
