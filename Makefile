@@ -21,7 +21,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help system system-matrix system-suites system-package setup build man dist deb lint format test walks conformance ends suites soak matrix demo bench clean stale
+.PHONY: help system system-matrix system-suites system-package system-cluster setup build man dist deb lint format test walks conformance ends suites soak matrix cluster demo bench clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ system-suites:
 
 system-package:
 	@tools/setup-debian package
+
+system-cluster:
+	@tools/setup-debian cluster
 
 stale:
 
@@ -106,6 +109,9 @@ soak: $(BUILT) ## run the tests that take minutes
 
 matrix: $(BUILT) $(BOOTS) ## try other kernels under emulation, see vagrant/README.md; ARGS go to it
 	@$(BIN)/python -m vagrant.matrix run $(ARGS)
+
+cluster: $(BUILT) | system-cluster ## try the agent on two real Kubernetes nodes, as root; built once, see docs/kubernetes.md
+	@tools/cluster/run $(BIN)/python $(ARGS)
 
 demo: $(BUILT) ## measure plain TCP, bypass, short-circuit, splice, relay and HAProxy in four minutes; ARGS go to it
 	@$(BIN)/sockproxy bench run quick $(ARGS)

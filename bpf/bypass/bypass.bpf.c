@@ -50,6 +50,27 @@ int bypass_sock_ops(struct bpf_sock_ops *ops)
 	return 1;
 }
 
+/* In its place on a cgroup that has left: no socket enters any more, and those that did go on as
+ * they would, which takes all of the above but meeting. */
+SEC("sockops")
+int bypass_leaving(struct bpf_sock_ops *ops)
+{
+	switch (ops->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		begin_anew(ops);
+		break;
+	case BPF_SOCK_OPS_RTT_CB:
+		reconsider(ops);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		hear_end(ops);
+		if (ops->args[1] == BPF_TCP_CLOSE)
+			part(ops);
+	}
+	return 1;
+}
+
 /* On the cgroup of a proxy, by the proxy itself. */
 SEC("sockops")
 int bypass_middle(struct bpf_sock_ops *ops)

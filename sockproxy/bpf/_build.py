@@ -28,6 +28,7 @@ enum bpf_attach_type {
     BPF_SK_SKB_STREAM_PARSER = 4,
     BPF_SK_SKB_STREAM_VERDICT = 5,
     BPF_SK_MSG_VERDICT = 7,
+    BPF_CGROUP_SETSOCKOPT = 22,
     BPF_SK_SKB_VERDICT = 38,
 };
 enum { BPF_ANY, BPF_NOEXIST, BPF_EXIST };
@@ -97,6 +98,7 @@ int bpf_link__destroy(struct bpf_link *link);
 
 int bpf_prog_attach(int prog_fd, int attachable_fd, enum bpf_attach_type type, unsigned int flags);
 int bpf_link_create(int prog_fd, int target_fd, enum bpf_attach_type type, const void *opts);
+int bpf_link_update(int link_fd, int new_prog_fd, const void *opts);
 int bpf_prog_detach2(int prog_fd, int attachable_fd, enum bpf_attach_type type);
 int bpf_prog_test_run_opts(int prog_fd, struct bpf_test_run_opts *opts);
 int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t flags);

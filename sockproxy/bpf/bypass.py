@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from sockproxy.bpf import Map, ffi, open_pinned
 from sockproxy.bpf.abi import Mode, Plain, Proof, read_counters
 from sockproxy.bpf.barrier import wait_for_programs
-from sockproxy.bpf.bypass_roles import ASKING, NEEDED, RESULTS, pin_name, proof_of
+from sockproxy.bpf.bypass_cgroups import Cgroups
+from sockproxy.bpf.bypass_roles import ASKING, NEEDED, RESULTS, proof_of
 from sockproxy.bpf.bypass_settings import Settings, read_knobs, read_settings, write_settings
 from sockproxy.bpf.listing import Connection, Listed, Listing
 from sockproxy.bpf.loading import Role
@@ -51,6 +52,7 @@ class Bypass:
         self.place = folder.path
         """The directory of its pins, for people to read."""
         self._at = folder.at()
+        self._cgroups = Cgroups(self._at)
         self._maps: dict[str, Map] = {}
         self._opened = contextlib.ExitStack()
         self._opened.callback(folder.close)
@@ -104,6 +106,25 @@ class Bypass:
         wakers = learn_wakers() if settings.mode is Mode.BYPASS else None
         before = int(knobs.which), int(knobs.version)
         write_settings(self._maps, settings, proof, wakers, before)
+
+    def cgroups(self) -> Collection[int]:
+        """The ids of the cgroups whose sockets enter, gone ones among them, in some order."""
+        return sorted(self._cgroups.entering())
+
+    def leaving(self) -> Collection[int]:
+        """The ids of those that have left, whose last sockets may be in it."""
+        return sorted(self._cgroups.leaving())
+
+    def add(self, number: int, cgroup: int) -> None:
+        """From now on its sockets enter. number: its id. cgroup: a descriptor of it."""
+        self._cgroups.add(number, cgroup)
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Of all other cgroups no socket enters from now on; what is in the bypass goes on.
+
+        Raises Unsupported where the kernel refused a program that it takes.
+        """
+        self._cgroups.keep(numbers)
 
     def begin(self, mode: Mode) -> bool:
         """Do what `mode` says from now on: the last step of an attach, as behind it there are
@@ -169,7 +190,7 @@ class Bypass:
         return self._listing.all()
 
     def _has(self, role: Role) -> bool:
-        return any((self._at / pin_name(each)).exists() for each in role.programs)
+        return any((self._at / each).exists() for each in role.programs)
 
     def why_not(self, mode: Mode) -> str:
         """What this attachment lacks of what `mode` needs, as a phrase; "" for nothing."""

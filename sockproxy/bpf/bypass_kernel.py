@@ -9,7 +9,7 @@ from dataclasses import replace
 from sockproxy.bpf import BpfObject, pin
 from sockproxy.bpf.abi import Mode, Proof
 from sockproxy.bpf.bypass import MAPS, Bypass
-from sockproxy.bpf.bypass_roles import OBJECT, ON_CGROUP
+from sockproxy.bpf.bypass_roles import OBJECT
 from sockproxy.bpf.bypass_seam import Acceptors, Held, Made
 from sockproxy.bpf.bypass_settings import Settings, write_settings
 from sockproxy.bpf.loading import Role, load, why_refused
@@ -70,9 +70,7 @@ class LoadedBypass:
     def pin_map(self, name: str, path: str) -> None:
         pin(self._bpf.map(name).fd, path)
 
-    def attach(self, role: Role, program: str, cgroup: int) -> Made:
-        if role in ON_CGROUP:
-            return self._bpf.program(program).attach_to_cgroup(cgroup)
+    def attach(self, role: Role, program: str) -> Made:
         link = role.attach(self._bpf, program) if role.attach else None
         return link or self._bpf.program(program)
 

@@ -1,4 +1,5 @@
-"""Attach a bypass to a cgroup and to the kernel's functions, all pinned, or nothing of it."""
+"""Attach a bypass to the kernel's functions, all pinned, or nothing of it; cgroups are added to it
+after that."""
 
 from __future__ import annotations
 
@@ -14,9 +15,7 @@ from sockproxy.bpf.bypass_roles import (
     ASKING,
     LISTING,
     NEEDED,
-    ON_CGROUP,
     RESULTS,
-    pin_name,
     proof_of,
     roles_of,
 )
@@ -38,21 +37,17 @@ CONNECTIONS = 65536  # pairs of sockets at once that can be bypassed
 class Wanted:
     """What is to be attached.
 
-    cgroup: a descriptor of it. connections: pairs of sockets at once. acceptors: what listens
-    already.
+    connections: pairs of sockets at once. acceptors: what listens already.
     """
 
-    cgroup: int
     settings: Settings
     connections: int = CONNECTIONS
     acceptors: Acceptors = field(default_factory=dict)
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """What the programs of this bypass are there for, those on the cgroup last: by the last
-        of them sockets enter."""
-        roles = roles_of(fionread_is_wrong=self.settings.fionread_is_wrong)
-        return (*(each for each in roles if each not in ON_CGROUP), *ON_CGROUP)
+        """What the programs of this bypass are there for."""
+        return roles_of(fionread_is_wrong=self.settings.fionread_is_wrong)
 
 
 def create(kernel: BypassKernel, held: Held, wanted: Wanted) -> None:
@@ -116,9 +111,8 @@ def _create(kernel: BypassKernel, held: Held, wanted: Wanted, cast: Cast) -> Non
                 loaded.pin_map(name, str(aside / name))
             for role in wanted.roles:
                 for program in cast.ways.get(role.name, ()):
-                    name = pin_name(program)
-                    undo.callback(held.unpin, name)
-                    with contextlib.closing(loaded.attach(role, program, wanted.cgroup)) as made:
-                        made.pin(str(aside / name))
+                    undo.callback(held.unpin, program)
+                    with contextlib.closing(loaded.attach(role, program)) as made:
+                        made.pin(str(aside / program))
             held.publish()
             undo.pop_all()

@@ -12,18 +12,19 @@ __all__ = [
     "ARRIVALS",
     "ASKING",
     "JOIN",
+    "LEAVING",
     "LOOK_UP",
     "MIDDLE",
     "NAMESPACE",
     "NEEDED",
     "OBJECT",
-    "ON_CGROUP",
+    "OPTIONS",
+    "PAIRING",
     "PROVING",
     "RESULTS",
     "ROLES",
     "SHORT_CIRCUIT",
     "STORAGE",
-    "pin_name",
     "proof_of",
     "roles_of",
 ]
@@ -103,6 +104,11 @@ LISTING = Role(
     _attach_listing,
 )
 
+LEAVING = Role(
+    "leaving",
+    (("bypass_leaving",),),
+    "no cgroup can leave a bypass that others stay in",
+)
 SHORT_CIRCUIT = Role(
     "short circuit",
     ((MIDDLE, JOIN),),
@@ -110,12 +116,11 @@ SHORT_CIRCUIT = Role(
 )
 
 PROVING = (RESULTS, ASKING)
-ROLES = (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS, LISTING, SHORT_CIRCUIT, *PROVING)
+ROLES = (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS, LISTING, LEAVING, SHORT_CIRCUIT, *PROVING)
 NEEDED = {
     Mode.OBSERVE: (PAIRING,),  # no socket enters a sockmap, and no message skips TCP
     Mode.BYPASS: (PAIRING, MESSAGES, READERS, ARRIVALS, OPTIONS),
 }
-ON_CGROUP = (OPTIONS, PAIRING)  # attached to it, in this order: with the last, sockets enter
 
 
 def roles_of(*, fionread_is_wrong: bool) -> tuple[Role, ...]:
@@ -126,9 +131,3 @@ def roles_of(*, fionread_is_wrong: bool) -> tuple[Role, ...]:
 def proof_of(programs: Collection[str]) -> Proof:
     """What these programs let a reader be known by, where FIONREAD is wrong."""
     return Proof.SHORT if set(programs) & set(ASKING.programs) else Proof.EAGAIN
-
-
-def pin_name(program: str) -> str:
-    """What the pin of a program, or of its link where it has one, is called in the directory of a
-    NAME."""
-    return "link" if program in PAIRING.programs else program

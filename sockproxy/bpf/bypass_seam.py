@@ -67,8 +67,8 @@ class Loaded(Protocol):
     def pin_map(self, name: str, path: str) -> None:
         """Keep a map at `path`, on a bpffs."""
 
-    def attach(self, role: Role, program: str, cgroup: int) -> Made:
-        """Attach a program to where its role says. cgroup: a descriptor."""
+    def attach(self, role: Role, program: str) -> Made:
+        """Attach a program to where its role says; those for cgroups to none so far."""
 
     def close(self) -> None:
         """Close all; what is pinned stays."""
@@ -89,6 +89,18 @@ class Opened(Protocol):
 
     def change(self, settings: Settings, acceptors: Acceptors | None = None) -> None:
         """Put other settings in force; None leaves what is known of acceptors."""
+
+    def cgroups(self) -> Collection[int]:
+        """The ids of the cgroups whose sockets enter, gone ones among them."""
+
+    def leaving(self) -> Collection[int]:
+        """The ids of those that have left, whose last sockets may be in it."""
+
+    def add(self, number: int, cgroup: int) -> None:
+        """From now on its sockets enter. number: its id. cgroup: a descriptor of it."""
+
+    def keep(self, numbers: Collection[int]) -> None:
+        """Of all other cgroups no socket enters from now on; what is in the bypass goes on."""
 
     def begin(self, mode: Mode) -> bool:
         """Do what `mode` says from now on, as the last step of all, behind which nothing fails.

@@ -1,11 +1,11 @@
-"""Attach a bypass to a cgroup, or give one that is attached other options, without a gap."""
+"""Attach a bypass to cgroups, or give one that is attached other options, without a gap."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sockproxy.bpf.bypass_settings import Settings
 from sockproxy.bpf.plain_programs import MOST_PROGRAMS
 from sockproxy.bypass.allowed import allowed_mode, takes_proof
 from sockproxy.bypass.drainers import named, recognised
-from sockproxy.bypass.groups import cgroup_names, resolve_cgroup
+from sockproxy.bypass.groups import check_apart, resolve_cgroup
 from sockproxy.bypass.left_alone import (
     acceptors,
     is_fionread_wrong,
@@ -25,7 +25,7 @@ from sockproxy.bypass.left_alone import (
     program_called,
 )
 from sockproxy.bypass.options import BypassOptions
-from sockproxy.cgroup import Cgroup
+from sockproxy.cgroup import Cgroup, find_by_id
 from sockproxy.errors import Unsupported, UsageError
 from sockproxy.proof.ask import silent
 from sockproxy.rundir.sight import check_name
@@ -43,14 +43,14 @@ class Attached:
     """What came of an attach.
 
     changed: NAME was attached, and has other options now. observes: nothing is bypassed.
-    why_not: why not, where a bypass was asked for. cgroup: its directory, without links.
+    why_not: why not, where a bypass was asked for. cgroups: their directories, without links.
     left_alone: names of programs that stay plain because of what this kernel is.
     """
 
     changed: bool
     observes: bool
     why_not: str = ""
-    cgroup: Path = Path()
+    cgroups: Sequence[Path] = ()
     left_alone: Sequence[str] = ()
 
 
@@ -60,9 +60,15 @@ def attach(
     options: BypassOptions,
     tell: Callable[[str], None] = silent,
     *,
+    also: Sequence[Path] = (),
+    may_move: bool = False,
     kernel: BypassKernel | None = None,
 ) -> Attached:
     """Attach NAME to a cgroup, or give the NAME that is attached there other options.
+
+    also: further cgroups, none in another. A NAME that is attached has those given now from then
+    on: connections of one that it has no more go on as they are, and it gets no new ones. may_move:
+    even if it has none of these so far, which else is taken for a slip.
 
     tell: receives lines about what takes long: doctor, which nobody has asked since the boot, or
     others who are changing NAME. And one where nothing can ever be bypassed by these options.
@@ -75,33 +81,43 @@ def attach(
     check_name(name)
     options.check()
     kernel = kernel or PinnedBypasses()
-    path = resolve_cgroup(cgroup)
-    group = Cgroup(path)
+    paths = tuple(dict.fromkeys(map(resolve_cgroup, (cgroup, *also))))
+    check_apart(paths)
+    groups = [Cgroup(path) for path in paths]
     mode, why_not = allowed_mode(options, tell)
-    settings, left_alone = _wanted(options, mode, group)
+    settings, left_alone = _wanted(options, mode, groups)
     with contextlib.ExitStack() as stack:
-        fd = stack.enter_context(group.opened())
-        settings = replace(settings, cgroup=os.fstat(fd).st_ino)
+        fds = [stack.enter_context(group.opened()) for group in groups]
+        inside = {os.fstat(fd).st_ino: fd for fd in fds}
+        settings = replace(settings, cgroup=next(iter(inside)))
         held = stack.enter_context(kernel.locked(name, tell))
         assert held is not None  # it is None with make=False alone
-        listening = acceptors(settings.programs, group)
+        listening = acceptors(settings.programs, *groups)
         with contextlib.ExitStack() as undo:
             if not held.attached:
                 settings = replace(settings, since=time.monotonic())
-                create(kernel, held, Wanted(fd, settings, options.connections, listening))
+                create(kernel, held, Wanted(settings, options.connections, listening))
                 undo.callback(held.remove)
             bypass = stack.enter_context(contextlib.closing(kernel.open(name, held)))
             if held.attached:
                 settings = _changed(name, bypass, options, settings)
+                _check_cgroups(name, bypass, dict(zip(inside, paths, strict=True)), may_move)
+                undo.callback(bypass.keep, bypass.cgroups())
+            for number in inside.keys() - bypass.cgroups():
+                bypass.add(number, inside[number])
+            if held.attached:
                 bypass.change(settings, listening)
+            bypass.keep(inside)
             is_in_vain = bypass.begin(settings.mode)
             undo.pop_all()
     if is_in_vain:
         tell(IN_VAIN)
-    return Attached(held.attached, mode is Mode.OBSERVE, why_not, path, left_alone)
+    return Attached(held.attached, mode is Mode.OBSERVE, why_not, paths, left_alone)
 
 
-def _wanted(options: BypassOptions, mode: Mode, group: Cgroup) -> tuple[Settings, tuple[str, ...]]:
+def _wanted(
+    options: BypassOptions, mode: Mode, groups: Sequence[Cgroup]
+) -> tuple[Settings, tuple[str, ...]]:
     """The settings, but for the moment and the cgroup's number, and the names of the programs that
     this kernel makes us leave alone. Raises UsageError."""
     not_proved = is_fionread_wrong(proved=not options.force)
@@ -112,7 +128,8 @@ def _wanted(options: BypassOptions, mode: Mode, group: Cgroup) -> tuple[Settings
             f"{len(programs)} programs to be left alone",
             hint=f"at most {MOST_PROGRAMS} are possible",
         )
-    drainers = recognised(group.all_processes(), options.starts)
+    processes = [pid for group in groups for pid in group.all_processes()]
+    drainers = recognised(processes, options.starts)
     drainers |= dict.fromkeys(named(options.edge_triggered), Drains.BY_OPTION)
     is_wrong = options.fionread_is_wrong
     settings = Settings(
@@ -133,14 +150,9 @@ def _wanted(options: BypassOptions, mode: Mode, group: Cgroup) -> tuple[Settings
 
 
 def _changed(name: str, bypass: Opened, options: BypassOptions, wanted: Settings) -> Settings:
-    """What is wanted, as far as NAME, which is attached, can have it. Raises UsageError where it is
-    attached to another cgroup, and Unsupported where it lacks what that takes."""
+    """What is wanted, as far as NAME, which is attached, can have it. Raises Unsupported where it
+    lacks what that takes."""
     now = bypass.settings()
-    if now.cgroup != wanted.cgroup:
-        raise UsageError(
-            f"{name} is attached to {cgroup_names({now.cgroup})[now.cgroup]}",
-            hint=f"sockproxy detach {name} first",
-        )
     if why := bypass.why_not(wanted.mode):
         raise Unsupported(
             f"change {name} from observing: {why}",
@@ -148,3 +160,16 @@ def _changed(name: str, bypass: Opened, options: BypassOptions, wanted: Settings
         )
     is_wrong = wanted.fionread_is_wrong and takes_proof(name, now, options, wanted.mode)
     return replace(wanted, since=now.since, fionread_is_wrong=is_wrong)
+
+
+def _check_cgroups(name: str, bypass: Opened, wanted: Mapping[int, Path], may_move: bool) -> None:
+    """Raises UsageError where NAME is attached to others than these alone, unless it may move, or
+    to one that lies in one of these, or the other way round."""
+    known = find_by_id({*bypass.cgroups(), *bypass.leaving()})
+    live = [known[number].path for number in bypass.cgroups() if number in known]
+    if live and not may_move and not wanted.keys() & set(bypass.cgroups()):
+        raise UsageError(
+            f"{name} is attached to {', '.join(map(str, live))}",
+            hint=f"sockproxy detach {name} first, or name one of those too",
+        )
+    check_apart({*wanted.values(), *(each.path for each in known.values())})

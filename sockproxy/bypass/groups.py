@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 
 from sockproxy.bpf.bypass import Bypass
@@ -11,7 +12,7 @@ from sockproxy.cgroup import find_by_id, find_mount
 from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.text import shortened
 
-__all__ = ["cgroup_names", "is_orphaned", "resolve_cgroup", "unit_cgroup"]
+__all__ = ["cgroup_names", "check_apart", "is_orphaned", "resolve_cgroup", "unit_cgroup"]
 
 SYSTEMD_TIME = 10.0  # seconds that systemd has to answer
 MOST_SHOWN = 200  # characters of a path that leads nowhere
@@ -35,6 +36,14 @@ def resolve_cgroup(path: Path) -> Path:
     return found
 
 
+def check_apart(paths: Collection[Path]) -> None:
+    """Raises UsageError where one of these cgroups lies in another: each socket of the inner one
+    would enter twice."""
+    for path in paths:
+        if outer := next((each for each in path.parents if each in paths), None):
+            raise UsageError(f"cgroup {path}: it lies in {outer}", hint="name the outer one alone")
+
+
 def unit_cgroup(unit: str) -> Path:
     """The cgroup of a systemd unit or slice. Raises SockproxyError."""
     argv = ["systemctl", "show", "--property=ControlGroup", "--value", "--", unit]
@@ -49,7 +58,7 @@ def unit_cgroup(unit: str) -> Path:
     return find_mount() / path.lstrip("/")
 
 
-def cgroup_names(ids: set[int]) -> dict[int, str]:
+def cgroup_names(ids: Collection[int]) -> dict[int, str]:
     """What to call each of these cgroups, which are given by their inode numbers."""
     found = find_by_id(ids)
     return {
@@ -58,8 +67,7 @@ def cgroup_names(ids: set[int]) -> dict[int, str]:
 
 
 def is_orphaned(name: str) -> bool:
-    """Whether the cgroup that NAME is attached to has been removed. Raises UsageError where NAME
+    """Whether the cgroups that NAME is attached to have been removed. Raises UsageError where NAME
     is not attached."""
     with Bypass(name) as bypass:
-        cgroup = bypass.settings().cgroup
-    return cgroup not in find_by_id({cgroup})
+        return not find_by_id(bypass.cgroups())

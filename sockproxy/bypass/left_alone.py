@@ -94,13 +94,13 @@ def running(program: Program) -> int:
     return sum(program in found for _, found in _processes([program]))
 
 
-def acceptors(programs: Collection[Program], cgroup: Cgroup) -> dict[tuple[int, int], Plain]:
+def acceptors(programs: Collection[Program], *cgroups: Cgroup) -> dict[tuple[int, int], Plain]:
     """What accepts connections already, at (network namespace, port), and has to stay plain.
 
-    Plain.PROGRAM where these programs do; Plain.BLOCKS where a process of the cgroup does by a
+    Plain.PROGRAM where these programs do; Plain.BLOCKS where a process of the cgroups does by a
     listener in blocking mode, which may stand for what it accepts.
     """
-    inside = set(cgroup.all_processes())
+    inside = {pid for each in cgroups for pid in each.all_processes()}
     found = {}
     for pid, matching in _processes(programs):
         if not matching and pid not in inside:

@@ -71,13 +71,15 @@ def bypass_status(name: str) -> dict[str, Any]:
         totals, listed = _count_all(bypass)
         lists_by = bypass.lists_by
         place, proof = str(bypass.place), bypass.proof
+        cgroups = cgroup_names(bypass.cgroups() or {settings.cgroup})  # an older sockproxy's: one
     live = listed.connections
     for counter in TRAFFIC:
         totals[counter] += sum(getattr(each, counter) for each in live)
     return {
         "name": name,
         "place": place,
-        "cgroup": cgroup_names({settings.cgroup})[settings.cgroup],
+        "cgroup": cgroups.get(settings.cgroup) or min(cgroups.values()),
+        "cgroups": sorted(cgroups.values()),
         "mode": settings.mode.name.lower(),
         "age": time.monotonic() - settings.since,
         "budget": settings.budget,

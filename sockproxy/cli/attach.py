@@ -36,6 +36,7 @@ Examples:
   sockproxy attach mesh --cgroup /sys/fs/cgroup/mesh.slice
   sockproxy attach web --unit nginx.service --allow 80 --allow 443
   sockproxy attach mesh --cgroup /sys/fs/cgroup/mesh.slice --deny 10.0.0.0/8 --observe
+  sockproxy attach mesh --cgroup /sys/fs/cgroup/one.slice --cgroup /sys/fs/cgroup/two.slice
 
 {RULES}"""
 
@@ -153,37 +154,48 @@ def read_options(
 
 @click.command(epilog=EPILOG)
 @click.argument("name")
-@click.option("--cgroup", type=click.Path(path_type=Path), help="The cgroup v2 directory.")
+@click.option(
+    "--cgroup",
+    "cgroups",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="The cgroup v2 directory; may be repeated.",
+)
 @click.option("--unit", help="The systemd unit or slice, instead of --cgroup.")
 @bypass_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def attach(name: str, cgroup: Path | None, unit: str | None, as_json: bool, **given: object) -> int:
-    """Let same-host TCP connections of a cgroup skip the TCP stack.
+def attach(
+    name: str, cgroups: tuple[Path, ...], unit: str | None, as_json: bool, **given: object
+) -> int:
+    """Let same-host TCP connections of a cgroup, or of several, skip the TCP stack.
 
     NAME that is attached already gets the options given now, without a gap; only
     --max-connections stays. Connections that were established before are not seen.
+    It also gets the cgroups given now, of which one must be among those that it has: those of
+    one that is not named any more are left as they are, and new ones stay plain TCP.
 
     Where 'sockproxy doctor' finds the bypass off on this kernel, NAME only observes, and
     this says why; where not even that is to be had the exit status is 4. Where that could not
     be found out, as on a machine that is very busy, nothing is attached and the status is 1.
     """
-    if (cgroup is None) == (unit is None):
+    if bool(cgroups) == (unit is not None):
         raise UsageError("attach needs --cgroup or --unit", hint="give one of them")
     options = read_options(**given)  # type: ignore[arg-type]  # as click has parsed them
-    given_cgroup = cgroup if cgroup is not None else unit_cgroup(unit or "")
+    first, *also = cgroups or (unit_cgroup(unit or ""),)
     collect()
-    done = attach_bypass(name, given_cgroup, options, tell)
+    done = attach_bypass(name, first, options, tell, also=also)
     for line in remarks(name):
         tell(line)
-    where = clean(str(done.cgroup))
+    where = clean(", ".join(map(str, done.cgroups)))
     result = "changed" if done.changed else "attached"
     mode = "observing" if done.observes else "bypassing"
-    note(result, name, tell, mode=mode, cgroup=str(done.cgroup))
+    note(result, name, tell, mode=mode, cgroups=list(map(str, done.cgroups)))
     if as_json:
         show_json(
             "attach",
             name=name,
-            cgroup=str(done.cgroup),
+            cgroup=str(done.cgroups[0]),
+            cgroups=list(map(str, done.cgroups)),
             result=result,
             mode=mode,
             why_not=done.why_not or None,

@@ -34,6 +34,7 @@ COMMANDS = {
     "tap": "tap.tap",
     "audit": "audit.audit",
     "metrics": "metrics.metrics",
+    "agent": "agent.agent",
     "doctor": "doctor.doctor",
     "schema": "schema.schema",
     "bench": "bench.bench",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +19,7 @@ from sockproxy.net.systemd import notify
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-__all__ = ["metrics"]
+__all__ = ["host_registry", "metrics", "serving"]
 
 EPILOG = """\b
 Examples:
@@ -43,17 +45,24 @@ def metrics(listen: Address, once: bool) -> int:
     They are asked when somebody scrapes, and not meanwhile. As root it shows what everybody runs,
     else what the user runs.
     """
-    registry = _registry()
+    registry = host_registry()
     if once:
         from prometheus_client import generate_latest
 
         click.echo(generate_latest(registry).decode(), nl=False)
         return 0
-    _serve(registry, listen)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with serving(registry, listen):
+        notify("READY=1")
+        stopped.wait()
+        notify("STOPPING=1")
     return 0
 
 
-def _registry() -> CollectorRegistry:
+def host_registry() -> CollectorRegistry:
+    """What all proxies and bypasses count. Raises SockproxyError without the library."""
     try:
         from prometheus_client import CollectorRegistry
 
@@ -67,12 +76,11 @@ def _registry() -> CollectorRegistry:
     return registry
 
 
-def _serve(registry: CollectorRegistry, listen: Address) -> None:
+@contextlib.contextmanager
+def serving(registry: CollectorRegistry, listen: Address) -> Iterator[None]:
+    """Answer who scrapes, for the length of a `with`. Raises SockproxyError."""
     from prometheus_client import start_http_server
 
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
     try:
         server, thread = start_http_server(listen.port, listen.host, registry)
     except OSError as error:
@@ -80,9 +88,9 @@ def _serve(registry: CollectorRegistry, listen: Address) -> None:
         raise SockproxyError(f"listen on {listen}", errno=error.errno, hint=hint) from None
     where = Address(listen.family, listen.host, server.server_port)
     tell(f"metrics: http://{where}/metrics")
-    notify("READY=1")
-    stopped.wait()
-    notify("STOPPING=1")
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

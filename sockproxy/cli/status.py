@@ -136,7 +136,7 @@ def _show_bypasses(bypasses: list[dict[str, Any]]) -> None:
             each["name"],
             age(each["age"]),
             each["mode"],
-            each["cgroup"],
+            ", ".join(each["cgroups"]),
             each["enrolled"],
             each["live"],
             each["paired"],

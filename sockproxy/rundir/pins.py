@@ -1,6 +1,6 @@
 """Where a bypass keeps its state: one directory of pins for each NAME, in one of our places.
 
-    PLACE/NAME/link, settings, knobs, totals ...   a map, a link or a program each
+    PLACE/NAME/link@ID, settings, knobs, totals ...   a map, a link or a program each
     PLACE/~NAME       the same, while it is filled or after it was taken away
     PLACE/+NAME       empty: who holds its lock may change the other two
 
@@ -32,7 +32,7 @@ from sockproxy.rundir.sight import (
 
 __all__ = ["Held", "collect", "locked", "open_pins", "opened", "remove"]
 
-LINK = "link"  # the pin of sock_ops, by which sockets enter: removed first
+LINK = "link"  # how the pins begin by which sockets of a cgroup enter: removed first
 
 
 def open_pins(name: str) -> Folder | None:
@@ -150,7 +150,7 @@ def collect() -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a directory of pins: the link first, which detaches.
+    """Remove a directory of pins: the links to cgroups first, which detaches.
 
     Inside of locked(). Half of a bypass must not be found by its name if we are killed here:
     it is put aside first.
@@ -158,9 +158,7 @@ def remove(folder: Path) -> None:
     if not folder.name.startswith(ASIDE):
         folder = folder.rename(folder.with_name(f"{ASIDE}{folder.name}"))
     with contextlib.suppress(FileNotFoundError):
-        (folder / LINK).unlink()
-    with contextlib.suppress(FileNotFoundError):
-        for path in folder.iterdir():
+        for path in sorted(folder.iterdir(), key=lambda each: not each.name.startswith(LINK)):
             path.unlink()
         folder.rmdir()
 

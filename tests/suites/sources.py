@@ -14,17 +14,24 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from sockproxy.bench.interrupt import Undo
 from tests.suites.errors import SuiteError
-from tests.suites.kinds import Kind
 from tools.apt_sources import read_sources
 from vagrant.matrix.sources import find_source, write_apt
 
-__all__ = ["Built", "fetch", "working_folder"]
+__all__ = ["Buildable", "Built", "fetch", "working_folder"]
 
 TAIL = 400  # characters of what failed that are shown
 Say = Callable[[str], None]
+
+
+class Buildable(Protocol):
+    """What is to be known of a source."""
+
+    def build(self, tree: Path) -> Sequence[Sequence[str]]:
+        """The commands that build it, in its source tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Built:
     tree: str
 
 
-def fetch(source: str, kind: Kind, folder: Path, update: bool, say: Say) -> Built:
+def fetch(source: str, kind: Buildable, folder: Path, update: bool, say: Say) -> Built:
     """The source, from `folder` if it is there; `update` asks whether there is a newer one.
 
     Raises SuiteError.

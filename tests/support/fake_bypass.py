@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from sockproxy.bpf.abi import Mode, Proof
-from sockproxy.bpf.bypass_roles import NEEDED, RESULTS, pin_name
+from sockproxy.bpf.bypass_roles import NEEDED, RESULTS
 from sockproxy.bpf.wakers import Wakers
 from sockproxy.errors import KernelError, Unsupported
 
@@ -108,7 +109,7 @@ class FakeHeld:
 
     def make(self):
         self.kernel.step("make")
-        self.kernel.aside[self.name] = {"pins": set()}
+        self.kernel.aside[self.name] = {"pins": set(), "cgroups": set(), "left": set()}
         return PurePosixPath(self.name)
 
     def publish(self):
@@ -150,9 +151,9 @@ class FakeLoaded:
     def pin_map(self, name, path):
         self._pin(path)
 
-    def attach(self, role, program, cgroup):
-        self.kernel.step(f"attach {pin_name(program)}")
-        return FakeMade(self, pin_name(program))
+    def attach(self, role, program):
+        self.kernel.step(f"attach {program}")
+        return FakeMade(self, program)
 
     def _pin(self, path):
         name, pin = PurePosixPath(path).parts
@@ -205,7 +206,24 @@ class FakeOpened:
         return next((each.without for each in NEEDED[mode] if not self._has(each)), "")
 
     def _has(self, role):
-        return bool(self.about["pins"] & set(map(pin_name, role.programs)))
+        return bool(self.about["pins"] & set(role.programs))
+
+    def cgroups(self):
+        return sorted(self.about["cgroups"])
+
+    def leaving(self):
+        return sorted(self.about["left"])
+
+    def add(self, number, cgroup):
+        self.kernel.step("add")
+        assert os.fstat(cgroup).st_ino == number
+        self.about["cgroups"].add(number)
+        self.about["left"].discard(number)
+
+    def keep(self, numbers):
+        self.kernel.step("keep")
+        self.about["left"] |= self.about["cgroups"] - set(numbers)
+        self.about["cgroups"] &= set(numbers)
 
     def change(self, settings, acceptors=None):
         self.kernel.step("change")

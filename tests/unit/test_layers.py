@@ -22,6 +22,7 @@ LAYERS = [
     {"cli"},
     {"bench"},
     {""},
+    {"agent"},
     {"audit", "metrics", "tap", "top"},
     {"doctor", "proxy"},
     {"splicer", "bypass"},
@@ -123,7 +124,7 @@ def test_an_import_downwards_is_not(name, source):
 def test_imports_from_outside_are_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    parts = (extras[name] for name in ("bench", "metrics", "report", "tap", "top"))
+    parts = (extras[name] for name in ("bench", "kubernetes", "metrics", "report", "tap", "top"))
     lines = itertools.chain(project["dependencies"], *parts)
     declared = {re.match(r"[\w.-]+", line)[0] for line in lines}
     # cffi brings _cffi_backend, which the generated binding imports; pyelftools is elftools, and

@@ -48,7 +48,8 @@ BYPASS = [*sorted(set().union(*(each for name in list(NEEDS)[3:] for each in NEE
 BYPASS += LISTING
 CASTS = "try_casts"
 SHORT_CIRCUIT = ("bypass_middle", "join_past_proxy")
-BYPASS += [*SHORT_CIRCUIT, CASTS]
+LEAVING = "bypass_leaving"
+BYPASS += [LEAVING, *SHORT_CIRCUIT, CASTS]
 BOTH = [*SPLICE, *BYPASS]
 
 
@@ -187,6 +188,7 @@ def row(program):
         "bypass_message": "`bypass_message_blind`",
         "bypass_arrival": "`bypass_redirected`",
         "list_storage": "`list_namespace` in each network namespace, and `look_up_socket`",
+        LEAVING: "no cgroup leaves a bypass that others stay in",
         **dict.fromkeys(SHORT_CIRCUIT, "what goes through a proxy is not short-circuited"),
         CASTS: "programs in which each load is a call: a message costs more",
         "enrol_established": "sockets are enrolled when their pair is made",

@@ -6,14 +6,16 @@ import pytest
 
 from sockproxy.bypass import attach as attaching
 from sockproxy.bypass import groups
+from sockproxy.cgroup import group as cgroups
 from sockproxy.proof import ask
 
 
 @pytest.fixture
 def group(tmp_path, monkeypatch):
     """The path of a cgroup without processes, on a hierarchy of its own."""
-    monkeypatch.setattr(groups, "find_mount", lambda: tmp_path)
-    monkeypatch.setattr(attaching, "acceptors", lambda programs, cgroup: {})
+    for module in (groups, cgroups):
+        monkeypatch.setattr(module, "find_mount", lambda: tmp_path)
+    monkeypatch.setattr(attaching, "acceptors", lambda programs, *cgroups: {})
     path = tmp_path / "group"
     path.mkdir()
     for each in (tmp_path, path):

@@ -22,21 +22,21 @@ MAPS = [
     *("pin listeners", "pin rings"),
 ]
 PROGRAMS = [
-    *("bypass_message", "bypass_read", "bypass_arrival", "list_storage", "look_up_socket"),
-    *("bypass_middle", "join_past_proxy"),
-    *("bypass_result", "bypass_asked", "bypass_asked_in", "bypass_setsockopt", "link"),
+    *("bypass_sock_ops", "bypass_message", "bypass_read", "bypass_arrival", "bypass_setsockopt"),
+    *("list_storage", "look_up_socket", "bypass_leaving", "bypass_middle", "join_past_proxy"),
+    *("bypass_result", "bypass_asked", "bypass_asked_in"),
 ]
 STEPS = [
     *("lock", "load", "learn wakers", "write", "make", *MAPS),
     *(f"{verb} {each}" for each in PROGRAMS for verb in ("attach", "pin")),
-    *("publish", "open", "begin"),
+    *("publish", "open", "add", "keep", "begin"),
 ]
 BEFORE_PUBLISHED = STEPS[: STEPS.index("publish") + 1]
 UNDO = {"lock": "unlock", "load": "unload", "make": "discard"}
 
 
-def attached(kernel, group, **options):
-    return attach(NAME, group, BypassOptions(force=True, **options), kernel=kernel)
+def attached(kernel, group, also=(), **options):
+    return attach(NAME, group, BypassOptions(force=True, **options), also=also, kernel=kernel)
 
 
 def undone(done):
@@ -54,10 +54,10 @@ def undone(done):
 
 
 def test_the_steps_of_an_attach(group):
-    """By the program on the cgroup, which is pinned last, sockets enter: all else is there then."""
+    """By the links to the cgroup sockets enter: all else is there then."""
     kernel = FakeBypassKernel()
     done = attached(kernel, group)
-    assert (done.changed, done.observes, done.cgroup) == (False, False, group)
+    assert (done.changed, done.observes, done.cgroups) == (False, False, (group,))
     assert kernel.done == STEPS
     assert kernel.names[NAME]["settings"].cgroup == group.stat().st_ino
     assert kernel.names[NAME]["settings"].mode is Mode.BYPASS
@@ -76,7 +76,7 @@ def test_a_step_that_fails_takes_back_all_before_it(group, step):
     assert (kernel.left, kernel.names) == ([], {})
 
 
-@pytest.mark.parametrize("step", ["open", "begin"])
+@pytest.mark.parametrize("step", ["open", "add", "keep", "begin"])
 def test_what_cannot_be_looked_at_is_detached_again(group, step):
     kernel = FakeBypassKernel(fail=step)
     with pytest.raises(KernelError, match=f"fake {step}"):
@@ -134,7 +134,38 @@ def test_the_steps_of_a_change(group):
     attached(kernel, group)
     kernel.done.clear()
     assert attached(kernel, group, observe=True).observes
-    assert kernel.done == ["lock", "open", "change", "begin"]
+    assert kernel.done == ["lock", "open", "change", "keep", "begin"]
+
+
+def test_cgroups_come_and_go(group):
+    """What cannot be done leaves what was there."""
+    others = [group.with_name(f"other{number}") for number in range(2)]
+    for each in others:
+        each.mkdir()
+    first, second, third = (each.stat().st_ino for each in (group, *others))
+    kernel = FakeBypassKernel()
+    attached(kernel, group, also=others[:1])
+    about = kernel.names[NAME]
+    assert about["cgroups"] == {first, second}
+    kernel.fail = "begin"
+    with pytest.raises(KernelError):
+        attached(kernel, others[0], also=others[1:])
+    assert (about["cgroups"] - {third}, about["left"] - {third}) == ({second}, {first})
+    kernel.fail = 0
+    attached(kernel, others[0], also=others[1:])
+    assert (about["cgroups"], about["left"]) == ({second, third}, {first})
+    assert about["settings"].cgroup == second
+    attached(kernel, group, also=others)
+    assert (about["cgroups"], about["left"]) == ({first, second, third}, set())
+
+
+def test_one_cgroup_in_another_is_refused(group):
+    inner = group / "inner"
+    inner.mkdir()
+    kernel = FakeBypassKernel()
+    with pytest.raises(UsageError, match="it lies in"):
+        attached(kernel, group, also=[inner])
+    assert kernel.tried == 0
 
 
 def test_another_cgroup_is_refused(group):
@@ -144,6 +175,10 @@ def test_another_cgroup_is_refused(group):
         attached(kernel, group.parent)
     assert kernel.done[-1] == "open"
     assert (kernel.left, list(kernel.names)) == ([], [NAME])
+    other = group.with_name("other")
+    other.mkdir()
+    attach(NAME, other, BypassOptions(force=True), may_move=True, kernel=kernel)
+    assert kernel.names[NAME]["cgroups"] == {other.stat().st_ino}
 
 
 def test_what_was_attached_to_observe_may_lack_what_a_bypass_needs(group):

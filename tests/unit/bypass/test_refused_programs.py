@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sockproxy.bpf.bypass_roles import ROLES, pin_name
+from sockproxy.bpf.bypass_roles import ROLES
 from sockproxy.bypass.attach import IN_VAIN, attach
 from sockproxy.bypass.options import BypassOptions
 from sockproxy.errors import PermissionDenied, SockproxyError, Undecided, Unsupported
@@ -14,7 +14,7 @@ from tests.support.fake_bypass import LEARN_WAKER, FakeBypassKernel
 
 NAME = "unit"
 PROGRAMS = [each for role in ROLES for each in role.programs]
-BEST = {pin_name(each) for role in ROLES for each in role.ways[0]}
+BEST = {each for role in ROLES for each in role.ways[0]}
 # Without it there is no bypass, and why not. To observe only the first is needed.
 NEEDED = {
     "bypass_sock_ops": "nothing tells which two sockets are the ends of a connection",
@@ -39,7 +39,7 @@ INSTEAD = {
 
 def pinned(kernel):
     """The programs that NAME has."""
-    return {each for each in kernel.names[NAME]["pins"] if each in set(map(pin_name, PROGRAMS))}
+    return {each for each in kernel.names[NAME]["pins"] if each in PROGRAMS}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
