@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
-from sockproxy.audit.alive import only_recorder
+from sockproxy.audit.alive import Alive, only_recorder
 from sockproxy.audit.answer import Answer, answer
 from sockproxy.audit.note import now
 from sockproxy.audit.record import Recorder
 from sockproxy.audit.trail import Trail
 from sockproxy.bypass.events import Watch
 from sockproxy.bypass.view import bypass_connections
+from sockproxy.cli.ending import until_told
 from sockproxy.cli.names import complete_bypass
 from sockproxy.cli.output import show_json, table, tell
 from sockproxy.cli.types import DURATION, SIZE
@@ -91,28 +91,27 @@ def audit(
 
 
 def _record(trail: Trail, buffer: int) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     recorder = Recorder(trail)
-    with only_recorder(trail.path.parent) as alive:
+    with until_told() as is_told, only_recorder(trail.path.parent) as alive:
         recorder.begin(alive.before)
         tell(f"writing down what skips TCP in {trail.path}")
         try:
             with contextlib.closing(Watch(None, buffer, tell, tell)) as watch:
-                _follow(watch, recorder, alive.live)
+                _follow(watch, recorder, alive, is_told)
         finally:
             recorder.end()
     tell(f"{recorder.written} sockets were written down")
     return 0
 
 
-def _follow(watch: Watch, recorder: Recorder, live: Any) -> None:
-    try:
-        while True:
-            live()
-            recorder.take(watch.take())
-            time.sleep(PAUSE)
-    except KeyboardInterrupt:
+def _follow(watch: Watch, recorder: Recorder, alive: Alive, is_told: Callable[[], bool]) -> None:
+    while True:
+        over = is_told()  # before: what has happened by then is written down
+        alive.live()
         recorder.take(watch.take())
+        if over:
+            return
+        time.sleep(PAUSE)
 
 
 def _open_now(name: str | None) -> int:

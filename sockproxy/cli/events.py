@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
+import math
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 
 import click
 
 from sockproxy.bypass.events import EVENTS, Groups, Lost, Told, Watch, as_json, name_of, why_of
+from sockproxy.cli.ending import until_told
 from sockproxy.cli.names import complete_bypass
 from sockproxy.cli.output import SCHEMA, tell
 from sockproxy.cli.types import DURATION, SIZE
@@ -79,10 +81,14 @@ def events(
     if name is not None:
         _check(name)
     watch = Watch(None if name is None else [name], size, tell, tell)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.closing(watch):
+    with contextlib.closing(watch), until_told() as is_told:
         tell(f"listening to {', '.join(watch.names) or 'bypasses that are attached from now on'}")
-        return _print(watch, name is not None, _Printer(as_lines, set(only), word), span)
+        end = math.inf if span is None else time.monotonic() + span
+
+        def is_over() -> bool:
+            return is_told() or time.monotonic() >= end or (name is not None and not watch.names)
+
+        return _print(watch, _Printer(as_lines, set(only), word), is_over)
 
 
 def _check(name: str) -> None:
@@ -92,18 +98,15 @@ def _check(name: str) -> None:
         )
 
 
-def _print(watch: Watch, one: bool, printer: _Printer, span: float | None) -> int:
-    end = None if span is None else time.monotonic() + span
-    try:
-        while (not one or watch.names) and (end is None or time.monotonic() < end):
-            for each in watch.take():
-                printer.show(each)
-            sys.stdout.flush()
-            time.sleep(PAUSE)
+def _print(watch: Watch, printer: _Printer, is_over: Callable[[], bool]) -> int:
+    while True:
+        over = is_over()  # before: what has happened by then is shown
         for each in watch.take():
             printer.show(each)
-    except KeyboardInterrupt:
-        pass  # that is how it is ended
+        sys.stdout.flush()
+        if over:
+            break
+        time.sleep(PAUSE)
     counted, lost = printer.counted.total(), printer.lost
     tell(f"{counted} events" + (f"; {lost} more were lost: use a larger --buffer" if lost else ""))
     return 1 if lost else 0

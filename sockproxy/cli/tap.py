@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from sockproxy.bpf.tap import Tap
+from sockproxy.cli.ending import until_told
 from sockproxy.cli.names import complete_bypass
 from sockproxy.cli.output import tell
 from sockproxy.cli.types import DURATION, SIZE
@@ -84,10 +84,15 @@ def tap(name: str, path: str, rules: tuple[str, ...], span: float, size: int, bu
     chosen = [parse_rule(each, deny=False) for each in rules]
     with pins.opened(name, tell) as folder:
         made = Tap(name, folder, chosen, buffer)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.closing(made), _opened(path) as file:
+    with contextlib.closing(made), until_told() as is_told, _opened(path) as file:
         tell(f"writing what {name} sends to {'stdout' if path == '-' else path}")
-        return _copy(name, made, Capture(file, time.time() - time.monotonic()), span, size)
+        end = time.monotonic() + span
+        attached = _every(LOOK, lambda: name in sight.names())
+
+        def is_over() -> bool:
+            return is_told() or time.monotonic() >= end or not attached()
+
+        return _copy(made, Capture(file, time.time() - time.monotonic()), is_over, size)
 
 
 @contextlib.contextmanager
@@ -107,26 +112,34 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def _copy(name: str, made: Tap, capture: Capture, span: float, most: int) -> int:
-    end = time.monotonic() + span
-    look = 0.0
+def _every(seconds: float, look: Callable[[], bool]) -> Callable[[], bool]:
+    """The same, which looks no more often, and answers what it saw last meanwhile."""
+    due, seen = 0.0, True
+
+    def looked() -> bool:
+        nonlocal due, seen
+        if (now := time.monotonic()) >= due:
+            due, seen = now + seconds, look()
+        return seen
+
+    return looked
+
+
+def _copy(made: Tap, capture: Capture, is_over: Callable[[], bool], most: int) -> int:
     packets = written = 0
-    try:
-        while (now := time.monotonic()) < end and written < most:
-            if now >= look:
-                look = now + LOOK
-                if name not in sight.names():
-                    break
-            for piece in made.take():
-                capture.add(piece)
-                packets += 1
-                written += len(piece.data)
-                if written >= most:
-                    break
-            capture.flush()
+    over = False
+    while not over:
+        over = is_over()  # before: what was sent by then is written
+        for piece in made.take():
+            capture.add(piece)
+            packets += 1
+            written += len(piece.data)
+            if written >= most:
+                over = True
+                break
+        capture.flush()
+        if not over:
             time.sleep(PAUSE)
-    except KeyboardInterrupt:
-        pass  # that is how it is ended
     tell(f"{packets} packets, {format_size(written)}" + _lost(made.lost))
     return LOST if made.lost else 0
 
