@@ -15,7 +15,7 @@ from sockproxy.bpf.ring import Ring
 from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.rundir.folder import Folder
 
-__all__ = ["HEAD", "LEASE", "NANO", "TELLING", "Listener", "SocketEvent", "open_telling"]
+__all__ = ["HEAD", "LEASE", "NANO", "PORTION", "TELLING", "Listener", "SocketEvent", "open_telling"]
 
 TELLING = ("listeners", "rings")
 """Maps that are pinned beside those of sockproxy.bpf.bypass; who only reads opens none of them."""
@@ -23,6 +23,7 @@ RECORD = "struct event"
 MOST: int = ffi.integer_const("MOST_LISTENERS")
 HEAD = 8  # bytes before each record: BPF_RINGBUF_HDR_SZ
 LEASE = 60.0  # seconds that one who does not look, or was killed, is written for
+PORTION = 4096  # records that are taken at once
 NANO = 1_000_000_000
 
 
@@ -140,22 +141,32 @@ class Listener:
         self._all.until[slot] = 0
         self._rings.delete(ffi.new("uint32_t *", slot))
 
-    def take(self) -> Iterator[SocketEvent]:
-        """What has happened since, up to now; to be called within LEASE again and again.
+    def take(self, *, everything: bool = False) -> Iterator[SocketEvent]:
+        """What has happened since, in portions, or all that found room so far; to be called within
+        LEASE again and again.
 
         Raises SockproxyError when it was not: then nobody knows what happened meanwhile.
         """
-        now, until = time.monotonic_ns(), int(self._all.until[self._slot])
-        if now < until:
-            self._all.until[self._slot] = now + int(LEASE * NANO)
-        for raw in self._ring.take():
+        late = not self._renew()
+        most = self._ring.capacity if everything or late else PORTION
+        for number, raw in enumerate(self._ring.take(most), 1):
             yield _event(raw)
-        if now >= until:
+            if number % PORTION == 0 and not late:
+                late = not self._renew()
+        if late:
             self._slot = -1  # it may be another's by now
             raise SockproxyError(
                 f"listen to {self.name}: nothing was read for more than {LEASE:.0f} s, and what"
                 " happened meanwhile is not known"
             )
+
+    def _renew(self) -> bool:
+        """Whether the slot is still ours, as it is for another LEASE then."""
+        now = time.monotonic_ns()
+        if now >= self._all.until[self._slot]:
+            return False
+        self._all.until[self._slot] = now + int(LEASE * NANO)
+        return True
 
     @property
     def lost(self) -> int:

@@ -14,9 +14,11 @@ BATCH = 512  # records that are copied at once
 
 
 class Ring:
-    """Makes one with room for so many records of the C type `record`. Raises KernelError."""
+    """Makes one with room for so many records of the C type `record`, which is `capacity` then.
+    Raises KernelError."""
 
     def __init__(self, record: str, records: int) -> None:
+        self.capacity = records
         self._lib = native.load_native()
         self._size = int(ffi.sizeof(record))
         self._batch = ffi.new(f"{record}[]", BATCH)
@@ -30,15 +32,18 @@ class Ring:
         """The map's file descriptor."""
         return int(self._ring.fd)
 
-    def take(self) -> Iterator[Any]:
-        """What was written since, up to now: cdata of each record, which the next step may
+    def take(self, most: int) -> Iterator[Any]:
+        """What was written since, so many at most: cdata of each record, which the next step may
         overwrite."""
         place = for_native(self._batch)
-        while taken := self._lib.take_records(self._ring, place, self._size, BATCH):
+        while most > 0:
+            wanted = min(most, BATCH)
+            taken = self._lib.take_records(self._ring, place, self._size, wanted)
             for number in range(taken):
                 yield self._batch[number]
-            if taken < BATCH:
+            if taken < wanted:
                 return
+            most -= taken
 
     def close(self) -> None:
         """Twice is allowed."""

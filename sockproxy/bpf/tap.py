@@ -12,7 +12,7 @@ from typing import Any
 from sockproxy.bpf import Map, ffi, open_pinned
 from sockproxy.bpf.abi import read_end
 from sockproxy.bpf.bypass_settings import settings_of
-from sockproxy.bpf.events import HEAD, LEASE, NANO, open_telling
+from sockproxy.bpf.events import HEAD, LEASE, NANO, PORTION, open_telling
 from sockproxy.bpf.ring import Ring
 from sockproxy.errors import SockproxyError
 from sockproxy.net.rules import Rule
@@ -95,20 +95,28 @@ class Tap:
         self._is_on = True
         self._all.tap_until = time.monotonic_ns() + int(LEASE * NANO)
 
-    def take(self) -> Iterator[Piece]:
-        """What was sent since, up to now; to be called within LEASE again and again.
+    def take(self, *, everything: bool = False) -> Iterator[Piece]:
+        """What was sent since, in portions, or all that found room so far; to be called within
+        LEASE again and again.
 
         Raises SockproxyError when it was not.
         """
-        now = time.monotonic_ns()
-        is_late = now >= self._all.tap_until
-        if not is_late:
-            self._all.tap_until = now + int(LEASE * NANO)
-        for raw in self._ring.take():
+        late = not self._renew()
+        most = self._ring.capacity if everything or late else PORTION
+        for number, raw in enumerate(self._ring.take(most), 1):
             yield _piece(raw)
-        if is_late:
+            if number % PORTION == 0 and not late:
+                late = not self._renew()
+        if late:
             self._is_on = False  # it may be another's by now
             raise SockproxyError(f"tap {self._name}: nothing was read for more than {LEASE:.0f} s")
+
+    def _renew(self) -> bool:
+        now = time.monotonic_ns()
+        if now >= self._all.tap_until:
+            return False
+        self._all.tap_until = now + int(LEASE * NANO)
+        return True
 
     @property
     def lost(self) -> int:

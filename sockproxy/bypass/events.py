@@ -76,7 +76,9 @@ class Watch:
         except BaseException:
             self.close()
             raise
-        self._look()
+        there = self._names()
+        if self._follows:
+            self._follow(there)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,31 +90,34 @@ class Watch:
         while self._listeners:
             self._listeners.popitem()[1].close()
 
-    def take(self) -> Iterator[Told | Lost]:
-        """What has happened since; to be called several times a second. Of a bypass that was
-        detached this is the last."""
+    def take(self, *, everything: bool = False) -> Iterator[Told | Lost]:
+        """What has happened since, in portions, or all of it; to be called several times a second.
+        Of a bypass that was detached this is the last."""
         now = time.monotonic()
         to_wall = time.time() - now
-        for name, listener in self._listeners.items():
-            for event in listener.take():
+        is_due = now - self._looked >= LOOK
+        there = self._names() if is_due else self._listeners.keys()
+        for name, listener in list(self._listeners.items()):
+            for event in listener.take(everything=everything or name not in there):
                 yield Told(name, event.when + to_wall, event)
             if lost := listener.lost - self._lost.get(name, 0):
                 self._lost[name] = listener.lost
                 yield Lost(name, lost)
-        if now - self._looked >= LOOK:
-            self._look()
+            if name not in there:
+                self._listeners.pop(name).close()
+                self._lost.pop(name, None)
+        if is_due and self._follows:
+            self._follow(there)
 
-    def _look(self) -> None:
+    def _names(self) -> set[str]:
         """Which bypasses there are now."""
         self._looked = time.monotonic()
-        there = set(sight.names())
-        for gone in self._listeners.keys() - there:
-            self._listeners.pop(gone).close()
-            self._lost.pop(gone, None)
-        self._silent &= there
-        if not self._follows:
-            return
-        for name in sorted(there - self._listeners.keys() - self._silent):
+        return set(sight.names())
+
+    def _follow(self, there: Collection[str]) -> None:
+        """Listen to those of these that are not listened to yet."""
+        self._silent.intersection_update(there)
+        for name in sorted(set(there) - self._listeners.keys() - self._silent):
             try:
                 self._listen(name)
             except SockproxyError as error:

@@ -108,7 +108,7 @@ def _follow(watch: Watch, recorder: Recorder, alive: Alive, is_told: Callable[[]
     while True:
         over = is_told()  # before: what has happened by then is written down
         alive.live()
-        recorder.take(watch.take())
+        recorder.take(watch.take(everything=over))
         if over:
             return
         time.sleep(PAUSE)

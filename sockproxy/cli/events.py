@@ -101,7 +101,7 @@ def _check(name: str) -> None:
 def _print(watch: Watch, printer: _Printer, is_over: Callable[[], bool]) -> int:
     while True:
         over = is_over()  # before: what has happened by then is shown
-        for each in watch.take():
+        for each in watch.take(everything=over):
             printer.show(each)
         sys.stdout.flush()
         if over:

@@ -130,7 +130,7 @@ def _copy(made: Tap, capture: Capture, is_over: Callable[[], bool], most: int) -
     over = False
     while not over:
         over = is_over()  # before: what was sent by then is written
-        for piece in made.take():
+        for piece in made.take(everything=over):
             capture.add(piece)
             packets += 1
             written += len(piece.data)

@@ -130,6 +130,33 @@ def test_what_finds_no_room_is_counted(bypassed):
         assert Event.CLOSED in kinds(again)
 
 
+def test_in_portions_and_then_all(bypassed, monkeypatch):
+    """One that is slower than the kernel shows what it can, keeps its place, and can be ended."""
+    monkeypatch.setattr(bpf_events, "PORTION", 4)
+    with watching() as watch:
+        for _ in range(4):
+            talk()
+        before = watch._listeners[NAME]._all.until[0]
+        portions = [kinds(watch.take()), kinds(watch.take())]
+        rest = kinds(watch.take(everything=True))
+        assert watch._listeners[NAME]._all.until[0] > before
+    assert [len(each) for each in portions] == [4, 4]
+    assert (portions[0] + portions[1] + rest).count(Event.CLOSED) == 8
+
+
+def test_the_last_of_one_that_is_detached(group, monkeypatch):
+    options = BypassOptions(force=True, blocking_readers=True, any_reader=True)
+    attach(NAME, group.path, options)
+    monkeypatch.setattr(bpf_events, "PORTION", 2)
+    with watching() as watch:
+        for _ in range(4):
+            talk()
+        assert detach(NAME, 10).drained
+        watch._looked = 0.0
+        assert kinds(watch.take()).count(Event.CLOSED) == 8
+        assert watch.names == ()
+
+
 def test_why_one_stays_plain(bypassed):
     with watching() as watch:
         attach(NAME, bypassed.path, BypassOptions(rules=DENY_ALL))
