@@ -100,9 +100,10 @@ class Watch:
         for name, listener in list(self._listeners.items()):
             for event in listener.take(everything=everything or name not in there):
                 yield Told(name, event.when + to_wall, event)
-            if lost := listener.lost - self._lost.get(name, 0):
-                self._lost[name] = listener.lost
-                yield Lost(name, lost)
+            lost, before = listener.lost, self._lost.get(name, 0)  # once: it grows meanwhile
+            self._lost[name] = lost
+            if lost > before:
+                yield Lost(name, lost - before)
             if name not in there:
                 self._listeners.pop(name).close()
                 self._lost.pop(name, None)

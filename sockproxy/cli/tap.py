@@ -140,8 +140,9 @@ def _copy(made: Tap, capture: Capture, is_over: Callable[[], bool], most: int) -
         capture.flush()
         if not over:
             time.sleep(PAUSE)
-    tell(f"{packets} packets, {format_size(written)}" + _lost(made.lost))
-    return LOST if made.lost else 0
+    lost = made.lost
+    tell(f"{packets} packets, {format_size(written)}" + _lost(lost))
+    return LOST if lost else 0
 
 
 def _lost(count: int) -> str:

@@ -130,6 +130,15 @@ def test_what_finds_no_room_is_counted(bypassed):
         assert Event.CLOSED in kinds(again)
 
 
+def test_what_is_lost_while_it_is_counted_is_counted(bypassed, monkeypatch):
+    grows = iter(range(0, 1000, 7))
+    monkeypatch.setattr(bpf_events.Listener, "lost", property(lambda _: next(grows)))
+    with watching() as watch:
+        told = [each for _ in range(4) for each in watch.take()]
+        last = next(grows) - 7
+    assert sum(each.count for each in told) == last
+
+
 def test_in_portions_and_then_all(bypassed, monkeypatch):
     """One that is slower than the kernel shows what it can, keeps its place, and can be ended."""
     monkeypatch.setattr(bpf_events, "PORTION", 4)
