@@ -95,15 +95,32 @@ static __always_inline void tell_one(struct listeners *all, __u32 number, __u64 
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
-/* Not inlined, for its stack. */
-static __noinline int tell_all(struct enrolled *me, struct sock *sk, __u32 kind, __u32 role)
+/* Tell whoever listens. address: of the socket. Not inlined and global, so that the verifier looks
+ * at it once for each program, and not for each state it is called in. */
+__attribute__((noinline)) int tell_all(struct enrolled *me, __u64 address, __u32 kind)
 {
 	struct listeners *all = all_listeners();
 	__u64 now = bpf_ktime_get_ns();
 	__u32 number;
 
-	for (number = 0; all && sk && number < MOST_LISTENERS; number++)
-		tell_one(all, number, now, me, sk, kind, role);
+	if (!me || !all)
+		return 0;
+	for (number = 0; number < MOST_LISTENERS; number++)
+		tell_one(all, number, now, me, (struct sock *)address, kind, me->role);
+	return 0;
+}
+
+/* The same of a socket that is left out, and so has no entry. */
+__attribute__((noinline)) int tell_left_out(__u64 address, __u32 role)
+{
+	struct listeners *all = all_listeners();
+	__u64 now = bpf_ktime_get_ns();
+	__u32 number;
+
+	if (!all)
+		return 0;
+	for (number = 0; number < MOST_LISTENERS; number++)
+		tell_one(all, number, now, NULL, (struct sock *)address, EVENT_LEFT_OUT, role);
 	return 0;
 }
 
@@ -114,11 +131,22 @@ static __always_inline int is_heard(void)
 	return all && all->any;
 }
 
+/* The address of a socket, as a number: by a detour, for what bpf_probe_read_kernel() has read is
+ * one to the verifier. */
+static __always_inline __u64 address_of(struct tcp_sock *tp)
+{
+	struct tcp_sock *volatile place = tp;
+	__u64 address = 0;
+
+	bpf_probe_read_kernel(&address, sizeof(address), (void *)&place);
+	return address;
+}
+
 /* Something has happened to the socket, as `kind` says. */
 static __always_inline void tell(struct enrolled *me, struct tcp_sock *tp, __u32 kind)
 {
 	if (is_heard())
-		tell_all(me, (struct sock *)tp, kind, 0);
+		tell_all(me, address_of(tp), kind);
 }
 
 #endif

@@ -156,9 +156,14 @@ static __noinline __u32 opens_plain(void)
 /* The connection is left out, as those before it gained nothing. */
 static __always_inline void leave_out(struct bpf_sock *sk, __u32 role)
 {
+	struct tcp_sock *tp;
+
 	COUNT(plain.no_gain);
-	if (is_heard())
-		tell_all(NULL, (struct sock *)bpf_skc_to_tcp_sock(sk), EVENT_LEFT_OUT, role);
+	if (!is_heard())
+		return;
+	tp = (struct tcp_sock *)bpf_skc_to_tcp_sock(sk);
+	if (tp)
+		tell_left_out(address_of(tp), role);
 }
 
 /* connect(2), in the program that will have the connection: note why it stays plain. Each call

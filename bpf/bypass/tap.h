@@ -86,14 +86,15 @@ static __noinline int copy_piece(struct sk_msg_md *msg, struct enrolled *me, __u
 	return 1;
 }
 
-/* Copy the message, which was counted in me->sent. Not inlined, for its stack. */
-static __noinline int copy_message(struct sk_msg_md *msg, struct enrolled *me, __u32 by_tcp)
+/* Copy the message, which was counted in me->sent. Not inlined and global, so that the verifier
+ * looks at it once for each program. */
+__attribute__((noinline)) int copy_message(struct sk_msg_md *msg, struct enrolled *me, __u32 by_tcp)
 {
 	struct listeners *all = all_listeners();
 	struct two_ends both;
 	__u32 piece;
 
-	if (!all || all->tap_until <= bpf_ktime_get_ns())
+	if (!me || !all || all->tap_until <= bpf_ktime_get_ns())
 		return 0;
 	READ_ENDS(msg, &both);
 	if (is_denied_by(TAP_RULES, &both))
