@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -61,7 +62,7 @@ class Agent:
             if self.state.steps == 1:
                 ready()
             if self._changed.wait(wait):
-                threading.Event().wait(SETTLING)
+                time.sleep(SETTLING)
         self._follower.stop()
 
     def _turn(self) -> float:

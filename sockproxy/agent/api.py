@@ -135,7 +135,7 @@ class KubernetesCluster:
             answer = self._api.create_namespaced_event(
                 pod.namespace, event, _preload_content=False, _request_timeout=(CONNECT, SILENCE)
             )
-            _check("make an event", answer)
+            _check(answer)
 
     @contextlib.contextmanager
     def _asked(self, doing: str, **arguments: Any) -> Iterator[Any]:
@@ -146,14 +146,14 @@ class KubernetesCluster:
                 field_selector=f"spec.nodeName={self._node}", _preload_content=False, **arguments
             )
             try:
-                _check(doing, answer)
+                _check(answer)
                 yield answer
             finally:
                 answer.close()
                 answer.release_conn()
 
 
-def _check(doing: str, answer: Any) -> None:
+def _check(answer: Any) -> None:
     """Of an older client; a newer one raises by itself."""
     if not 200 <= answer.status < 300:
         raise client.ApiException(http_resp=answer)

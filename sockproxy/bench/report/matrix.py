@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from sockproxy.bench.report.facts import Facts, Kind
@@ -63,10 +63,6 @@ def _matrix(facts: Facts, other: str, cells: dict[tuple[str, str], Comparison]) 
     heads = (facts.title(system).removeprefix(OUR_NAME) for system in columns)
     groups = tuple((str(kind), many[kind]) for kind in Kind if many[kind])
     return Table(caption, ("Case", *heads), tuple(rows), groups)
-
-
-def _keys(case: dict[str, Any], systems: Sequence[str]) -> Iterator[tuple[str, str]]:
-    return ((case["key"], system) for system in systems)
 
 
 def _cell(comparison: Comparison | None, failed: bool) -> Cell:
