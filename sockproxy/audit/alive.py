@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sockproxy.audit.trail import stamp
 from sockproxy.errors import SockproxyError
 
 __all__ = ["Alive", "last_alive", "only_recorder"]
@@ -69,4 +70,4 @@ def _time_of(path: Path) -> str | None:
         at = path.stat().st_mtime
     except FileNotFoundError:
         return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
+    return stamp(datetime.fromtimestamp(at, UTC))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sockproxy.audit.trail import Trail
+from sockproxy.audit.trail import Trail, stamp
 from sockproxy.errors import SockproxyError
 from sockproxy.text import shortened
 
@@ -21,8 +21,8 @@ MOST_WORDS = 1000  # characters of a command line
 
 
 def now() -> str:
-    """The time, in UTC, with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    """The time, as stamp() has it."""
+    return stamp(datetime.now(UTC))
 
 
 def note(action: str, name: str, tell: Callable[[str], None], **more: Any) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 from sockproxy.audit.note import now
 from sockproxy.audit.trail import Trail
 from sockproxy.bpf.abi import Event
-from sockproxy.bypass.events import Groups, Lost, Told, as_json
+from sockproxy.bypass.events import Groups, Lost, Told, as_json, time_of
 
 __all__ = ["BEGUN", "ENDED", "LOST", "SKIPPED", "Recorder"]
 
 BEGUN, ENDED, LOST, SKIPPED = "recording", "recording-ended", "lost", "skipped-tcp"
 MOST = 100_000  # sockets whose program is remembered
+UNKNOWN: Mapping[str, Any] = {"began": None, "pid": None, "program": ""}
 OF_EACH = (
     *("bypass", "cookie", "peer", "role", "local", "remote", "cgroup", "netns"),
     *("bypassed_bytes", "bypassed_messages", "passed_bytes", "passed_messages"),
@@ -32,29 +33,28 @@ class Recorder:
 
     def begin(self, before: str | None) -> None:
         """It records from now on. before: when the recorder before it last lived, if there was."""
-        self._trail.append({"time": now(), "action": BEGUN, "before": before})
+        self._append(BEGUN, before=before)
 
     def end(self) -> None:
         """And no more."""
-        self._trail.append({"time": now(), "action": ENDED})
+        self._append(ENDED)
 
     def take(self, told: Iterable[Told | Lost]) -> None:
         """Write down the sockets that have closed after something of theirs skipped TCP."""
         for each in told:
             if isinstance(each, Lost):
-                says = {"time": now(), "action": LOST, "bypass": each.name, "count": each.count}
-                self._trail.append(says)
+                self._append(LOST, bypass=each.name, count=each.count)
             elif each.event.kind is Event.BEGAN:
                 self._remember(each)
             elif each.event.kind is Event.CLOSED:
-                began = self._began.pop((each.name, each.event.cookie), {})
+                began = self._began.pop((each.name, each.event.cookie), UNKNOWN)
                 if each.event.bypassed_bytes:
                     self._write(each, began)
 
     def _remember(self, told: Told) -> None:
         event = told.event
         began = {
-            "began": as_json(told, self._groups)["time"],
+            "began": time_of(told),
             "pid": event.process,
             "program": event.program,
         }
@@ -64,7 +64,8 @@ class Recorder:
 
     def _write(self, told: Told, began: Mapping[str, Any]) -> None:
         about = as_json(told, self._groups)
-        says = {"time": now(), "action": SKIPPED, **{each: about[each] for each in OF_EACH}}
-        unknown = {"began": None, "pid": None, "program": ""}
-        self._trail.append({**says, **unknown, **began})
+        self._append(SKIPPED, **{each: about[each] for each in OF_EACH}, **began)
         self.written += 1
+
+    def _append(self, action: str, **more: Any) -> None:
+        self._trail.append({"time": now(), "action": action, **more})

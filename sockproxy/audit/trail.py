@@ -7,25 +7,31 @@ that, ship its lines to another machine.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sockproxy.errors import SockproxyError
 
-__all__ = ["FOLDER", "Entry", "Trail"]
+__all__ = ["Entry", "Trail", "stamp"]
 
 FOLDER = Path("/var/log/sockproxy")
 FILE = "audit.jsonl"
 PLACE = "SOCKPROXY_AUDIT"  # a variable: another folder, or "off"
 LONGEST = 64 << 10  # bytes of a line
 FIRST = ""  # what the first line names
+
+
+def stamp(at: datetime) -> str:
+    """A time as lines have it, so that they are in its order as texts: in UTC, with
+    microseconds."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +70,13 @@ class Trail:
         """All lines; none where there is no such file. Raises SockproxyError."""
         before = FIRST
         try:
-            with contextlib.ExitStack() as stack:
-                try:
-                    file = stack.enter_context(self.path.open("rb"))
-                except FileNotFoundError:
-                    return
+            with self.path.open("rb") as file:
                 for number, line in enumerate(file, 1):
                     says = _parsed(line)
                     yield Entry(number, says, says.get("after") == before)
                     before = _digest(line)
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise SockproxyError(f"read {self.path}", errno=error.errno) from None
 

@@ -16,7 +16,7 @@ from sockproxy.errors import SockproxyError
 from sockproxy.rundir import pins, sight
 from sockproxy.rundir.locks import Waits
 
-__all__ = ["EVENTS", "Groups", "Lost", "Told", "Watch", "as_json", "name_of", "why_of"]
+__all__ = ["EVENTS", "Groups", "Lost", "Told", "Watch", "as_json", "name_of", "time_of", "why_of"]
 
 LOOK = 1.0  # seconds between two looks for bypasses that come and go
 MOST_GROUPS = 4096  # whose paths are kept
@@ -76,9 +76,8 @@ class Watch:
         except BaseException:
             self.close()
             raise
-        there = self._names()
         if self._follows:
-            self._follow(there)
+            self._follow(self._names())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -144,11 +143,16 @@ class Groups:
         return self._found[number]
 
 
+def time_of(told: Told) -> str:
+    """When it happened, as it is printed."""
+    return datetime.fromtimestamp(told.at).astimezone().isoformat(timespec="microseconds")
+
+
 def as_json(told: Told, groups: Groups) -> Mapping[str, Any]:
     """The fields of a line of `events --json`."""
     event = told.event
     return {
-        "time": datetime.fromtimestamp(told.at).astimezone().isoformat(timespec="microseconds"),
+        "time": time_of(told),
         "bypass": told.name,
         "event": name_of(event.kind),
         "cookie": event.cookie,

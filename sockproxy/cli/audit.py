@@ -16,7 +16,7 @@ from sockproxy.audit.alive import Alive, only_recorder
 from sockproxy.audit.answer import Answer, answer
 from sockproxy.audit.note import now
 from sockproxy.audit.record import Recorder
-from sockproxy.audit.trail import Trail
+from sockproxy.audit.trail import Trail, stamp
 from sockproxy.bypass.events import Watch
 from sockproxy.bypass.view import bypass_connections
 from sockproxy.cli.ending import until_told
@@ -78,7 +78,7 @@ def audit(
         if name or program:
             raise UsageError("--record writes down all bypasses", hint="leave out what chooses")
         return _record(trail, buffer)
-    since = (datetime.now(UTC) - timedelta(seconds=span)).isoformat(timespec="microseconds")
+    since = stamp(datetime.now(UTC) - timedelta(seconds=span))
     found = answer(trail, since, now(), name, program)
     still_open = _open_now(name)
     if as_json:

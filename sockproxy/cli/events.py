@@ -7,7 +7,6 @@ import json
 import math
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
@@ -107,8 +106,9 @@ def _print(watch: Watch, printer: _Printer, is_over: Callable[[], bool]) -> int:
         if over:
             break
         time.sleep(PAUSE)
-    counted, lost = printer.counted.total(), printer.lost
-    tell(f"{counted} events" + (f"; {lost} more were lost: use a larger --buffer" if lost else ""))
+    lost = printer.lost
+    more = f"; {lost} more were lost: use a larger --buffer" if lost else ""
+    tell(f"{printer.shown} events{more}")
     return 1 if lost else 0
 
 
@@ -118,21 +118,19 @@ class _Printer:
     def __init__(self, as_lines: bool, only: set[str], word: str) -> None:
         self._as_lines, self._only, self._word = as_lines, only, word
         self._groups = Groups()
-        self.counted: Counter[str] = Counter()
-        self.lost = 0
+        self.shown = self.lost = 0
 
     def show(self, each: Told | Lost) -> None:
         if isinstance(each, Lost):
             self.lost += each.count
             line = self._lost(each)
         else:
-            kind = name_of(each.event.kind)
-            if self._only and kind not in self._only:
+            if self._only and name_of(each.event.kind) not in self._only:
                 return
             line = self._json(each) if self._as_lines else _text(each)
             if self._word not in line:
                 return
-            self.counted[kind] += 1
+            self.shown += 1
         sys.stdout.write(line + "\n")
 
     def _json(self, told: Told) -> str:
