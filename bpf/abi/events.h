@@ -20,20 +20,16 @@ enum event_kind {
 	EVENT_CLOSED = 7,    /* its connection has ended: its counters are what they will be */
 };
 
-/* How many may listen at once. */
-enum { MOST_LISTENERS = 4 };
+/* Slots of those who are written for: so many for those who listen to events, and one for a tap,
+ * which has a slot for its rules among the settings, too. */
+enum { MOST_LISTENERS = 4, TAP_SLOT = 4, SLOTS = 5, TAP_RULES = 2 };
 
-/* Who listens: each has a ring buffer in the slot of its number. */
+/* Who has each slot, with a ring buffer in `rings` by the same number. */
 struct listeners {
-	uint64_t any;			/* not 0: one of the next may be there */
-	uint64_t until[MOST_LISTENERS]; /* CLOCK_MONOTONIC, ns; 0: nobody has the slot */
-	uint64_t lost[MOST_LISTENERS];	/* records that its ring had no room for */
-	uint64_t tap_until;		/* the same of the tap: see bypass/tap.h */
-	uint64_t tap_lost;		/* pieces */
+	uint64_t any;	       /* not 0: one of those who listen to events may be there */
+	uint64_t until[SLOTS]; /* CLOCK_MONOTONIC, ns; 0: nobody has the slot */
+	uint64_t lost[SLOTS];  /* records that its ring had no room for */
 };
-
-/* The slot of the tap's ring buffer, and of its rules among the settings. */
-enum { TAP_RING = MOST_LISTENERS, TAP_RULES = 2 };
 
 /* One record: the socket as it was then. Addresses are in network order. */
 struct event {
@@ -58,17 +54,14 @@ struct event {
 
 /* A piece of a message that a socket sent, past TCP or by it. Addresses are in network order. */
 struct tapped {
-	uint64_t when; /* CLOCK_MONOTONIC, ns */
-	uint64_t cookie;
+	uint64_t when;	   /* CLOCK_MONOTONIC, ns */
 	uint64_t at;	   /* bytes that the socket had sent before */
 	uint32_t local[4]; /* IPv4 is v4-mapped */
 	uint32_t remote[4];
 	uint32_t local_port;
 	uint32_t remote_port;
-	uint32_t netns;	 /* inode of the network namespace */
 	uint32_t by_tcp; /* not past it */
 	uint32_t size;	 /* bytes of `data` that are there */
-	uint32_t reserved;
 	char data[4000];
 };
 

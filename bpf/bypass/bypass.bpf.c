@@ -22,6 +22,20 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+/* What a socket needs that has entered, until it ends. */
+static __always_inline void go_on(struct bpf_sock_ops *ops)
+{
+	switch (ops->op) {
+	case BPF_SOCK_OPS_RTT_CB:
+		reconsider(ops);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		hear_end(ops);
+		if (ops->args[1] == BPF_TCP_CLOSE)
+			part(ops);
+	}
+}
+
 SEC("sockops")
 int bypass_sock_ops(struct bpf_sock_ops *ops)
 {
@@ -39,19 +53,13 @@ int bypass_sock_ops(struct bpf_sock_ops *ops)
 		begin_anew(ops);
 		note_listener(ops);
 		break;
-	case BPF_SOCK_OPS_RTT_CB:
-		reconsider(ops);
-		break;
-	case BPF_SOCK_OPS_STATE_CB:
-		hear_end(ops);
-		if (ops->args[1] == BPF_TCP_CLOSE)
-			part(ops);
+	default:
+		go_on(ops);
 	}
 	return 1;
 }
 
-/* In its place on a cgroup that has left: no socket enters any more, and those that did go on as
- * they would, which takes all of the above but meeting. */
+/* In its place on a cgroup that has left: no socket enters any more, and those that did go on. */
 SEC("sockops")
 int bypass_leaving(struct bpf_sock_ops *ops)
 {
@@ -60,13 +68,8 @@ int bypass_leaving(struct bpf_sock_ops *ops)
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
 		begin_anew(ops);
 		break;
-	case BPF_SOCK_OPS_RTT_CB:
-		reconsider(ops);
-		break;
-	case BPF_SOCK_OPS_STATE_CB:
-		hear_end(ops);
-		if (ops->args[1] == BPF_TCP_CLOSE)
-			part(ops);
+	default:
+		go_on(ops);
 	}
 	return 1;
 }

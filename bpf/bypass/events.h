@@ -53,10 +53,7 @@ static __always_inline void describe_socket(struct event *event, struct sock *sk
 	struct two_ends both = {};
 
 	read_ends(&both, sk);
-	__builtin_memcpy(event->local, both.local, sizeof(event->local));
-	__builtin_memcpy(event->remote, both.remote, sizeof(event->remote));
-	event->local_port = both.local_port;
-	event->remote_port = both.remote_port;
+	COPY_ENDS(event, &both);
 	event->cgroup = cgroup_of(sk);
 	event->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	event->bytes_sent = payload_sent((struct tcp_sock *)sk);
@@ -95,32 +92,29 @@ static __always_inline void tell_one(struct listeners *all, __u32 number, __u64 
 	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
-/* Tell whoever listens. address: of the socket. Not inlined and global, so that the verifier looks
- * at it once for each program, and not for each state it is called in. */
-__attribute__((noinline)) int tell_all(struct enrolled *me, __u64 address, __u32 kind)
+/* Tell whoever listens. address: of the socket. */
+static __always_inline void tell_each(struct enrolled *me, __u64 address, __u32 kind, __u32 role)
 {
 	struct listeners *all = all_listeners();
 	__u64 now = bpf_ktime_get_ns();
 	__u32 number;
 
-	if (!me || !all)
-		return 0;
-	for (number = 0; number < MOST_LISTENERS; number++)
-		tell_one(all, number, now, me, (struct sock *)address, kind, me->role);
+	for (number = 0; all && number < MOST_LISTENERS; number++)
+		tell_one(all, number, now, me, (struct sock *)address, kind, role);
+}
+
+/* This and the next are global, so that the verifier looks at each once for each program, and not
+ * for each state it is called in. They are two, for it wants to know that `me` is not NULL. */
+__attribute__((noinline)) int tell_enrolled(struct enrolled *me, __u64 address, __u32 kind)
+{
+	if (me)
+		tell_each(me, address, kind, me->role);
 	return 0;
 }
 
-/* The same of a socket that is left out, and so has no entry. */
 __attribute__((noinline)) int tell_left_out(__u64 address, __u32 role)
 {
-	struct listeners *all = all_listeners();
-	__u64 now = bpf_ktime_get_ns();
-	__u32 number;
-
-	if (!all)
-		return 0;
-	for (number = 0; number < MOST_LISTENERS; number++)
-		tell_one(all, number, now, NULL, (struct sock *)address, EVENT_LEFT_OUT, role);
+	tell_each(NULL, address, EVENT_LEFT_OUT, role);
 	return 0;
 }
 
@@ -146,7 +140,7 @@ static __always_inline __u64 address_of(struct tcp_sock *tp)
 static __always_inline void tell(struct enrolled *me, struct tcp_sock *tp, __u32 kind)
 {
 	if (is_heard())
-		tell_all(me, address_of(tp), kind);
+		tell_enrolled(me, address_of(tp), kind);
 }
 
 #endif

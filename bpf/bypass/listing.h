@@ -31,10 +31,7 @@ static __always_inline void read_socket(struct connection *line, struct sock *sk
 	struct two_ends both = {};
 
 	read_ends(&both, sk);
-	__builtin_memcpy(line->local, both.local, sizeof(line->local));
-	__builtin_memcpy(line->remote, both.remote, sizeof(line->remote));
-	line->local_port = both.local_port;
-	line->remote_port = both.remote_port;
+	COPY_ENDS(line, &both);
 	line->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	line->inode = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
 	line->cgroup = cgroup_of(sk);

@@ -201,7 +201,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, TAP_RING + 1);
+	__uint(max_entries, SLOTS);
 	__type(key, __u32);
 	__array(
 		values, struct {

@@ -15,11 +15,9 @@
 #include "bypass/maps.h"
 #include "bypass/policy.h"
 #include "common/ends.h"
-#include "common/kernel_sockets.h"
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
 
 #define PIECE sizeof(((struct tapped *)0)->data)
 #define MOST_PIECES 160 /* more than tcp_bpf_sendmsg() puts into one message */
@@ -30,39 +28,41 @@ static __always_inline int is_tapped(void)
 {
 	struct listeners *all = all_listeners();
 
-	return all && all->tap_until;
+	return all && all->until[TAP_SLOT];
 }
+
+/* What the pieces of a message have in common. */
+struct tapped_message {
+	struct two_ends both;
+	__u64 at; /* bytes that the socket had sent before */
+	__u32 by_tcp;
+};
 
 /* Fill in a record that has `room` for data, of which `length` bytes from `offset` on are there. */
 static __always_inline void fill(struct tapped *into, struct sk_msg_md *msg,
-				 const struct enrolled *me, __u32 offset, __u32 length, __u32 room)
+				 const struct tapped_message *it, __u32 offset, __u32 length,
+				 __u32 room)
 {
-	struct two_ends both;
-
-	READ_ENDS(msg, &both);
 	into->when = bpf_ktime_get_ns();
-	into->cookie = me->cookie;
-	into->at = me->sent.bypassed_bytes + me->sent.passed_bytes - msg->size + offset;
-	__builtin_memcpy(into->local, both.local, sizeof(into->local));
-	__builtin_memcpy(into->remote, both.remote, sizeof(into->remote));
-	into->local_port = both.local_port;
-	into->remote_port = both.remote_port;
+	into->at = it->at + offset;
+	COPY_ENDS(into, &it->both);
+	into->by_tcp = it->by_tcp;
 	into->size = length;
-	into->reserved = 0;
 	if (length <= room)
 		bpf_probe_read_kernel(into->data, length, msg->data);
+	/* Who taps looks by himself, as listeners do. */
+	bpf_ringbuf_submit(into, BPF_RB_NO_WAKEUP);
 }
 
 /* Copy the piece that begins at `offset`. 0 when there was no room for it. */
-static __noinline int copy_piece(struct sk_msg_md *msg, struct enrolled *me, __u32 offset,
-				 __u32 by_tcp)
+static __noinline int copy_piece(struct sk_msg_md *msg, const struct tapped_message *it,
+				 __u32 offset)
 {
-	__u32 length = msg->size - offset, slot = TAP_RING;
+	__u32 length = msg->size - offset, slot = TAP_SLOT;
 	void *ring = bpf_map_lookup_elem(&rings, &slot);
-	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(msg->sk);
 	struct tapped *into;
 
-	if (!ring || !sk)
+	if (!ring)
 		return 0;
 	if (length > PIECE)
 		length = PIECE;
@@ -73,35 +73,33 @@ static __noinline int copy_piece(struct sk_msg_md *msg, struct enrolled *me, __u
 		into = bpf_ringbuf_reserve(ring, HEAD + SMALL, 0);
 		if (!into)
 			return 0;
-		fill(into, msg, me, offset, length, SMALL);
+		fill(into, msg, it, offset, length, SMALL);
 	} else {
 		into = bpf_ringbuf_reserve(ring, sizeof(*into), 0);
 		if (!into)
 			return 0;
-		fill(into, msg, me, offset, length, PIECE);
+		fill(into, msg, it, offset, length, PIECE);
 	}
-	into->by_tcp = by_tcp;
-	into->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	bpf_ringbuf_submit(into, BPF_RB_NO_WAKEUP);
 	return 1;
 }
 
-/* Copy the message, which was counted in me->sent. Not inlined and global, so that the verifier
- * looks at it once for each program. */
+/* Copy the message, which was counted in me->sent. Global, so that the verifier looks at it once
+ * for each program. */
 __attribute__((noinline)) int copy_message(struct sk_msg_md *msg, struct enrolled *me, __u32 by_tcp)
 {
 	struct listeners *all = all_listeners();
-	struct two_ends both;
+	struct tapped_message it = {.by_tcp = by_tcp};
 	__u32 piece;
 
-	if (!me || !all || all->tap_until <= bpf_ktime_get_ns())
+	if (!me || !all || all->until[TAP_SLOT] <= bpf_ktime_get_ns())
 		return 0;
-	READ_ENDS(msg, &both);
-	if (is_denied_by(TAP_RULES, &both))
+	READ_ENDS(msg, &it.both);
+	if (is_denied_by(TAP_RULES, &it.both))
 		return 0;
+	it.at = me->sent.bypassed_bytes + me->sent.passed_bytes - msg->size;
 	for (piece = 0; piece < MOST_PIECES && piece * PIECE < msg->size; piece++)
-		if (!copy_piece(msg, me, piece * PIECE, by_tcp))
-			__sync_fetch_and_add(&all->tap_lost, 1);
+		if (!copy_piece(msg, &it, piece * PIECE))
+			__sync_fetch_and_add(&all->lost[TAP_SLOT], 1);
 	return 0;
 }
 

@@ -71,6 +71,15 @@ static __always_inline void read_ends(struct two_ends *ends, struct sock *sk)
 	ends->remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
 }
 
+/* Into a record that has the fields of struct two_ends among its own. */
+#define COPY_ENDS(into, ends)                                                                      \
+	do {                                                                                       \
+		__builtin_memcpy((into)->local, (ends)->local, sizeof((into)->local));             \
+		__builtin_memcpy((into)->remote, (ends)->remote, sizeof((into)->remote));          \
+		(into)->local_port = (ends)->local_port;                                           \
+		(into)->remote_port = (ends)->remote_port;                                         \
+	} while (0)
+
 /* The id of the cgroup that a socket belongs to. */
 static __always_inline __u64 cgroup_of(struct sock *sk)
 {

@@ -6,7 +6,7 @@ Lowest layer: it knows nothing of sockets or proxies.
 from __future__ import annotations
 
 from sockproxy.bpf.library import check, failure, ffi, load_library, version
-from sockproxy.bpf.map import Map, open_pinned, pin
+from sockproxy.bpf.map import Map, open_pinned, pin, pinned
 from sockproxy.bpf.object import BpfObject, Link, Program, Runner
 from sockproxy.bpf.rights import missing_capabilities
 
@@ -23,5 +23,6 @@ __all__ = [
     "missing_capabilities",
     "open_pinned",
     "pin",
+    "pinned",
     "version",
 ]

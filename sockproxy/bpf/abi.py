@@ -7,7 +7,9 @@ of cffi, by their names in C.
 from __future__ import annotations
 
 import ipaddress
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import cache, lru_cache
 from typing import Any
 
 from sockproxy.bpf._layout import (
@@ -44,6 +46,7 @@ __all__ = [
     "field_names",
     "read_counters",
     "read_end",
+    "read_fields",
     "read_text",
 ]
 
@@ -70,6 +73,27 @@ def read_counters(raw: Any) -> dict[str, int]:
         value = getattr(raw, name)
         found.update(read_counters(value) if field.type.kind == "struct" else {name: int(value)})
     return found
+
+
+def read_fields(raw: Any, cls: Any, reads: Mapping[str, Callable[[Any], Any]]) -> Any:
+    """A dataclass, of a struct that has its fields by their names: those of struct traffic in its
+    `sent`, and `local` and `remote` with their ports. raw: cdata of it, or a pointer to it.
+
+    reads: how fields are read that are no integers in Python.
+    """
+    found = {name: reads.get(name, int)(getattr(raw, name)) for name in _plain_fields(cls)}
+    for end in _ENDS:
+        found[end] = read_end(raw, end)
+    return cls(**found | read_counters(raw.sent))
+
+
+_ENDS = ("local", "remote")
+
+
+@cache
+def _plain_fields(cls: Any) -> tuple[str, ...]:
+    apart = (*_ENDS, *field_names("traffic"))
+    return tuple(each.name for each in fields(cls) if each.name not in apart)
 
 
 def read_text(name: Any) -> str:

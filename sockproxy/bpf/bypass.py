@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from sockproxy.bpf import Map, ffi, open_pinned
+from sockproxy.bpf import Map, ffi, pinned
 from sockproxy.bpf.abi import Mode, Plain, Proof, read_counters
 from sockproxy.bpf.barrier import wait_for_programs
 from sockproxy.bpf.bypass_cgroups import Cgroups
@@ -58,8 +57,7 @@ class Bypass:
         self._opened.callback(folder.close)
         try:
             for each in MAPS:
-                fd = open_pinned(str(self._at / each))
-                self._opened.callback(os.close, fd)
+                fd = self._opened.enter_context(pinned(str(self._at / each)))
                 self._maps[each] = Map(each, fd)
             self._listing = Listing(name, self._at, self._cookies, self._namespaces)
             self._opened.callback(self._listing.close)

@@ -11,13 +11,12 @@ when the last socket of it is.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
-from sockproxy.bpf import check, ffi, load_library, open_pinned, pin
+from sockproxy.bpf import check, ffi, load_library, pin, pinned
 from sockproxy.bpf.bypass_roles import LEAVING, OPTIONS, PAIRING
 from sockproxy.errors import SockproxyError, Unsupported
 
@@ -79,7 +78,7 @@ class Cgroups:
         return {int(each.removeprefix(prefix)) for each in names}
 
     def _link(self, program: str, cgroup: int, kind: str, path: Path) -> None:
-        with _opened(self._at / program) as fd:
+        with pinned(str(self._at / program)) as fd:
             doing = f"attach {program} to the cgroup"
             link = check(self._lib.bpf_link_create(fd, cgroup, _kind(kind), ffi.NULL), doing)
         try:
@@ -89,7 +88,7 @@ class Cgroups:
 
     def _update(self, path: Path, program: str) -> bool:
         """Have the link at `path` run another program; False where its cgroup is gone."""
-        with _opened(path) as link, _opened(self._at / program) as fd:
+        with pinned(str(path)) as link, pinned(str(self._at / program)) as fd:
             try:
                 check(self._lib.bpf_link_update(link, fd, ffi.NULL), f"change {path.name}")
             except SockproxyError as error:
@@ -101,12 +100,3 @@ class Cgroups:
 
 def _kind(name: str) -> int:
     return int(ffi.typeof("enum bpf_attach_type").relements[name])
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    fd = open_pinned(str(path))
-    try:
-        yield fd
-    finally:
-        os.close(fd)

@@ -21,8 +21,8 @@ from sockproxy.bpf.bypass_roles import (
 )
 from sockproxy.bpf.bypass_seam import Acceptors, BypassKernel, Held
 from sockproxy.bpf.bypass_settings import Settings
-from sockproxy.bpf.events import TELLING
 from sockproxy.bpf.loading import Cast, Refuses, Role, best, choose, refusal
+from sockproxy.bpf.slot import TELLING
 from sockproxy.errors import SockproxyError, is_passing
 
 __all__ = ["CONNECTIONS", "Wanted", "create"]

@@ -7,21 +7,12 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sockproxy.bpf import Runner, ffi, open_pinned
-from sockproxy.bpf.abi import (
-    Plain,
-    Proxied,
-    Role,
-    Trait,
-    field_names,
-    read_counters,
-    read_end,
-    read_text,
-)
+from sockproxy.bpf.abi import Plain, Proxied, Role, Trait, read_fields, read_text
 from sockproxy.bpf.bypass_roles import LOOK_UP, NAMESPACE, STORAGE
 from sockproxy.errors import PermissionDenied, SockproxyError
 from sockproxy.net.find_namespace import find_namespaces
@@ -204,14 +195,8 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "closed": bool,
 }
 
-_ADDRESSES = ("local", "remote")
-_SENT = field_names("traffic")
-_OTHERS = [each.name for each in fields(Connection) if each.name not in (*_ADDRESSES, *_SENT)]
-
 
 def read_connection(raw: Any) -> Connection:
     """The socket that a struct connection tells of. raw: cdata of it, or a pointer to it."""
-    found = {name: _READ.get(name, int)(getattr(raw, name)) for name in _OTHERS}
-    for end in _ADDRESSES:
-        found[end] = read_end(raw, end)
-    return Connection(**found | read_counters(raw.sent))
+    found: Connection = read_fields(raw, Connection, _READ)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
@@ -10,7 +11,7 @@ from typing import Any
 
 from sockproxy.bpf.library import check, failure, ffi, load_library
 
-__all__ = ["Map", "open_pinned", "pin"]
+__all__ = ["Map", "open_pinned", "pin", "pinned"]
 
 
 class Map:
@@ -74,3 +75,13 @@ def pin(fd: int, path: str) -> None:
 def open_pinned(path: str) -> int:
     """The file descriptor of what is pinned at `path`; the caller closes it."""
     return check(load_library().bpf_obj_get(path.encode()), f"open {os.path.realpath(path)}")
+
+
+@contextlib.contextmanager
+def pinned(path: str) -> Iterator[int]:
+    """The same for the length of a `with`, which closes it."""
+    fd = open_pinned(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
 from tests.support.bypass import ALL_READERS, NAME, converse, sockproxy
-from tests.support.proxy import ROOT, run_sockproxy
+from tests.support.commands import begun
+from tests.support.proxy import run_sockproxy
 from tests.support.scale import patience
 from tests.support.sockets import tcp_pair
 
@@ -29,11 +29,8 @@ def folder(tmp_path, monkeypatch):
 @contextlib.contextmanager
 def recording():
     """`sockproxy audit --record`, which has begun when this does."""
-    argv = [sys.executable, "-m", "sockproxy", "audit", "--record"]
-    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with begun("writing down", "audit", "--record") as process:
         try:
-            while "writing down" not in (line := process.stderr.readline()):
-                assert line, "it has ended"
             yield process
         finally:
             process.terminate()

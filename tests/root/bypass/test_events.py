@@ -7,14 +7,13 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 
 import pytest
 
 from sockproxy.bpf import events as bpf_events
+from sockproxy.bpf import slot
 from sockproxy.bpf.abi import Event, Plain
 from sockproxy.bypass.attach import attach
 from sockproxy.bypass.detach import detach
@@ -24,7 +23,7 @@ from sockproxy.errors import SockproxyError
 from sockproxy.net.rules import parse_rule
 from sockproxy.rundir import pins
 from tests.support.bypass import NAME, converse, sockproxy, status
-from tests.support.proxy import ROOT
+from tests.support.commands import begun
 from tests.support.scale import patience, scaled
 from tests.support.schema import check_document
 from tests.support.sockets import receive, tcp_pair
@@ -141,7 +140,7 @@ def test_what_is_lost_while_it_is_counted_is_counted(bypassed, monkeypatch):
 
 def test_in_portions_and_then_all(bypassed, monkeypatch):
     """One that is slower than the kernel shows what it can, keeps its place, and can be ended."""
-    monkeypatch.setattr(bpf_events, "PORTION", 4)
+    monkeypatch.setattr(slot, "PORTION", 4)
     with watching() as watch:
         for _ in range(4):
             talk()
@@ -156,7 +155,7 @@ def test_in_portions_and_then_all(bypassed, monkeypatch):
 def test_the_last_of_one_that_is_detached(group, monkeypatch):
     options = BypassOptions(force=True, blocking_readers=True, any_reader=True)
     attach(NAME, group.path, options)
-    monkeypatch.setattr(bpf_events, "PORTION", 2)
+    monkeypatch.setattr(slot, "PORTION", 2)
     with watching() as watch:
         for _ in range(4):
             talk()
@@ -210,22 +209,12 @@ def test_nobody_listens_any_more(bypassed):
         with watching() as last:
             view = last._listeners[NAME]._view
             last.close()
-            assert (view[0].any, list(view[0].until)) == (0, [0] * bpf_events.MOST)
+            assert (view[0].any, list(view[0].until)) == (0, [0] * (bpf_events.MOST + 1))
 
 
-@contextlib.contextmanager
 def events(*arguments, name=NAME):
-    """`sockproxy events`, which listens when this begins; its process, with text pipes."""
-    argv = [sys.executable, "-m", "sockproxy", "events", *([name] if name else []), *arguments]
-    with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        try:
-            while "listening to" not in (line := process.stderr.readline()):
-                assert line, "it has ended"
-            yield process
-        finally:
-            process.kill()
+    """`sockproxy events`, which listens when this begins; its process."""
+    return begun("listening to", "events", *([name] if name else []), *arguments)
 
 
 def test_command(bypassed):
@@ -242,7 +231,7 @@ def test_command(bypassed):
         "began": 2,
         "closed": 2,
     }
-    assert f"{len(lines)} events" in err
+    assert f"{len(lines)} events" in err.decode()
     assert all(each["cgroup"] == str(bypassed.path) for each in lines)
 
 
@@ -254,7 +243,7 @@ def test_command_chooses(bypassed):
         out, _ = process.communicate(timeout=patience(20))
     assert process.returncode == 0
     (line,) = out.splitlines()
-    assert "past TCP" in line
+    assert b"past TCP" in line
 
 
 def test_it_ends_with_what_it_listens_to(group):
@@ -263,7 +252,7 @@ def test_it_ends_with_what_it_listens_to(group):
         assert detach(NAME, 10).drained
         _, err = process.communicate(timeout=patience(20))
     assert process.returncode == 0
-    assert "0 events" in err
+    assert b"0 events" in err
 
 
 def test_it_follows_those_that_come(group):

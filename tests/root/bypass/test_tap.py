@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import re
 import subprocess
-import sys
 import threading
 import time
 
 import dpkt
 import pytest
 
-from sockproxy.bpf import tap as bpf_tap
+from sockproxy.bpf.tap import Tap
 from sockproxy.bypass.attach import attach
 from sockproxy.bypass.detach import detach
 from sockproxy.bypass.options import BypassOptions
 from sockproxy.errors import SockproxyError
 from tests.support.bypass import NAME, converse, sockproxy, told_of
-from tests.support.proxy import ROOT
+from tests.support.commands import begun
 from tests.support.scale import patience, scaled
 from tests.support.sockets import receive, tcp_pair
 from tests.support.tap import streams, tapping
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.timeout(180)]
 
+(SLOT,) = Tap.AMONG
 SIZES = (1, 100, 176, 177, 4000, 4001, 8192, 20_000, 65_536, 300_000)
 SIZE = 32 << 20
 
@@ -129,28 +128,17 @@ def test_one_at_a_time(bypassed):
         view = made._view
         made.close()
         with tapping() as other:
-            other._all.tap_until = time.monotonic_ns()
+            other._all.until[SLOT] = time.monotonic_ns()
             with pytest.raises(SockproxyError, match="nothing was read"):
                 list(other.take())
         with tapping():
             pass
-        assert view[0].tap_until == 0
-    assert bpf_tap.RING == 4
+        assert view[0].until[SLOT] == 0
 
 
-@contextlib.contextmanager
 def command(*arguments):
     """`sockproxy tap`, which writes when this begins; its process."""
-    argv = [sys.executable, "-m", "sockproxy", "tap", NAME, *arguments]
-    with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
-    ) as process:
-        try:
-            while b"writing what" not in (line := process.stderr.readline()):
-                assert line, "it has ended"
-            yield process
-        finally:
-            process.kill()
+    return begun("writing what", "tap", NAME, *arguments)
 
 
 def test_bounds_of_the_command(bypassed, tmp_path):
