@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from sockproxy.audit.alive import Alive, only_recorder
+from sockproxy.audit.alive import Alive, last_alive, only_recorder
 from sockproxy.audit.answer import Answer, answer
 from sockproxy.audit.note import now
 from sockproxy.audit.record import Recorder
@@ -85,6 +85,8 @@ def audit(
         show_json("audit", **asdict(found), open=still_open)
     else:
         _show(found)
+        if not last_alive(trail.path.parent)[1]:
+            click.echo("Nobody records now: 'sockproxy audit --record' does, or its service.")
         if still_open:
             click.echo(f"{still_open} sockets are open that have: 'sockproxy connections'.")
     return NOT_ALL if found.missing else 0
