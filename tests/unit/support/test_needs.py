@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -93,6 +94,19 @@ def test_directories_are_residue(tmp_path, monkeypatch):
     assert lines == [f"network namespace: {tmp_path}/test-{os.getpid()}"]
 
 
+@contextlib.contextmanager
+def stranger():
+    """A process that is known as one of another run of the tests."""
+    argv = [sys.executable, "-c", "input('pytest')"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        try:
+            # Its command line is empty for a moment after exec.
+            eventually(lambda: residue.runs_sockproxy(process.pid))
+            yield process
+        finally:
+            process.communicate()
+
+
 @pytest.fixture
 def in_one_run(monkeypatch):
     """What others hold may be in the same places: none of them has a /run of its own."""
@@ -114,15 +128,10 @@ def test_what_another_run_holds_is_not_residue(tmp_path, monkeypatch):
     monkeypatch.setattr(residue, "RUNTIME", tmp_path)
     monkeypatch.setattr(residue, "children", set)  # the child below stands for a stranger
     before = residue.snapshot()
-    other = subprocess.Popen(
-        [sys.executable, "-c", "input('pytest')"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-    )
-    (tmp_path / f"test-{other.pid}-1").mkdir()
     (tmp_path / f"test-{os.getpid()}-1").mkdir()
-    try:
+    with stranger() as other:
+        (tmp_path / f"test-{other.pid}-1").mkdir()
         shown = "\n".join(residue.left_behind(before, patience=0))
-    finally:
-        other.communicate()
     assert f"test-{os.getpid()}-1" in shown
     assert f"test-{other.pid}-1" not in shown
 
@@ -148,11 +157,5 @@ def test_what_the_dead_have_left_is_nobodys_while_another_run_goes_on(tmp_path, 
     shown = "\n".join(residue.left_behind(before, patience=0))
     assert (f"test-{dead.pid}-1" in shown) == (not others)
     monkeypatch.setattr(residue, "children", set)
-    stranger = subprocess.Popen(
-        [sys.executable, "-c", "input('pytest')"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-    )
-    try:
-        eventually(lambda: residue.runs_sockproxy(stranger.pid))
+    with stranger():
         assert f"test-{dead.pid}-1" not in "\n".join(residue.left_behind(before, patience=0))
-    finally:
-        stranger.communicate()
