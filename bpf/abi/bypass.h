@@ -11,6 +11,7 @@
 #ifndef SOCKPROXY_ABI_BYPASS_H
 #define SOCKPROXY_ABI_BYPASS_H
 
+#include "abi/rules.h"
 #include "abi/types.h"
 
 /* Why the messages of a socket cannot skip TCP. sockproxy/bypass/view.py has each in words. */
@@ -111,23 +112,11 @@ struct acceptor {
 	uint32_t asks;	    /* it was seen asking FIONREAD */
 };
 
-/* Matches a socket of which either end has the address and either the port. */
-struct rule {
-	uint32_t deny;
-	uint32_t first_port;
-	uint32_t last_port;
-	uint32_t only_ipv6; /* v4-mapped addresses are not meant, though they lie in its network */
-	uint32_t prefix[4]; /* IPv4 is v4-mapped; network order */
-	uint32_t mask[4];
-};
-
 /* The settings that are too large to be updated atomically: see maps.h. */
 struct settings {
 	uint64_t since;	 /* when the bypass was attached: CLOCK_MONOTONIC, ns */
 	uint64_t cgroup; /* id of the cgroup that it is attached to */
-	uint32_t rules;	 /* how many rules there are */
-	uint32_t allows; /* how many of them allow; if any, one must match */
-	struct rule rule[32];
+	struct rules rules;
 };
 
 enum bypass_mode {

@@ -2,7 +2,7 @@
 /*
  * Kernel structures of a sockmap: the psock that it gives a socket, its strparser, and the skbs.
  * Included by bypass/grant.h, bypass/listing.h, common/psock.h, splice/direction.h,
- * splice/inspect.h.
+ * splice/inspect.h, splice/packets.h.
  */
 #ifndef SOCKPROXY_KERNEL_PSOCK_H
 #define SOCKPROXY_KERNEL_PSOCK_H

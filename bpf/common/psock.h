@@ -2,7 +2,7 @@
 /*
  * From a socket to the psock that a sockmap gave it, and whether the bypass queue there is empty.
  * Included by bypass/grant.h, bypass/leave.h, bypass/listing.h, bypass/reader.h,
- * splice/direction.h, splice/inspect.h.
+ * splice/direction.h, splice/inspect.h, splice/packets.h.
  */
 #ifndef SOCKPROXY_PSOCK_H
 #define SOCKPROXY_PSOCK_H

@@ -17,8 +17,8 @@ declarations: Callable[[Path, Collection[str]], str] = globals()["declarations"]
 """Of hatch_build.py, which runs this file."""
 
 ABI = Path(__file__).resolve().parents[2] / "bpf" / "abi"
-HEADERS = ("splice.h", "bypass.h", "events.h")
-INCLUDES = ('#include "abi/types.h"', '#include "abi/bypass.h"')
+HEADERS = ("rules.h", "splice.h", "bypass.h", "events.h", "packets.h")
+INCLUDES = tuple(f'#include "abi/{name}"' for name in ("types.h", "rules.h", "bypass.h"))
 FLAGS = {"end_trait"}  # enums of which several values may be set at once
 TYPED = {"direction": "SharedDirection"}  # structs that are handed out, by their names in Python
 
@@ -90,6 +90,7 @@ int bpf_map_create(
     int map_type, const char *map_name, uint32_t key_size, uint32_t value_size,
     uint32_t max_entries, const void *opts);
 int bpf_map__fd(const struct bpf_map *map);
+int bpf_map__reuse_fd(struct bpf_map *map, int fd);
 int bpf_map__set_max_entries(struct bpf_map *map, uint32_t max_entries);
 
 int bpf_link__fd(const struct bpf_link *link);

@@ -26,6 +26,7 @@ from sockproxy.bpf._layout import (
     Role,
     SharedDirection,
     Trait,
+    Way,
 )
 from sockproxy.bpf.library import ffi
 
@@ -43,6 +44,7 @@ __all__ = [
     "Role",
     "SharedDirection",
     "Trait",
+    "Way",
     "field_names",
     "read_counters",
     "read_end",
@@ -103,7 +105,7 @@ def read_text(name: Any) -> str:
 
 
 def read_end(raw: Any, end: str) -> tuple[str, int]:
-    """Host and port of one end, "local" or "remote", in a struct that has both; IPv4 as such."""
+    """Host and port of one end, such as "local", in a struct that has it; IPv4 as such."""
     return _host(bytes(ffi.buffer(getattr(raw, end)))), int(getattr(raw, f"{end}_port"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +10,11 @@ from sockproxy.bpf import Map, ffi
 from sockproxy.bpf.abi import Drains, Mode, Proof
 from sockproxy.bpf.plain_programs import Program, read_programs, write_programs
 from sockproxy.bpf.programs import Executable
+from sockproxy.bpf.rules import read_rules, write_rules
 from sockproxy.bpf.wakers import Wakers
 from sockproxy.net.rules import Rule
 
-__all__ = ["MOST_RULES", "Settings", "read_knobs", "read_settings", "settings_of", "write_settings"]
-
-MOST_RULES: int = dict(ffi.typeof("struct settings").fields)["rule"].type.length
+__all__ = ["Settings", "read_knobs", "read_settings", "settings_of", "write_settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +57,10 @@ def read_settings(maps: Mapping[str, Map]) -> tuple[Settings, Any]:
     (fionread_is_wrong and any_reader), and the struct knobs."""
     knobs = read_knobs(maps)
     raw = _read(maps["settings"], "struct settings", int(knobs.which))
-    rules = tuple(_read_rule(raw.rule[number]) for number in range(raw.rules))
     settings = Settings(
         since=raw.since / 1e9,
         cgroup=int(raw.cgroup),
-        rules=rules,
+        rules=read_rules(raw.rules),
         mode=Mode(knobs.mode),
         budget=int(knobs.budget),
         programs=read_programs(maps["left_alone"]),
@@ -112,15 +109,7 @@ def write_settings(
 def settings_of(rules: Collection[Rule]) -> Any:
     """A new struct settings that has these rules, and nothing else."""
     raw = ffi.new("struct settings *")
-    raw.rules = len(rules)
-    raw.allows = sum(not rule.deny for rule in rules)
-    for number, rule in enumerate(rules):
-        into = raw.rule[number]
-        into.deny = rule.deny
-        into.first_port, into.last_port = rule.ports
-        into.only_ipv6 = rule.only_ipv6
-        ffi.memmove(into.prefix, rule.network.network_address.packed, 16)
-        ffi.memmove(into.mask, rule.network.netmask.packed, 16)
+    write_rules(rules, raw.rules)
     return raw
 
 
@@ -139,14 +128,6 @@ def _drainers(drains: Map) -> dict[Executable, Drains]:
         if drains.lookup(key, value) and value[0] != Drains.NOT:
             found[Executable(int(key.inode), int(key.device))] = Drains(value[0])
     return found
-
-
-def _read_rule(raw: Any) -> Rule:
-    prefix = ipaddress.IPv6Address(bytes(ffi.buffer(raw.prefix)))
-    bits = int.from_bytes(bytes(ffi.buffer(raw.mask)), "big").bit_count()
-    network = ipaddress.IPv6Network((prefix, bits))
-    ports = (int(raw.first_port), int(raw.last_port))
-    return Rule(bool(raw.deny), network, ports, bool(raw.only_ipv6))
 
 
 def _read(source: Map, ctype: str, key: int) -> Any:

@@ -164,6 +164,10 @@ class BpfObject:
             f"size the map {name} to {entries}",
         )
 
+    def reuse(self, name: str, fd: int) -> None:
+        """Before load: let the map `name` be this one, which lives as long as `fd` or programs."""
+        check(self._lib.bpf_map__reuse_fd(self._map(name), fd), f"take another map for {name}")
+
     def set_attach_type(self, name: str, kind: int) -> None:
         """Say before load as what the program will be attached.
 

@@ -10,15 +10,18 @@ from sockproxy.bpf.library import failure, ffi, for_native
 
 __all__ = ["Ring"]
 
+HEAD = 8  # bytes before each record: BPF_RINGBUF_HDR_SZ
+SHORTEST = 64  # bytes of a record, with those before it: none is shorter
 BATCH = 512  # records that are copied at once
 
 
 class Ring:
-    """Makes one with room for so many records of the C type `record`, which is `capacity` then.
-    Raises KernelError."""
+    """Makes one with room for so many records of the C type `record`. Raises KernelError.
+
+    capacity: the most that it can hold; more of them where programs write shorter ones.
+    """
 
     def __init__(self, record: str, records: int) -> None:
-        self.capacity = records
         self._lib = native.load_native()
         self._size = int(ffi.sizeof(record))
         self._batch = ffi.new(f"{record}[]", BATCH)
@@ -26,6 +29,12 @@ class Ring:
         result = self._lib.open_ring(self._ring, records, self._size)
         if result < 0:
             raise failure("make a ring buffer", -result)
+        self.capacity = int(self._ring.size) // SHORTEST
+
+    @classmethod
+    def of_size(cls, record: str, size: int) -> Ring:
+        """One of so many bytes. Raises KernelError."""
+        return cls(record, max(1, size // (ffi.sizeof(record) + HEAD)))
 
     @property
     def fd(self) -> int:

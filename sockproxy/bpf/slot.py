@@ -17,7 +17,6 @@ __all__ = ["LEASE", "TELLING", "Slot"]
 
 TELLING = ("listeners", "rings")
 """Maps that are pinned beside those of sockproxy.bpf.bypass; who only reads opens none of them."""
-HEAD = 8  # bytes before each record: BPF_RINGBUF_HDR_SZ
 LEASE = 60.0  # seconds that one who does not look, or was killed, is written for
 PORTION = 4096  # records that are taken at once
 NANO = 1_000_000_000
@@ -47,7 +46,7 @@ class Slot:
             listeners, self._rings = (self._map(each, folder) for each in TELLING)
             self._view = listeners.view("struct listeners", 1)  # what _all is a part of
             self._all = self._view[0]
-            self._ring = Ring(self.RECORD, max(1, size // (ffi.sizeof(self.RECORD) + HEAD)))
+            self._ring = Ring.of_size(self.RECORD, size)
             self._opened.callback(self._ring.close)
             self._take(folder)
         except BaseException:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sockproxy.bpf.bypass_load import CONNECTIONS
-from sockproxy.bpf.bypass_settings import MOST_RULES
+from sockproxy.bpf.rules import check_rules
 from sockproxy.errors import UsageError
 from sockproxy.net.rules import Rule
 
@@ -48,7 +48,6 @@ class BypassOptions:
 
     def check(self) -> None:
         """Raises UsageError for more rules than fit, and for a budget out of bounds."""
-        if len(self.rules) > MOST_RULES:
-            raise UsageError(f"{len(self.rules)} rules", hint=f"at most {MOST_RULES} are possible")
+        check_rules(self.rules)
         if not SMALLEST_BUDGET <= self.budget < 1 << 31:
             raise UsageError(f"budget of {self.budget} bytes", hint="use from 4KiB to 2047MiB")

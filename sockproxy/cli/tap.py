@@ -1,4 +1,4 @@
-"""`sockproxy tap`: what bypassed connections carry, as a capture that Wireshark reads."""
+"""`sockproxy tap`: what accelerated connections carry, as a capture that Wireshark reads."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from sockproxy.bpf.tap import Tap
 from sockproxy.cli.ending import until_told
-from sockproxy.cli.names import complete_bypass
+from sockproxy.cli.names import complete_name, select
 from sockproxy.cli.output import tell
 from sockproxy.cli.types import DURATION, SIZE
 from sockproxy.errors import SockproxyError, UsageError
-from sockproxy.net.rules import parse_rule
-from sockproxy.rundir import pins, sight
+from sockproxy.net.rules import Rule, parse_rule
 from sockproxy.units import format_size
 
 if TYPE_CHECKING:
     from sockproxy.tap.capture import Capture
+    from sockproxy.tap.segment import Source
 
 __all__ = ["tap"]
 
@@ -33,7 +32,7 @@ EPILOG = """\b
 Examples:
   sockproxy tap web -w web.pcapng
   sockproxy tap web --filter 6379 --for 10s -w redis.pcapng
-  sockproxy tap web --filter 10.0.0.5/32 -w - | tshark -r - -q -z follow,tcp,ascii,0
+  sockproxy tap edge --filter 10.0.0.5/32 -w - | tshark -r - -q -z follow,tcp,ascii,0
 
 \b
 A RULE is a port, a range FIRST-LAST, or a network in CIDR, and matches either end.
@@ -41,7 +40,8 @@ A RULE is a port, a range FIRST-LAST, or a network in CIDR, and matches either e
 
 
 @click.command(epilog=EPILOG)
-@click.argument("name", shell_complete=complete_bypass)
+@click.argument("name", shell_complete=complete_name)
+@click.option("--proxy", is_flag=True, help="The proxy NAME, where a bypass is called so as well.")
 @click.option(
     "-w",
     "--write",
@@ -67,32 +67,62 @@ A RULE is a port, a range FIRST-LAST, or a network in CIDR, and matches either e
     show_default=True,
     help="Memory for what was not written yet.",
 )
-def tap(name: str, path: str, rules: tuple[str, ...], span: float, size: int, buffer: int) -> int:
-    """Write what the sockets of the bypass NAME send to FILE, as pcapng, until Ctrl-C, until NAME
-    is detached, or until one of the bounds is reached.
+def tap(
+    name: str,
+    proxy: bool,
+    path: str,
+    rules: tuple[str, ...],
+    span: float,
+    size: int,
+    buffer: int,
+) -> int:
+    """Write what the sockets of the bypass or the proxy NAME send to FILE, as pcapng, until Ctrl-C,
+    until NAME has gone, or until one of the bounds is reached.
 
-    tcpdump sees nothing of what goes past TCP. Here both are written, past TCP and by it, so that a
-    stream is whole, each packet with a comment that says how it went. Headers of IP and TCP are
-    made up; a packet is a message, or a part of one. From when a connection streams, or stays plain
-    for another reason, tcpdump alone sees it. One tap at a time; what there was no memory for is
-    counted, and the exit status is 1 then.
+    Of a bypass: tcpdump sees nothing of what goes past TCP. Here both are written, past TCP and by
+    it, so that a stream is whole, each packet with a comment that says how it went. Headers of IP
+    and TCP are made up; a packet is a message, or a part of one. From when a connection streams, or
+    stays plain for another reason, tcpdump alone sees it. One tap at a time.
+
+    Of a proxy: the packets of both sides of its connections, redirected or not, with their headers
+    of TCP, but for options and checksums, and without those that carry nothing. What goes past the
+    proxy is seen in the bypass that it goes by.
+
+    What there was no memory for is counted, and the exit status is 1 then.
     """
     try:
         from sockproxy.tap.capture import Capture
     except ModuleNotFoundError:
         raise SockproxyError("tap needs dpkt", hint="pip install 'sockproxy[tap]'") from None
     chosen = [parse_rule(each, deny=False) for each in rules]
-    with pins.opened(name, tell) as folder:
-        made = Tap(name, folder, chosen, buffer)
+    source = _source(name, proxy)
+    made = source(name, chosen, buffer, tell)
     with contextlib.closing(made), until_told() as is_told, _opened(path) as file:
         tell(f"writing what {name} sends to {'stdout' if path == '-' else path}")
         end = time.monotonic() + span
-        attached = _every(LOOK, lambda: name in sight.names())
+        is_there = _every(LOOK, made.is_there)
 
         def is_over() -> bool:
-            return is_told() or time.monotonic() >= end or not attached()
+            return is_told() or time.monotonic() >= end or not is_there()
 
         return _copy(made, Capture(file, time.time() - time.monotonic()), is_over, size)
+
+
+def _source(
+    name: str, proxy: bool
+) -> Callable[[str, Collection[Rule], int, Callable[[str], None]], Source]:
+    """What makes a tap on NAME."""
+    from sockproxy.tap.bypass import BypassTap
+    from sockproxy.tap.proxy import ProxyTap
+
+    proxies, bypasses = select(name)
+    if proxies and bypasses and not proxy:
+        tell(f"a proxy is called {name}, too: --proxy taps that one")
+    if proxies and (proxy or not bypasses):
+        return ProxyTap
+    if proxy:
+        raise SockproxyError(f"no proxy named {name} is running")
+    return BypassTap
 
 
 @contextlib.contextmanager
@@ -125,7 +155,7 @@ def _every(seconds: float, look: Callable[[], bool]) -> Callable[[], bool]:
     return looked
 
 
-def _copy(made: Tap, capture: Capture, is_over: Callable[[], bool], most: int) -> int:
+def _copy(made: Source, capture: Capture, is_over: Callable[[], bool], most: int) -> int:
     packets = written = 0
     over = False
     while not over:

@@ -1,20 +1,14 @@
-"""Writes what was tapped as pcapng, with headers of IP and TCP that were never sent.
-
-A packet's sequence number is the count of what its socket had sent before, from 1 on, and it
-acknowledges all that was seen of the other end: so Wireshark follows the stream, and finds what is
-missing. Each has a comment that says how it went.
-"""
+"""Writes what was tapped as pcapng, each packet with a comment that says how it went."""
 
 from __future__ import annotations
 
 import socket
 import sys
-from collections import OrderedDict
 from typing import BinaryIO
 
 from dpkt import ip, ip6, pcapng, tcp
 
-from sockproxy.bpf.tap import Piece
+from sockproxy.tap.segment import Segment
 
 __all__ = ["Capture"]
 
@@ -23,13 +17,8 @@ IS_LITTLE = sys.byteorder == "little"
 BLOCK = pcapng.EnhancedPacketBlockLE if IS_LITTLE else pcapng.EnhancedPacketBlock
 OPTION = pcapng.PcapngOptionLE if IS_LITTLE else pcapng.PcapngOption
 RAW_IP = 101  # LINKTYPE_RAW: a packet begins with its header of IP
-MOST_ENDS = 65536  # sockets of which it is known how much they sent
-COMMENTS = {False: "past TCP", True: "by TCP"}
 TTL = 64
-FIRST = 1  # the number of the first byte, as if a SYN had come before
 IPV4 = 4  # bytes of an address
-
-Ends = tuple[tuple[str, int], tuple[str, int]]
 
 
 class Capture:
@@ -38,53 +27,45 @@ class Capture:
     def __init__(self, file: BinaryIO, to_wall: float) -> None:
         self._file, self._to_wall = file, to_wall
         self._writer = pcapng.Writer(file, snaplen=0, linktype=RAW_IP)  # 0: as long as they are
-        self._sent: OrderedDict[Ends, int] = OrderedDict()
 
-    def add(self, piece: Piece) -> None:
-        """Write a piece. Raises OSError."""
+    def add(self, segment: Segment) -> None:
+        """Write one. Raises OSError."""
         options = [
-            OPTION(code=pcapng.PCAPNG_OPT_COMMENT, text=COMMENTS[piece.by_tcp]),
+            OPTION(code=pcapng.PCAPNG_OPT_COMMENT, text=segment.comment),
             OPTION(code=pcapng.PCAPNG_OPT_ENDOFOPT),
         ]
-        block = BLOCK(pkt_data=bytes(self._packet(piece)), opts=options)
-        self._writer.writepkt(block, ts=self._to_wall + piece.when)
+        block = BLOCK(pkt_data=bytes(_packet(segment)), opts=options)
+        self._writer.writepkt(block, ts=self._to_wall + segment.when)
 
     def flush(self) -> None:
         """Let readers of the file see what was written. Raises OSError."""
         self._file.flush()
 
-    def _packet(self, piece: Piece) -> ip.IP | ip6.IP6:
-        ends = piece.local, piece.remote
-        self._sent[ends] = max(self._sent.get(ends, 0), piece.at + len(piece.data))
-        self._sent.move_to_end(ends)
-        if len(self._sent) > MOST_ENDS:
-            self._sent.popitem(last=False)
-        segment = tcp.TCP(
-            sport=piece.local[1],
-            dport=piece.remote[1],
-            seq=_number(piece.at),
-            ack=_number(self._sent.get((piece.remote, piece.local), 0)),
-            flags=tcp.TH_ACK | tcp.TH_PUSH,
-            data=piece.data,
-        )
-        source, target = _packed(piece.local[0]), _packed(piece.remote[0])
-        if len(source) == len(target) == IPV4:
-            found = ip.IP(src=source, dst=target, p=ip.IP_PROTO_TCP, ttl=TTL, data=segment)
-            found.len = len(found)
-            return found
-        return ip6.IP6(
-            src=source,
-            dst=target,
-            nxt=ip.IP_PROTO_TCP,
-            hlim=TTL,
-            plen=len(segment),
-            data=segment,
-        )
 
-
-def _number(sent: int) -> int:
-    """The sequence number behind so many bytes."""
-    return (FIRST + sent) & 0xFFFFFFFF
+def _packet(segment: Segment) -> ip.IP | ip6.IP6:
+    """With its headers, and checksums that are right."""
+    inner = tcp.TCP(
+        sport=segment.source[1],
+        dport=segment.target[1],
+        seq=segment.number,
+        ack=segment.acknowledged,
+        flags=segment.flags,
+        win=segment.window,
+        data=segment.data,
+    )
+    source, target = _packed(segment.source[0]), _packed(segment.target[0])
+    if len(source) == len(target) == IPV4:
+        found = ip.IP(src=source, dst=target, p=ip.IP_PROTO_TCP, ttl=TTL, data=inner)
+        found.len = len(found)
+        return found
+    return ip6.IP6(
+        src=source,
+        dst=target,
+        nxt=ip.IP_PROTO_TCP,
+        hlim=TTL,
+        plen=len(inner),
+        data=inner,
+    )
 
 
 def _packed(host: str) -> bytes:

@@ -121,6 +121,16 @@ def test_memory_is_bounded_and_what_is_lost_counted(bypassed):
     assert made.lost == lost or len(again) == 4
 
 
+def test_all_that_found_room_is_there_at_the_end(bypassed):
+    """Small pieces, of which there is room for more than for whole ones."""
+    with tapping(size=1 << 20) as made:
+        one, other = tcp_pair()
+        with one, other:
+            converse(one, other, times=1000, size=1)
+        assert len(list(made.take(everything=True))) == 2000
+    assert made.lost == 0
+
+
 def test_one_at_a_time(bypassed):
     with tapping() as made:
         with pytest.raises(SockproxyError, match="somebody does already"), tapping():
@@ -167,7 +177,8 @@ def test_it_ends_with_the_bypass(group, tmp_path):
 
 
 def test_what_cannot_be_done(bypassed, tmp_path):
-    assert "no bypass named" in sockproxy("tap", "nobody", "-w", tmp_path / "x", code=2)
+    said = sockproxy("tap", "nobody", "-w", tmp_path / "x", code=1)
+    assert "nothing named nobody is running" in said
     said = sockproxy("tap", NAME, "-w", tmp_path / "none" / "x", code=2)
     assert "No such file or directory" in said
     assert "Missing option '-w'" in sockproxy("tap", NAME, code=2)

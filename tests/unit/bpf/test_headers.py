@@ -20,7 +20,7 @@ INCLUDES = {
 }
 MAY_INCLUDE = {
     "abi": {"abi"},
-    "common": {"common"},
+    "common": {"abi", "common"},
     "splice": {"abi", "common", "splice"},
     "bypass": {"abi", "common", "bypass"},
 }

@@ -26,6 +26,7 @@ ENUMS = {
     "Proxied": ("proxied", "PROXIED_"),
     "Join": ("join_action", "JOIN_"),
     "Refusal": ("join_refusal", "REFUSAL_"),
+    "Way": ("packet_way", "WAY_"),
 }
 
 

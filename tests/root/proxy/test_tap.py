@@ -1,0 +1,229 @@
+"""`sockproxy tap` of a proxy: the very bytes of both sides, redirected or not."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import dpkt
+import pytest
+
+from sockproxy.cgroup import owned_by
+from tests.support import refusing
+from tests.support.commands import begun
+from tests.support.proxy import run_sockproxy, running_proxy, through
+from tests.support.scale import patience, scaled
+from tests.support.sockets import eventually, receive
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.timeout(180)]
+
+SIZES = (1, 183, 184, 185, 4000, 4001, 65_536, 300_000)
+CGROUP_SKB = 8  # BPF_PROG_TYPE_CGROUP_SKB
+INGRESS, EGRESS = 0, 1  # BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS
+
+
+@contextlib.contextmanager
+def tapped(proxy, path, *options):
+    """`sockproxy tap`, which writes while this is open, and has ended well after it."""
+    with begun("writing what", "tap", proxy.name, "-w", path, *options) as process:
+        yield process
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=patience(20))
+    assert process.returncode == 0, err
+
+
+def talk(client, server, sizes=SIZES, seed=1):
+    """What each sent: random bytes of these sizes, each message answered by one; then FINs."""
+    dice, sent = random.Random(seed), {client: b"", server: b""}
+    for size in sizes:
+        for source, target, many in ((client, server, size), (server, client, dice.choice(sizes))):
+            data = dice.randbytes(many)
+            sent[source] += data
+            writer = threading.Thread(target=source.sendall, args=(data,))
+            writer.start()
+            assert receive(target, many) == data  # which the tap has not touched
+            writer.join()
+    for source, target in ((client, server), (server, client)):
+        source.shutdown(1)
+        assert target.recv(1) == b""
+    return sent[client], sent[server]
+
+
+def packets(path):
+    """(IP, TCP) of each packet, as dpkt reads them."""
+    found = []
+    with path.open("rb") as file:
+        for _, data in dpkt.pcapng.Reader(file):
+            ip = dpkt.ip.IP(data) if data[0] >> 4 == 4 else dpkt.ip6.IP6(data)
+            found.append((ip, ip.data))
+    return found
+
+
+def streams(path):
+    """What went each way of each connection, by the ports it went from and to, and how many FINs,
+    put together by numbers as TCP's receivers do."""
+    first, found, ends = {}, {}, {}
+    for _, tcp in packets(path):
+        way = tcp.sport, tcp.dport
+        if tcp.flags & dpkt.tcp.TH_SYN:
+            first[way] = tcp.seq + 1
+        stream = found.setdefault(way, bytearray())
+        at = (tcp.seq - first[way]) % (1 << 32) if tcp.data else 0
+        assert at <= len(stream), "a gap"
+        stream[at : at + len(tcp.data)] = tcp.data
+        ends[way] = ends.get(way, 0) + bool(tcp.flags & dpkt.tcp.TH_FIN)
+    return {way: bytes(stream) for way, stream in found.items()}, ends
+
+
+def tshark(path, *arguments):
+    argv = ["tshark", "-r", str(path), "-o", "tcp.check_checksum:TRUE", *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=patience(60), check=True)
+    return done.stdout
+
+
+def followed(path, number):
+    """The two sides of a stream, as Wireshark puts it together."""
+    found = [b"", b""]
+    for line in tshark(path, "-q", "-z", f"follow,tcp,raw,{number}").splitlines():
+        if line.strip().isalnum() and set(line.strip()) <= set("0123456789abcdef"):
+            found[line.startswith("\t")] += bytes.fromhex(line.strip())
+    return found
+
+
+@pytest.mark.parametrize("options", [[], ["--eager"], ["--relay"]], ids=["auto", "eager", "relay"])
+def test_all_bytes_of_both_sides(listener, tmp_path, options):
+    path = tmp_path / "it.pcapng"
+    with running_proxy(listener.getsockname(), *options) as proxy:
+        if "--relay" in options:
+            said = run_sockproxy("tap", proxy.name, "-w", path).stderr
+            assert "it only relays, and has no cgroup of its own; tcpdump sees both" in said
+            return
+        with tapped(proxy, path):
+            client, server = through(proxy, listener)
+            with client, server:
+                ends = client.getsockname()[1], proxy.address[1]
+                behind = server.getpeername()[1], listener.getsockname()[1]
+                up, down = talk(client, server)
+        status = proxy.settled()
+    found, fins = streams(path)
+    assert found == {ends: up, ends[::-1]: down, behind: up, behind[::-1]: down}
+    assert set(fins.values()) == {1}
+    if options:
+        assert status["redirected"] > 0
+
+
+@pytest.mark.tools("tshark")
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_tshark_follows_both_streams(listener, tmp_path, host):
+    path = tmp_path / "it.pcapng"
+    with running_proxy(listener.getsockname(), "--eager", listen=f"{host}:0") as proxy:
+        with tapped(proxy, path):
+            client, server = through(proxy, listener)
+            with client, server:
+                sent = talk(client, server, sizes=(1, 100, 5000))
+        assert proxy.settled()["redirected"] > 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert followed(path, 0) == followed(path, 1) == list(sent)
+    wrong = "_ws.malformed || tcp.checksum.status == 0 || ip.checksum.status == 0"
+    assert tshark(path, "-Y", f"{wrong} || tcp.analysis.lost_segment") == ""
+    comments = set(tshark(path, "-T", "fields", "-e", "frame.comment").split("\n"))
+    assert {"sent", "received by the kernel for the proxy"} <= comments
+
+
+def test_only_what_a_rule_matches(listener, tmp_path):
+    path = tmp_path / "it.pcapng"
+    place = listener.getsockname()
+    with (
+        running_proxy(place, "--eager") as proxy,
+        tapped(proxy, path, "--filter", place[1]),
+    ):
+        client, server = through(proxy, listener)
+        with client, server:
+            up, down = talk(client, server, sizes=(1000,))
+    found, _ = streams(path)
+    assert sorted(found.values(), key=len) == sorted((up, down), key=len)
+    assert all(place[1] in ports for ports in found)
+
+
+def test_memory_is_bounded_and_what_is_lost_is_told(listener, tmp_path):
+    """A tap that stands still meanwhile takes nothing from the proxy, and says what it missed."""
+    path, size = tmp_path / "it.pcapng", scaled(20_000_000, 2_000_000)
+    with running_proxy(listener.getsockname(), "--eager") as proxy:
+        begun_tap = begun("writing what", "tap", proxy.name, "-w", path, "--buffer", "64KiB")
+        with begun_tap as process:
+            process.send_signal(signal.SIGSTOP)
+            client, server = through(proxy, listener)
+            with client, server:
+                talk(client, server, sizes=(size,))
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=patience(20))
+    assert process.returncode == 1
+    assert b"more were lost: use a larger --buffer, or a --filter" in err
+    assert 0 < path.stat().st_size < 256 << 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_it_ends_with_the_proxy(listener, tmp_path, number):
+    code = -number if number == signal.SIGKILL else 0
+    with (
+        running_proxy(listener.getsockname(), "--eager", exit_code=code) as proxy,
+        begun("writing what", "tap", proxy.name, "-w", tmp_path / "it") as process,
+    ):
+        proxy.signal(number)
+        _, err = process.communicate(timeout=patience(20))
+    assert process.returncode == 0, err
+    with running_proxy(listener.getsockname()):
+        pass  # removes what a killed one has left
+
+
+def test_one_that_is_killed_leaves_nothing(listener, tmp_path):
+    with running_proxy(listener.getsockname(), "--eager") as proxy:
+        assert programs(proxy) == 0
+        with begun("writing what", "tap", proxy.name, "-w", tmp_path / "it") as process:
+            assert programs(proxy) == 2
+            process.kill()
+            process.wait()
+        eventually(lambda: programs(proxy) == 0)
+        client, server = through(proxy, listener)
+        with client, server:
+            talk(client, server, sizes=(1000,))
+
+
+def programs(proxy):
+    """How many BPF programs look at what the sockets of a proxy's cgroup receive and send."""
+    libbpf, count, flags = ctypes.CDLL("libbpf.so.1"), ctypes.c_uint(64), ctypes.c_uint()
+    found = 0
+    with owned_by(proxy.process.pid).opened() as fd:
+        for kind in INGRESS, EGRESS:
+            ids = (ctypes.c_uint * count.value)()
+            where = ctypes.byref(flags), ids, ctypes.byref(count)
+            assert not libbpf.bpf_prog_query(fd, kind, 0, *where)
+            found, count = found + count.value, ctypes.c_uint(64)
+    return found
+
+
+def test_a_kernel_that_refuses(listener, tmp_path):
+    refused = os.environ | refusing.environment(kinds=f"{CGROUP_SKB}:*:*")
+    with running_proxy(listener.getsockname(), "--eager") as proxy:
+        done = run_sockproxy("tap", proxy.name, "-w", tmp_path / "it", env=refused)
+    assert done.returncode != 0
+    assert "load packets.bpf.o" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "it").exists()
+
+
+def test_what_cannot_be_done(listener, tmp_path):
+    with running_proxy(listener.getsockname()) as proxy:
+        rules = [part for port in range(1, 34) for part in ("--filter", str(port))]
+        done = run_sockproxy("tap", proxy.name, "-w", tmp_path / "it", *rules)
+    assert done.returncode == 2
+    assert "33 rules; at most 32 are possible" in done.stderr
+    assert run_sockproxy("tap", "nobody", "--proxy", "-w", tmp_path / "it").returncode != 0
