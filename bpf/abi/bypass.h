@@ -205,16 +205,16 @@ struct connection {
 	uint32_t remote[4];
 	uint32_t local_port;
 	uint32_t remote_port;
-	uint32_t role;	  /* enum end_role */
-	uint32_t plain;	  /* enum plain_reason */
-	uint32_t netns;	  /* inode of the network namespace */
-	uint32_t in_map;  /* it is in the sockmap */
-	uint32_t traits;  /* enum end_trait */
-	uint32_t granted; /* the other end has once let it bypass */
-	uint32_t closed;  /* its lane is: it may not bypass any more */
-	uint32_t state;	  /* of TCP, by the kernel's number */
-	uint32_t proxied; /* enum proxied */
-	uint32_t reserved;
+	uint32_t role;		     /* enum end_role */
+	uint32_t plain;		     /* enum plain_reason */
+	uint32_t netns;		     /* inode of the network namespace */
+	uint32_t in_map;	     /* it is in the sockmap */
+	uint32_t traits;	     /* enum end_trait */
+	uint32_t granted;	     /* the other end has once let it bypass */
+	uint32_t closed;	     /* its lane is: it may not bypass any more */
+	uint32_t state;		     /* of TCP, by the kernel's number */
+	uint32_t proxied;	     /* enum proxied */
+	uint32_t rounds;	     /* see struct observed */
 	char congestion_control[16]; /* its name */
 	char spared[16]; /* name of the one that it began with, which would pace; "": none */
 };

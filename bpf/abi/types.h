@@ -3,7 +3,7 @@
  * The fixed-width integers of abi/, by names that cffi knows too. (clang's <stdint.h> for the BPF
  * target wants headers of a 32-bit C library, which few machines have. The native worker has its
  * own.)
- * Included by abi/bypass.h, abi/packets.h, abi/rules.h, abi/splice.h.
+ * Included by abi/bypass.h, abi/observed.h, abi/packets.h, abi/rules.h, abi/splice.h.
  */
 #ifndef SOCKPROXY_ABI_TYPES_H
 #define SOCKPROXY_ABI_TYPES_H

@@ -13,6 +13,7 @@
 #include "bypass/leave.h"
 #include "bypass/maps.h"
 #include "bypass/namespaces.h"
+#include "bypass/observe.h"
 #include "bypass/pacing.h"
 #include "bypass/pair.h"
 #include "bypass/pairing.h"
@@ -257,6 +258,7 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 		else
 			come_as_accepter(ops, end, &both, (struct sock *)tp, now);
 	}
+	begin_observing(end, tp, now->mode);
 	count(sum, end->plain);
 	tell(end, tp,
 	     role == ROLE_ACCEPTER && end->plain == PLAIN_NOT ? EVENT_PAIRED : EVENT_ENROLLED);
@@ -266,7 +268,7 @@ static __always_inline void meet(struct bpf_sock_ops *ops, __u32 role)
 			trait_of_mode((struct sock *)tp); /* of an opener it is known already */
 	if (now->spare_pacing)
 		begin_pacing(ops, end, &both, tp);
-	if (end->in_map || is_pacing_open(end) || is_of_blocking_port(end))
+	if (end->in_map || end->observed || is_pacing_open(end) || is_of_blocking_port(end))
 		flags |= BPF_SOCK_OPS_RTT_CB_FLAG;
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | flags);
 }

@@ -15,6 +15,7 @@
 #include "bypass/blocking.h"
 #include "bypass/events.h"
 #include "bypass/maps.h"
+#include "bypass/observe.h"
 #include "bypass/pacing.h"
 #include "bypass/pair.h"
 #include "common/kernel_sockets.h"
@@ -109,10 +110,12 @@ static __always_inline int look_at_accepted(struct enrolled *me, struct tcp_sock
 static __always_inline void reconsider_plain(struct bpf_sock_ops *ops, struct enrolled *me,
 					     struct tcp_sock *tp, const struct knobs *now)
 {
+	observe_round(me, tp);
 	if (!is_pacing_open(me) && !is_of_blocking_port(me))
 		return;
 	reconsider_pacing(ops, me, tp, now);
-	if ((!is_of_blocking_port(me) || look_at_accepted(me, tp)) && !is_pacing_open(me))
+	if ((!is_of_blocking_port(me) || look_at_accepted(me, tp)) && !is_pacing_open(me) &&
+	    !me->observed)
 		hear_no_round_trips(ops);
 }
 

@@ -97,6 +97,7 @@ static __always_inline void describe(struct connection *line, const struct enrol
 	line->plain = end->plain;
 	line->in_map = end->in_map;
 	line->traits = end->traits;
+	line->rounds = end->rounds;
 	if (!end->closed) { /* then they are in the totals */
 		line->sent.bypassed_bytes = end->sent.bypassed_bytes;
 		line->sent.bypassed_messages = end->sent.bypassed_messages;

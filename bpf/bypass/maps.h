@@ -4,14 +4,15 @@
  * Included by bypass/acceptor.h, bypass/blocking.h, bypass/chain.h, bypass/events.h,
  * bypass/executable.h, bypass/fionread.h, bypass/grant.h, bypass/join.h, bypass/joint.h,
  * bypass/leave.h, bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/namespaces.h,
- * bypass/options.h, bypass/pacing.h, bypass/pair.h, bypass/pairing.h, bypass/part.h,
- * bypass/policy.h, bypass/program.h, bypass/reader.h, bypass/tap.h, bypass/waiters.h,
- * bypass/worth.h.
+ * bypass/observe.h, bypass/options.h, bypass/pacing.h, bypass/pair.h, bypass/pairing.h,
+ * bypass/part.h, bypass/policy.h, bypass/program.h, bypass/reader.h, bypass/tap.h,
+ * bypass/waiters.h, bypass/worth.h.
  */
 #ifndef SOCKPROXY_BYPASS_MAPS_H
 #define SOCKPROXY_BYPASS_MAPS_H
 
 #include "abi/events.h"
+#include "abi/observed.h"
 #include "bypass/state.h"
 
 #include <linux/bpf.h>
@@ -91,6 +92,14 @@ struct {
 	__type(key, struct service);
 	__type(value, struct service_record);
 } services SEC(".maps");
+
+/* What a bypass that only observes has found out: see observe.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct place);
+	__type(value, struct observed);
+} observed SEC(".maps");
 
 /* How many enrolled sockets each network namespace has, by its inode: where user space looks for
  * them when the kernel refuses the iterator that sees all. The kernel gives the numbers of inodes

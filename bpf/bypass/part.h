@@ -10,6 +10,7 @@
 #include "bypass/events.h"
 #include "bypass/maps.h"
 #include "bypass/namespaces.h"
+#include "bypass/observe.h"
 #include "bypass/pacing.h"
 #include "bypass/pair.h"
 #include "bypass/pairing.h"
@@ -111,6 +112,10 @@ static __always_inline void part(struct bpf_sock_ops *ops)
 	wait_no_longer(end);
 	learn_peer(end);
 	of_program = is_of_program(end->plain);
+	if (end->observed) {
+		READ_ENDS(ops, &both);
+		observe_end(end, tp, &both);
+	}
 	if (end->enlisted == ENLISTED_NOW || end->plain == PLAIN_PEER_UNSEEN || of_program) {
 		READ_ENDS(ops, &both);
 		remember_service(&both, end->role, of_program, end->sent.bypassed_bytes > 0);

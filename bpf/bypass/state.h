@@ -66,23 +66,27 @@ struct enrolled {
 	uint32_t run_end;   /* and behind the last that had come by then */
 	uint64_t streak;    /* bytes that it sent by TCP since it last read something */
 	struct traffic sent;
-	uint32_t role;	    /* enum end_role */
-	uint32_t plain;	    /* enum plain_reason; an opener's stays PLAIN_PEER_UNSEEN: see peers */
-	uint32_t pair;	    /* number of its pair, from 1; 0 while the other end is not known */
-	uint32_t in_map;    /* it is in the sockmap */
-	uint32_t traits;    /* enum end_trait */
-	uint32_t proven;    /* so many bytes at once its program was seen to read by recvmsg */
-	uint32_t rules;	    /* version of the rules that it was judged by */
-	uint32_t enlisted;  /* enum enlistment */
-	uint32_t closed;    /* its connection has ended */
-	uint32_t heard;	    /* copied_seq plus what was charged to it, when it last sent by TCP */
-	uint32_t netns;	    /* inode of the network namespace that it is counted in; 0: in none */
-	uint32_t turns;	    /* how often its reader was seen to have read all that was there */
-	__s32 vain;	    /* messages that were passed for how their reader waits, less those that
-			       others have made up for: see is_seen_waiting() */
-	uint32_t calm;	    /* turns since one was larger than all before */
-	uint32_t middle;    /* it is a proxy's: see middle.h */
-	uint32_t pacing;    /* enum pacing */
+	uint32_t role;	   /* enum end_role */
+	uint32_t plain;	   /* enum plain_reason; an opener's stays PLAIN_PEER_UNSEEN: see peers */
+	uint32_t pair;	   /* number of its pair, from 1; 0 while the other end is not known */
+	uint32_t in_map;   /* it is in the sockmap */
+	uint32_t traits;   /* enum end_trait */
+	uint32_t proven;   /* so many bytes at once its program was seen to read by recvmsg */
+	uint32_t rules;	   /* version of the rules that it was judged by */
+	uint32_t enlisted; /* enum enlistment */
+	uint32_t closed;   /* its connection has ended */
+	uint32_t heard;	   /* copied_seq plus what was charged to it, when it last sent by TCP */
+	uint32_t netns;	   /* inode of the network namespace that it is counted in; 0: in none */
+	uint32_t turns;	   /* how often its reader was seen to have read all that was there */
+	__s32 vain;	   /* messages that were passed for how their reader waits, less those that
+			      others have made up for: see is_seen_waiting() */
+	uint32_t calm;	   /* turns since one was larger than all before */
+	uint32_t middle;   /* it is a proxy's: see middle.h */
+	uint32_t pacing;   /* enum pacing */
+	uint32_t observed; /* not 0: what could be gained is found out, see observe.h */
+	uint32_t had_come; /* rcv_nxt when TCP last measured a round trip */
+	uint32_t rounds;   /* how often it was another than before */
+	uint32_t reserved;
 	uint32_t fell_back; /* TCP carried a message behind one that was bypassed */
 	char paced_by[16];  /* name of the congestion control that it was established with */
 };

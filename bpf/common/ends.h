@@ -2,8 +2,8 @@
 /*
  * What one socket tells of both ends of its connection: addresses, ports, cgroup, bytes, FIN.
  * Included by bypass/events.h, bypass/join.h, bypass/listing.h, bypass/message.h, bypass/middle.h,
- * bypass/pacing.h, bypass/pairing.h, bypass/part.h, bypass/policy.h, bypass/tap.h, bypass/worth.h,
- * common/rules.h, splice/inspect.h, splice/packets.h.
+ * bypass/observe.h, bypass/pacing.h, bypass/pairing.h, bypass/part.h, bypass/policy.h,
+ * bypass/tap.h, bypass/worth.h, common/rules.h, splice/inspect.h, splice/packets.h.
  */
 #ifndef SOCKPROXY_ENDS_H
 #define SOCKPROXY_ENDS_H

@@ -4,10 +4,10 @@
  * Included by bypass/acceptor.h, bypass/blocking.h, bypass/bypass.bpf.c, bypass/events.h,
  * bypass/fionread.h, bypass/found_blocking.h, bypass/grant.h, bypass/join.h, bypass/lane.h,
  * bypass/leave.h, bypass/listing.h, bypass/message.h, bypass/middle.h, bypass/namespaces.h,
- * bypass/pacing.h, bypass/pairing.h, bypass/part.h, bypass/reader.h, bypass/waiters.h,
- * bypass/wakers.bpf.c, common/ends.h, common/kernel_iterators.h, common/kernel_psock.h,
- * common/multipath.h, common/psock.h, common/try_casts.bpf.c, splice/direction.h, splice/inspect.h,
- * splice/packets.h.
+ * bypass/observe.h, bypass/pacing.h, bypass/pairing.h, bypass/part.h, bypass/reader.h,
+ * bypass/waiters.h, bypass/wakers.bpf.c, common/ends.h, common/kernel_iterators.h,
+ * common/kernel_psock.h, common/multipath.h, common/psock.h, common/try_casts.bpf.c,
+ * splice/direction.h, splice/inspect.h, splice/packets.h.
  */
 #ifndef SOCKPROXY_KERNEL_SOCKETS_H
 #define SOCKPROXY_KERNEL_SOCKETS_H

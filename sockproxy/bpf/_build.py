@@ -17,7 +17,7 @@ declarations: Callable[[Path, Collection[str]], str] = globals()["declarations"]
 """Of hatch_build.py, which runs this file."""
 
 ABI = Path(__file__).resolve().parents[2] / "bpf" / "abi"
-HEADERS = ("rules.h", "splice.h", "bypass.h", "events.h", "packets.h")
+HEADERS = ("rules.h", "splice.h", "bypass.h", "events.h", "observed.h", "packets.h")
 INCLUDES = tuple(f'#include "abi/{name}"' for name in ("types.h", "rules.h", "bypass.h"))
 FLAGS = {"end_trait"}  # enums of which several values may be set at once
 TYPED = {"direction": "SharedDirection"}  # structs that are handed out, by their names in Python

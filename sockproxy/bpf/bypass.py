@@ -14,6 +14,7 @@ from sockproxy.bpf.bypass_roles import ASKING, NEEDED, RESULTS, proof_of
 from sockproxy.bpf.bypass_settings import Settings, read_knobs, read_settings, write_settings
 from sockproxy.bpf.listing import Connection, Listed, Listing
 from sockproxy.bpf.loading import Role
+from sockproxy.bpf.observed import Observed, read_observed
 from sockproxy.bpf.plain_programs import note_acceptors
 from sockproxy.bpf.wakers import learn_wakers
 from sockproxy.rundir.folder import Folder
@@ -172,6 +173,10 @@ class Bypass:
         raw = ffi.new("struct bypass_totals *")
         self._maps["totals"].lookup(ffi.new("uint32_t *", 0), raw)
         return read_counters(raw[0])
+
+    def observed(self) -> list[Observed]:
+        """What it has found out of services while it only observed."""
+        return read_observed(self._at)
 
     @property
     def lists_by(self) -> str:

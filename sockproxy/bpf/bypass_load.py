@@ -22,6 +22,7 @@ from sockproxy.bpf.bypass_roles import (
 from sockproxy.bpf.bypass_seam import Acceptors, BypassKernel, Held
 from sockproxy.bpf.bypass_settings import Settings
 from sockproxy.bpf.loading import Cast, Refuses, Role, best, choose, refusal
+from sockproxy.bpf.observed import OBSERVED
 from sockproxy.bpf.slot import TELLING
 from sockproxy.errors import SockproxyError, is_passing
 
@@ -106,7 +107,7 @@ def _create(kernel: BypassKernel, held: Held, wanted: Wanted, cast: Cast) -> Non
         with contextlib.ExitStack() as undo:
             undo.callback(held.discard)
             aside = held.make()
-            for name in (*MAPS, *TELLING):
+            for name in (*MAPS, *TELLING, OBSERVED):
                 undo.callback(held.unpin, name)
                 loaded.pin_map(name, str(aside / name))
             for role in wanted.roles:

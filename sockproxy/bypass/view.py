@@ -13,6 +13,7 @@ import psutil
 from sockproxy.bpf.abi import Drains, Mode, Plain, Proxied, Trait, field_names
 from sockproxy.bpf.bypass import Bypass
 from sockproxy.bpf.listing import Connection, Listed
+from sockproxy.bypass.gain import services_of
 from sockproxy.bypass.groups import cgroup_names
 
 __all__ = ["LEFT_PLAIN", "TRAFFIC", "bypass_connections", "bypass_status", "why_plain"]
@@ -71,6 +72,7 @@ def bypass_status(name: str) -> dict[str, Any]:
         totals, listed = _count_all(bypass)
         lists_by = bypass.lists_by
         place, proof = str(bypass.place), bypass.proof
+        observed = bypass.observed()
         cgroups = cgroup_names(bypass.cgroups() or {settings.cgroup})  # an older sockproxy's: one
     live = listed.connections
     for counter in TRAFFIC:
@@ -96,6 +98,9 @@ def bypass_status(name: str) -> dict[str, Any]:
         "unseen": listed.unseen,
         "in_map": sum(each.in_map for each in live),
         **totals,
+        "services": services_of(
+            observed, live if settings.mode is Mode.OBSERVE else (), settings.budget
+        ),
     }
 
 

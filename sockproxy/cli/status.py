@@ -11,6 +11,7 @@ import click
 from sockproxy.bypass.view import LEFT_PLAIN, bypass_status
 from sockproxy.cli.names import NOT_ALL, complete_name, gather
 from sockproxy.cli.output import age, show_json, table
+from sockproxy.cli.status_services import show_services
 from sockproxy.cli.status_upstreams import show_upstreams
 from sockproxy.text import clean
 from sockproxy.units import format_size
@@ -75,6 +76,7 @@ def status(name: str | None, as_json: bool, watch: bool) -> int:
             _show(shown, silent, is_bypassed=bool(seen))
             show_upstreams(shown)
             _show_bypasses(seen)
+            show_services(seen)
         if not watch:
             return NOT_ALL if silent else 0
         time.sleep(1)

@@ -19,7 +19,7 @@ NAME = "unit"
 MAPS = [
     *("pin settings", "pin knobs", "pin totals", "pin sockets", "pin left_alone"),
     *("pin acceptors", "pin namespaces", "pin wakers", "pin drains"),
-    *("pin listeners", "pin rings"),
+    *("pin listeners", "pin rings", "pin observed"),
 ]
 PROGRAMS = [
     *("bypass_sock_ops", "bypass_message", "bypass_read", "bypass_arrival", "bypass_setsockopt"),

@@ -1,0 +1,46 @@
+"""Of `sockproxy status`: which services a bypass that only observes would gain something for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sockproxy.bypass.gain import Gain
+from sockproxy.cli.output import table
+from sockproxy.units import format_size
+
+__all__ = ["show_services"]
+
+HEADINGS = ("BYPASS", "SERVICE", "CONNECTIONS", "PAIRED", "ANSWERS", "BYTES", "A BYPASS WOULD GAIN")
+MOST = 20  # services of one bypass that are shown
+GAINS = {gain.name.lower(): gain.value for gain in Gain}
+
+
+def show_services(bypasses: list[dict[str, Any]]) -> None:
+    """A line for each service of those that observe, those with most answers first."""
+    seen = [each for each in bypasses if each["mode"] == "observe" and each["services"]]
+    if not seen:
+        return
+    rows = [
+        (
+            each["name"],
+            _place(row["service"]),
+            row["connections"],
+            row["paired"],
+            row["answers"],
+            format_size(row["bytes"]),
+            GAINS[row["gain"]],
+        )
+        for each in seen
+        for row in each["services"][:MOST]
+    ]
+    table(HEADINGS, rows)
+    for each in seen:
+        if (more := len(each["services"]) - MOST) > 0:
+            click.echo(f"{each['name']}: {more} more services: --json has them")
+
+
+def _place(service: tuple[str, int]) -> str:
+    host, port = service
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
