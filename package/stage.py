@@ -60,6 +60,7 @@ def main() -> None:
     copy(ROOT / "cgroup/README.md", folder / "usr/share/doc/sockproxy/units.md")
     shutil.copytree(ROOT / "cgroup/example", folder / "usr/share/doc/sockproxy/examples")
     copy(ROOT / "package/etc-readme", folder / "etc/sockproxy/README")
+    copy(ROOT / "cgroup/sockproxy.logrotate", folder / "etc/logrotate.d/sockproxy")
 
 
 def check_python() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sockproxy.agent.pods import PREFIX
+from sockproxy.audit.note import note
 from sockproxy.bpf.bypass import Bypass
 from sockproxy.bypass.allowed import allowed_mode
 from sockproxy.bypass.attach import attach
@@ -78,10 +79,16 @@ class NodeBypasses:
         except SockproxyError:
             forget()  # what holds for now is found out anew when this is tried again
             raise
+        mode = "observing" if done.observes else "bypassing"
+        result = "changed" if done.changed else "attached"
+        note(result, name, self._tell, mode=mode, cgroups=list(map(str, done.cgroups)))
         return done.why_not
 
     def detach(self, name: str) -> bool:
-        return detach(name, DRAIN, self._tell).drained
+        done = detach(name, DRAIN, self._tell)
+        if done.was_attached and done.drained:
+            note("detached", name, self._tell)
+        return done.drained
 
 
 def _check_bpffs() -> None:

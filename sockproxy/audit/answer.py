@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,8 +34,10 @@ def answer(
     Times are as note.now() writes them. Raises SockproxyError.
     """
     found = Answer(since, until)
-    entries = list(trail.read())
-    found.missing += _broken(entries)
+    entries = [
+        each for each in trail.read() if _is_since(each, since) or _action(each) in (BEGUN, ENDED)
+    ]
+    found.missing += _broken(each for each in entries if _is_since(each, since))
     found.missing += [
         f"{begun} to {ended}: nobody recorded"
         for begun, ended in _gaps(entries, trail, since, until)
@@ -46,7 +48,7 @@ def answer(
             continue
         if name is not None and says.get("bypass") != name:
             continue
-        action = says.get("action")
+        action = _action(each)
         if action == SKIPPED:
             if program is None or says.get("program") == program:
                 found.skipped.append(says)
@@ -57,10 +59,22 @@ def answer(
     return found
 
 
-def _broken(entries: list[Entry]) -> Iterator[str]:
+def _is_since(entry: Entry, since: str) -> bool:
+    """Whether it may tell something of the time from `since` on."""
+    return str(entry.says.get("time", since)) >= since
+
+
+def _action(entry: Entry) -> Any:
+    return entry.says.get("action")
+
+
+def _broken(entries: Iterable[Entry]) -> Iterator[str]:
     for each in entries:
         if not each.intact:
-            yield f"line {each.number}: what was written before it was changed, or is missing"
+            yield (
+                f"line {each.number} of {each.file.name}: what was written before it was changed,"
+                " or is missing"
+            )
 
 
 def _gaps(entries: list[Entry], trail: Trail, since: str, until: str) -> Iterator[tuple[str, str]]:
@@ -82,7 +96,7 @@ def _recorded(entries: list[Entry], trail: Trail, until: str) -> Iterator[tuple[
     """From when to when somebody did, in order."""
     begun: str | None = None
     for each in entries:
-        action, time = each.says.get("action"), str(each.says.get("time", ""))
+        action, time = _action(each), str(each.says.get("time", ""))
         if action == ENDED and begun is not None:
             yield begun, time
             begun = None

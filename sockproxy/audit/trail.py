@@ -1,4 +1,5 @@
-"""A file of lines that only grows, in which each line names the one before it by its digest.
+"""Lines that only become more, in which each line names the one before it by its digest, also where
+that is in a file which was put aside since.
 
 Whoever changes or removes a line without writing all that follow anew breaks that chain, and so
 does a line that was written by halves. Who may write the file may do the former: to be safe from
@@ -11,18 +12,21 @@ import fcntl
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from sockproxy.audit.files import files_of, lines_of
 from sockproxy.errors import SockproxyError
 
 __all__ = ["Entry", "Trail", "stamp"]
 
 FOLDER = Path("/var/log/sockproxy")
-FILE = "audit.jsonl"
+FILE, LOCK = "audit.jsonl", "audit.lock"
 PLACE = "SOCKPROXY_AUDIT"  # a variable: another folder, or "off"
 LONGEST = 64 << 10  # bytes of a line
 FIRST = ""  # what the first line names
@@ -36,8 +40,10 @@ def stamp(at: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line: its number, from 1, and what it says. intact: it names the one before it."""
+    """A line: its file, its number there, from 1, and what it says. intact: it names the one before
+    it, or is the first of all."""
 
+    file: Path
     number: int
     says: Mapping[str, Any]
     intact: bool
@@ -57,39 +63,61 @@ class Trail:
             return
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "r+b", buffering=0) as file:
-                fcntl.flock(fd, fcntl.LOCK_EX)
-                last, is_whole = _last_line(fd)
-                line = json.dumps({"after": last, **says}).encode() + b"\n"
-                file.write(line if is_whole else b"\n" + line)
+            # A lock of the file itself would not keep others from the one that takes its place.
+            with _opened(self.path.with_name(LOCK), os.O_RDWR) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._append(says)
         except OSError as error:
             raise SockproxyError(f"write {self.path}", errno=error.errno) from None
 
+    def _append(self, says: Mapping[str, Any]) -> None:
+        with _opened(self.path, os.O_RDWR | os.O_APPEND) as file:
+            last, is_whole = self._last_line(file.fileno())
+            line = json.dumps({"after": last, **says}).encode() + b"\n"
+            file.write(line if is_whole else b"\n" + line)
+
     def read(self) -> Iterator[Entry]:
-        """All lines; none where there is no such file. Raises SockproxyError."""
+        """All lines, of files that were put aside as well; none where there is no such file. Raises
+        SockproxyError."""
         before = FIRST
         try:
-            with self.path.open("rb") as file:
-                for number, line in enumerate(file, 1):
+            for path in files_of(self.path):
+                for number, line in enumerate(lines_of(path), 1):
                     says = _parsed(line)
-                    yield Entry(number, says, says.get("after") == before)
+                    yield Entry(path, number, says, says.get("after") == before)
                     before = _digest(line)
         except FileNotFoundError:
             return
-        except OSError as error:
-            raise SockproxyError(f"read {self.path}", errno=error.errno) from None
+        except (OSError, EOFError, zlib.error) as error:
+            raise SockproxyError(
+                f"read {self.path} and what was put aside: {error}",
+                errno=getattr(error, "errno", None),
+            ) from None
+
+    def _last_line(self, fd: int) -> tuple[str, bool]:
+        """The digest of the line before the next one, and whether it has an end."""
+        size = os.fstat(fd).st_size
+        tail = os.pread(fd, LONGEST, max(0, size - LONGEST))
+        if not tail:
+            return self._last_aside(), True
+        is_whole = tail.endswith(b"\n")
+        line = tail.removesuffix(b"\n").rpartition(b"\n")[2]
+        return _digest(line), is_whole
+
+    def _last_aside(self) -> str:
+        """The digest of the last line of the file that was put aside last."""
+        aside = [each for each in files_of(self.path) if each != self.path]
+        if not aside:
+            return FIRST
+        line = b""
+        for each in lines_of(aside[-1]):
+            line = each
+        return _digest(line) if line else FIRST
 
 
-def _last_line(fd: int) -> tuple[str, bool]:
-    """The digest of the last line, and whether it has an end."""
-    size = os.fstat(fd).st_size
-    tail = os.pread(fd, LONGEST, max(0, size - LONGEST))
-    if not tail:
-        return FIRST, True
-    is_whole = tail.endswith(b"\n")
-    line = tail.removesuffix(b"\n").rpartition(b"\n")[2]
-    return _digest(line), is_whole
+def _opened(path: Path, flags: int) -> FileIO:
+    """The file, which is its owner's alone where this makes it."""
+    return FileIO(os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
 
 
 def _digest(line: bytes) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import subprocess
 import threading
+from datetime import UTC, datetime
 
 import pytest
 
 from sockproxy.audit.note import note
-from sockproxy.audit.trail import Trail
+from sockproxy.audit.trail import Trail, stamp
 from sockproxy.errors import SockproxyError
+from tests.support.proxy import ROOT
+from tests.support.sockets import eventually
 
 
 @pytest.fixture
@@ -71,6 +76,74 @@ def test_a_line_that_was_cut_off_is_not_gone_on_with(trail):
     assert numbers(trail) == [(0, True), (None, False), (2, True)]
 
 
+def rotate(trail, name, compressed=False):
+    """As logrotate does."""
+    aside = trail.path.with_name(f"{trail.path.name}{name}")
+    trail.path.rename(aside)
+    if compressed:
+        with gzip.open(f"{aside}.gz", "wb") as file:
+            file.write(aside.read_bytes())
+        aside.unlink()
+
+
+def write(trail, *numbers):
+    for number in numbers:
+        trail.append({"time": f"{number}", "n": number})
+
+
+@pytest.mark.parametrize("names", [("-20261130", "-20261201"), (".2", ".1")])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_logrotate_puts_aside_is_read_and_gone_on_from(trail, names, compressed):
+    write(trail, 1, 2)
+    rotate(trail, names[0], compressed)
+    write(trail, 3)
+    rotate(trail, names[1])
+    trail.path.touch()  # as with its option "create"
+    write(trail, 4, 5)
+    (trail.path.parent / "audit.jsonl.mine").write_text("{}")
+    assert numbers(trail) == [(number, True) for number in range(1, 6)]
+    aside = next(trail.path.parent.glob(f"*{names[1]}"))
+    aside.unlink()
+    assert [each.number for each in trail.read() if not each.intact] == [1]
+
+
+def test_a_file_that_is_being_compressed_is_read_once(trail):
+    write(trail, 1, 2)
+    rotate(trail, ".1")
+    with gzip.open(trail.path.with_name("audit.jsonl.1.gz"), "wb") as file:
+        file.write(trail.path.with_name("audit.jsonl.1").read_bytes())
+    write(trail, 3)
+    assert numbers(trail) == [(1, True), (2, True), (3, True)]
+
+
+def test_a_file_that_is_cut_off_is_one_line(trail):
+    write(trail, 1)
+    rotate(trail, ".1", compressed=True)
+    aside = trail.path.with_name("audit.jsonl.1.gz")
+    aside.write_bytes(aside.read_bytes()[:-9])
+    with pytest.raises(SockproxyError, match="what was put aside"):
+        list(trail.read())
+
+
+def test_many_write_while_it_is_put_aside(trail):
+    def write_some(first):
+        for number in range(first, first + 100):
+            trail.append({"time": stamp(datetime.now(UTC)), "n": number})
+
+    threads = [threading.Thread(target=write_some, args=(100 * each,)) for each in range(3)]
+    for each in threads:
+        each.start()
+    for number in range(9, 0, -1):
+        eventually(lambda: trail.path.exists() or not any(each.is_alive() for each in threads))
+        if trail.path.exists():
+            rotate(trail, f".{number}")
+    for each in threads:
+        each.join()
+    found = numbers(trail)
+    assert sorted(number for number, _ in found) == list(range(300))
+    assert all(intact for _, intact in found)
+
+
 def test_where_it_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SOCKPROXY_AUDIT", str(tmp_path / "file"))
@@ -96,3 +169,20 @@ def test_none_is_kept(monkeypatch):
     monkeypatch.setenv("SOCKPROXY_AUDIT", "off")
     Trail().append({})
     assert not Trail().is_kept
+
+
+@pytest.mark.tools("logrotate")
+def test_logrotate_itself(trail, tmp_path):
+    """As the package has it, twice: what it compresses is read as before."""
+    config = (ROOT / "cgroup/sockproxy.logrotate").read_text()
+    path = tmp_path / "logrotate"
+    path.write_text(config.replace("/var/log/sockproxy/audit.jsonl", str(trail.path)))
+    path.chmod(0o600)
+    for number in range(3):
+        write(trail, 2 * number, 2 * number + 1)
+        argv = ["logrotate", "--force", "--state", str(tmp_path / "state"), str(path)]
+        subprocess.run(argv, check=True, capture_output=True)
+    write(trail, 6)
+    names = {each.name for each in trail.path.parent.glob("audit.jsonl*")}
+    assert {"audit.jsonl", "audit.jsonl.1", "audit.jsonl.2.gz"} <= names
+    assert numbers(trail) == [(number, True) for number in range(7)]
