@@ -146,6 +146,8 @@ static __always_inline int is_taken(struct __sk_buff *skb)
 static __always_inline void fill(struct packet *into, struct __sk_buff *skb,
 				 const struct headers *it, __u32 offset, __u32 length, __u32 room)
 {
+	__u32 last = length - 1; /* huge where there is no data */
+
 	into->when = bpf_ktime_get_ns();
 	__builtin_memcpy(into->source, it->both.local, sizeof(into->source));
 	__builtin_memcpy(into->target, it->both.remote, sizeof(into->target));
@@ -159,9 +161,11 @@ static __always_inline void fill(struct packet *into, struct __sk_buff *skb,
 	if (offset + length < it->size)
 		into->flags &= ~(FIN | PSH); /* which stand behind the last byte */
 	into->size = 0;
-	if (length && length <= room &&
-	    !bpf_skb_load_bytes(skb, it->data_at + offset, into->data, length))
-		into->size = length;
+	/* Before Linux 6.8 the verifier learns nothing from a comparison with 0, and a length must
+	 * not be 0. */
+	asm volatile("" : "+r"(last));
+	if (last < room && !bpf_skb_load_bytes(skb, it->data_at + offset, into->data, last + 1))
+		into->size = last + 1;
 	/* Who taps looks by himself. */
 	bpf_ringbuf_submit(into, BPF_RB_NO_WAKEUP);
 }

@@ -17,8 +17,10 @@ def begun(says, *arguments):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(argv, cwd=ROOT, **pipes) as process:
         try:
+            said = b""
             while says.encode() not in (line := process.stderr.readline()):
-                assert line, "it has ended"
+                said += line
+                assert line, f"it has ended: {said.decode()}"
             yield process
         finally:
             process.kill()
