@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import re
-import subprocess
-import threading
 import time
 
 import dpkt
@@ -17,9 +13,10 @@ from sockproxy.bypass.detach import detach
 from sockproxy.bypass.options import BypassOptions
 from sockproxy.errors import SockproxyError
 from tests.support.bypass import NAME, converse, sockproxy, told_of
+from tests.support.capture import followed, talk, tshark
 from tests.support.commands import begun
 from tests.support.scale import patience, scaled
-from tests.support.sockets import receive, tcp_pair
+from tests.support.sockets import tcp_pair
 from tests.support.tap import streams, tapping
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.on("bypass"), pytest.mark.timeout(180)]
@@ -29,18 +26,10 @@ SIZES = (1, 100, 176, 177, 4000, 4001, 8192, 20_000, 65_536, 300_000)
 SIZE = 32 << 20
 
 
-def talk(one, other, seed=1, sizes=SIZES):
-    """What each sent, of random bytes; each message is answered by one."""
-    dice, sent = random.Random(seed), {one: b"", other: b""}
-    for size in [*sizes, *sizes[::-1]]:
-        for source, target, many in ((one, other, size), (other, one, dice.choice(sizes))):
-            data = dice.randbytes(many)
-            sent[source] += data
-            writer = threading.Thread(target=source.sendall, args=(data,))
-            writer.start()
-            assert receive(target, many) == data  # which the tap has not touched
-            writer.join()
-    return {sock.getsockname(): data for sock, data in sent.items()}
+def sent_by(one, other, sizes=SIZES):
+    """What each has sent, by its address, in messages of these sizes, up and down."""
+    sent = talk(one, other, [*sizes, *sizes[::-1]])
+    return {sock.getsockname(): data for sock, data in zip((one, other), sent, strict=True)}
 
 
 def test_all_bytes_of_both_directions(bypassed):
@@ -48,7 +37,7 @@ def test_all_bytes_of_both_directions(bypassed):
     with tapping() as made:
         one, other = tcp_pair()
         with one, other:
-            sent = talk(one, other)
+            sent = sent_by(one, other)
             counts = told_of(one)
         pieces = list(made.take())
     assert made.lost == 0
@@ -66,7 +55,7 @@ def test_tshark_follows_the_stream(bypassed, tmp_path, host):
     with command("-w", str(path)) as process:
         one, other = tcp_pair(host)
         with one, other:
-            sent = talk(one, other, sizes=(1, 100, 5000))
+            sent = sent_by(one, other, sizes=(1, 100, 5000))
         time.sleep(0.2)
         process.terminate()
         _, err = process.communicate(timeout=patience(20))
@@ -77,21 +66,6 @@ def test_tshark_follows_the_stream(bypassed, tmp_path, host):
     assert faults == ""
     comments = set(tshark(path, "-T", "fields", "-e", "frame.comment").split("\n"))
     assert {"past TCP", "by TCP"} <= comments
-
-
-def tshark(path, *arguments):
-    argv = ["tshark", "-r", str(path), "-o", "tcp.check_checksum:TRUE", *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=patience(60), check=True)
-    return done.stdout
-
-
-def followed(path):
-    """The two sides of the first stream, as Wireshark puts it together."""
-    found = [b"", b""]
-    for line in tshark(path, "-q", "-z", "follow,tcp,raw,0").splitlines():
-        if re.fullmatch(r"\t?[0-9a-f]+", line):
-            found[line.startswith("\t")] += bytes.fromhex(line.strip())
-    return found
 
 
 def test_only_what_a_rule_matches(bypassed):

@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import random
 import signal
-import subprocess
-import threading
 import time
 
 import dpkt
@@ -16,10 +13,11 @@ import pytest
 
 from sockproxy.cgroup import owned_by
 from tests.support import refusing
+from tests.support.capture import followed, talk, tshark
 from tests.support.commands import begun
 from tests.support.proxy import run_sockproxy, running_proxy, through
 from tests.support.scale import patience, scaled
-from tests.support.sockets import eventually, receive
+from tests.support.sockets import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.timeout(180)]
 
@@ -39,21 +37,13 @@ def tapped(proxy, path, *options):
     assert process.returncode == 0, err
 
 
-def talk(client, server, sizes=SIZES, seed=1):
-    """What each sent: random bytes of these sizes, each message answered by one; then FINs."""
-    dice, sent = random.Random(seed), {client: b"", server: b""}
-    for size in sizes:
-        for source, target, many in ((client, server, size), (server, client, dice.choice(sizes))):
-            data = dice.randbytes(many)
-            sent[source] += data
-            writer = threading.Thread(target=source.sendall, args=(data,))
-            writer.start()
-            assert receive(target, many) == data  # which the tap has not touched
-            writer.join()
+def talk_and_end(client, server, sizes=SIZES):
+    """As talk(), and then each sends its FIN."""
+    sent = talk(client, server, sizes)
     for source, target in ((client, server), (server, client)):
         source.shutdown(1)
         assert target.recv(1) == b""
-    return sent[client], sent[server]
+    return sent
 
 
 def packets(path):
@@ -82,21 +72,6 @@ def streams(path):
     return {way: bytes(stream) for way, stream in found.items()}, ends
 
 
-def tshark(path, *arguments):
-    argv = ["tshark", "-r", str(path), "-o", "tcp.check_checksum:TRUE", *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=patience(60), check=True)
-    return done.stdout
-
-
-def followed(path, number):
-    """The two sides of a stream, as Wireshark puts it together."""
-    found = [b"", b""]
-    for line in tshark(path, "-q", "-z", f"follow,tcp,raw,{number}").splitlines():
-        if line.strip().isalnum() and set(line.strip()) <= set("0123456789abcdef"):
-            found[line.startswith("\t")] += bytes.fromhex(line.strip())
-    return found
-
-
 @pytest.mark.parametrize("options", [[], ["--eager"], ["--relay"]], ids=["auto", "eager", "relay"])
 def test_all_bytes_of_both_sides(listener, tmp_path, options):
     path = tmp_path / "it.pcapng"
@@ -110,7 +85,7 @@ def test_all_bytes_of_both_sides(listener, tmp_path, options):
             with client, server:
                 ends = client.getsockname()[1], proxy.address[1]
                 behind = server.getpeername()[1], listener.getsockname()[1]
-                up, down = talk(client, server)
+                up, down = talk_and_end(client, server)
         status = proxy.settled()
     found, fins = streams(path)
     assert found == {ends: up, ends[::-1]: down, behind: up, behind[::-1]: down}
@@ -127,7 +102,7 @@ def test_tshark_follows_both_streams(listener, tmp_path, host):
         with tapped(proxy, path):
             client, server = through(proxy, listener)
             with client, server:
-                sent = talk(client, server, sizes=(1, 100, 5000))
+                sent = talk_and_end(client, server, sizes=(1, 100, 5000))
         assert proxy.settled()["redirected"] > 0
     assert path.stat().st_mode & 0o777 == 0o600
     assert followed(path, 0) == followed(path, 1) == list(sent)
@@ -146,7 +121,7 @@ def test_only_what_a_rule_matches(listener, tmp_path):
     ):
         client, server = through(proxy, listener)
         with client, server:
-            up, down = talk(client, server, sizes=(1000,))
+            up, down = talk_and_end(client, server, sizes=(1000,))
     found, _ = streams(path)
     assert sorted(found.values(), key=len) == sorted((up, down), key=len)
     assert all(place[1] in ports for ports in found)
@@ -161,7 +136,7 @@ def test_memory_is_bounded_and_what_is_lost_is_told(listener, tmp_path):
             process.send_signal(signal.SIGSTOP)
             client, server = through(proxy, listener)
             with client, server:
-                talk(client, server, sizes=(size,))
+                talk_and_end(client, server, sizes=(size,))
             process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
             _, err = process.communicate(timeout=patience(20))
@@ -194,7 +169,7 @@ def test_one_that_is_killed_leaves_nothing(listener, tmp_path):
         eventually(lambda: programs(proxy) == 0)
         client, server = through(proxy, listener)
         with client, server:
-            talk(client, server, sizes=(1000,))
+            talk_and_end(client, server, sizes=(1000,))
 
 
 def programs(proxy):
