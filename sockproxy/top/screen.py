@@ -66,11 +66,13 @@ def _heading(view: View, rows: Sequence[Row], shown: Sequence[Row]) -> Text:
         rates[row.now] = rates.get(row.now, 0.0) + row.rate
     moving = ", ".join(f"{how} {_rate(rate)}" for how, rate in sorted(rates.items()) if rate)
     count = f"{len(shown)} of {len(rows)}" if len(shown) < len(rows) else str(len(rows))
-    said = f"{count} connections  {moving or 'nothing moves'}  by {view.sort}"
+    # What was chosen first: where there is no room for all, rates are cut off.
+    said = f"{count} connection{'' if len(rows) == 1 else 's'} by {view.sort}"
     if view.typing or view.filter:
         said += f"  filter: {clean(view.filter)}{'_' if view.typing else ''}"
     if view.stopped:
         said += "  stopped"
+    said += f"  {moving or 'nothing moves'}"
     return Text(said, no_wrap=True, overflow="ellipsis")
 
 
