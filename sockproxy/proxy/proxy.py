@@ -203,9 +203,14 @@ class Proxy:
         """Why sockets are enrolled one by one, when they are paired; "" where they are not."""
         if self._enrolment is None or self.worker.kernel is None:
             return ""
-        if not self._enrolment.why_not and any(each.listeners.foreign for each in self.services):
+        if not self._enrolment.why_not and self.listens_on_foreign:
             return FOREIGN
         return self._enrolment.why_not
+
+    @property
+    def listens_on_foreign(self) -> bool:
+        """Whether a listening socket was opened elsewhere: its clients are of the cgroup there."""
+        return any(each.listeners.foreign for each in self.services)
 
     def _allow(self) -> int:
         """How many pipes there may be; sockets may be fewer than was asked for, too."""

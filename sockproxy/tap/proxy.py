@@ -34,8 +34,8 @@ class ProxyTap:
     ) -> None:
         status = ask(name, "status")
         self._cgroup = _cgroup_of(name, int(status["pid"]), status["why_no_cgroup"])
-        if status["why_no_cgroup"]:
-            tell(f"not all of {name} may be seen: {status['why_no_cgroup']}")
+        if status.get("listens_on_foreign"):
+            tell(f"{name} listens on a socket that was opened elsewhere: its clients are not seen")
         with self._cgroup.opened() as fd:
             self._tap = PacketTap(fd, rules, size)
 

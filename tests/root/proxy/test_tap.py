@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import sys
 import time
 
 import dpkt
@@ -27,9 +28,14 @@ INGRESS, EGRESS = 0, 1  # BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS
 
 
 @contextlib.contextmanager
-def tapped(proxy, path, *options):
-    """`sockproxy tap`, which writes while this is open, and has ended well after it."""
-    with begun("writing what", "tap", proxy.name, "-w", path, *options) as process:
+def tapped(proxy, path, *options, first=""):
+    """`sockproxy tap`, which writes while this is open, and has ended well after it.
+
+    first: what it must have said before it began.
+    """
+    writing = "writing what"
+    with begun(first or writing, "tap", proxy.name, "-w", path, *options) as process:
+        assert not first or writing.encode() in process.stderr.readline()
         yield process
         time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
@@ -122,6 +128,31 @@ def test_only_what_a_rule_matches(listener, tmp_path):
         client, server = through(proxy, listener)
         with client, server:
             up, down = talk_and_end(client, server, sizes=(1000,))
+    found, _ = streams(path)
+    assert sorted(found.values(), key=len) == sorted((up, down), key=len)
+    assert all(place[1] in ports for ports in found)
+
+
+PASSES_A_SOCKET = """
+import os, socket, sys
+sock = socket.create_server(("127.0.0.1", 0))
+os.dup2(sock.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_clients_of_a_socket_that_was_opened_elsewhere(listener, tmp_path):
+    """As systemd does: only the other side is of the proxy's cgroup, and that is told."""
+    path, place = tmp_path / "it.pcapng", listener.getsockname()
+    under = (sys.executable, "-c", PASSES_A_SOCKET)
+    with running_proxy(place, listen="systemd", under=under) as proxy:
+        assert proxy.status()["listens_on_foreign"]
+        with tapped(proxy, path, first="its clients are not seen"):
+            client, server = through(proxy, listener)
+            with client, server:
+                up, down = talk_and_end(client, server, sizes=(1000,))
     found, _ = streams(path)
     assert sorted(found.values(), key=len) == sorted((up, down), key=len)
     assert all(place[1] in ports for ports in found)
