@@ -21,7 +21,8 @@ from tools import man_pages
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = "/usr/bin/python3"
 LIBRARY = "usr/lib/sockproxy"
-EXTRAS = {"metrics", "tap"}  # Debian's rich will do for `top`; its prometheus_client is too old
+# Debian's rich does for `top`, jinja2 and matplotlib for reports; prometheus_client is too old.
+EXTRAS = {"bench", "metrics", "tap"}
 UNITS = "lib/systemd/system"  # in Debian 12; a link leads there from /usr/lib
 COMMAND = f"""\
 #!{PYTHON} -P

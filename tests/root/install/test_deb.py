@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 
 import pytest
 
@@ -240,3 +241,16 @@ def test_the_proxy_under_systemd(machine):
     machine.succeed("dpkg", "--purge", "sockproxy")
     assert machine.show(UNIT, "ActiveState") == "inactive"
     assert machine.run("test", "-e", RUNTIME).returncode == 1
+
+
+def test_each_library_in_it_has_a_licence(deb):
+    """Debian's file of licences names all that is not sockproxy's own."""
+    listed = subprocess.run(["dpkg-deb", "-c", deb], capture_output=True, text=True, check=True)
+    found = re.findall(r"\./(usr/lib/sockproxy/[^/\n]+/?)$", listed.stdout, re.MULTILINE)
+    told = re.findall(r"usr/lib/\S+", (ROOT / "package/debian/copyright").read_text())
+    theirs = {
+        each for each in found if not each.endswith((".dist-info/", "/sockproxy/", "__pycache__/"))
+    }
+    assert theirs
+    missing = {each for each in theirs if not any(fnmatch(f"{each}x", one) for one in told)}
+    assert not missing
