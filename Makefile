@@ -8,6 +8,7 @@ MARKS ?= not soak
 INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 BOOTS := $(VENV)/.boots
+SHOWN := $(VENV)/.shown
 
 BPF_SOURCES := $(wildcard bpf/*/*.c bpf/*/*.h)
 WORKER_SOURCES := $(wildcard native/*.c native/*.h)
@@ -24,7 +25,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help system system-matrix system-suites system-package system-cluster setup build man dist deb lint format test walks conformance ends suites soak matrix cluster demo bench clean stale
+.PHONY: help system system-matrix system-suites system-package system-cluster system-tour setup build man dist deb lint format test walks conformance ends suites soak matrix cluster tour demo bench clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +45,9 @@ system-package:
 system-cluster:
 	@tools/setup-debian cluster
 
+system-tour:
+	@tools/setup-debian tour
+
 stale:
 
 $(INSTALLED): pyproject.toml $(STALE) | system
@@ -60,6 +64,11 @@ $(BUILT): $(INSTALLED) $(BUILD_INPUTS)
 $(BOOTS): $(INSTALLED) | system-matrix
 	@echo "setup: virtme-ng"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[matrix]'
+	@touch $@
+
+$(SHOWN): $(INSTALLED) | system-tour
+	@echo "setup: what takes the tour's pictures"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[tour]'
 	@touch $@
 
 setup: $(BUILT) ## install system packages, a virtual environment and sockproxy in it
@@ -115,6 +124,9 @@ matrix: $(BUILT) $(BOOTS) ## try other kernels under emulation, see vagrant/READ
 
 cluster: $(BUILT) | system-cluster ## try the agent on two real Kubernetes nodes, as root; built once, see docs/kubernetes.md
 	@tools/cluster/run $(BIN)/python $(ARGS)
+
+tour: $(BUILT) $(SHOWN) | system-tour ## make docs/tour, a small system in pictures, as root; takes some minutes
+	@tools/tour/run $(BIN)/python $(ARGS)
 
 demo: $(BUILT) ## measure plain TCP, bypass, short-circuit, splice, relay and HAProxy in four minutes; ARGS go to it
 	@$(BIN)/sockproxy bench run quick $(ARGS)
