@@ -92,11 +92,13 @@ int take_record(struct ring *ring, void *into, size_t bytes)
 	return found;
 }
 
-EXPORT uint32_t take_records(struct ring *ring, void *into, size_t bytes, uint32_t most)
+EXPORT uint32_t take_records(struct ring *ring, void *into, size_t bytes, uint32_t most,
+			     unsigned long until)
 {
 	uint32_t taken = 0;
 
-	while (taken < most && take_record(ring, (char *)into + taken * bytes, bytes))
+	while (taken < most && *ring->consumer < until &&
+	       take_record(ring, (char *)into + taken * bytes, bytes))
 		taken++;
 	return taken;
 }

@@ -30,7 +30,9 @@ void close_ring(struct ring *ring);
 /* The next record, as much of it as `bytes`, copied to `into`: whether there was one. */
 int take_record(struct ring *ring, void *into, size_t bytes);
 
-/* The next ones, of which `into` has room for `most` of `bytes` each: how many there were. */
-uint32_t take_records(struct ring *ring, void *into, size_t bytes, uint32_t most);
+/* The next ones that began before the place `until`, of which `into` has room for `most` of `bytes`
+ * each: how many there were. */
+uint32_t take_records(struct ring *ring, void *into, size_t bytes, uint32_t most,
+		      unsigned long until);
 
 #endif

@@ -214,7 +214,7 @@ struct connection {
 	uint32_t closed;	     /* its lane is: it may not bypass any more */
 	uint32_t state;		     /* of TCP, by the kernel's number */
 	uint32_t proxied;	     /* enum proxied */
-	uint32_t rounds;	     /* see struct observed */
+	uint32_t observed;	     /* see enum gain */
 	char congestion_control[16]; /* its name */
 	char spared[16]; /* name of the one that it began with, which would pace; "": none */
 };

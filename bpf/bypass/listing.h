@@ -12,6 +12,7 @@
 #define SOCKPROXY_LISTING_H
 
 #include "bypass/maps.h"
+#include "bypass/observe.h"
 #include "bypass/pacing.h"
 #include "bypass/pair.h"
 #include "common/ends.h"
@@ -97,7 +98,6 @@ static __always_inline void describe(struct connection *line, const struct enrol
 	line->plain = end->plain;
 	line->in_map = end->in_map;
 	line->traits = end->traits;
-	line->rounds = end->rounds;
 	if (!end->closed) { /* then they are in the totals */
 		line->sent.bypassed_bytes = end->sent.bypassed_bytes;
 		line->sent.bypassed_messages = end->sent.bypassed_messages;
@@ -120,6 +120,8 @@ static __always_inline void describe(struct connection *line, const struct enrol
 	if (!line->in_map)
 		line->unread = 0;
 	read_socket(line, sk);
+	line->observed =
+		gain_of(end, line->bytes_sent + line->bytes_received) | end->rounds << GAIN_BITS;
 	if (end->pacing == PACING_SPARED && is_reno(line->congestion_control))
 		__builtin_memcpy(line->spared, end->paced_by, sizeof(line->spared));
 }

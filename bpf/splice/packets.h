@@ -23,6 +23,7 @@
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 
 #define PIECE sizeof(((struct packet *)0)->data)
@@ -140,7 +141,9 @@ static __always_inline int is_taken(struct __sk_buff *skb)
 
 	tp = sk ? (struct tcp_sock *)bpf_skc_to_tcp_sock(sk) : 0;
 	psock = tp ? find_psock(tp) : 0;
-	return psock && LOAD(psock, saved_data_ready);
+	/* Before 5.13 it lay elsewhere. Those kernels have other faults: nothing is moved there. */
+	return psock && bpf_core_field_exists(psock->saved_data_ready) &&
+	       LOAD(psock, saved_data_ready);
 }
 
 static __always_inline void fill(struct packet *into, struct __sk_buff *skb,
@@ -158,6 +161,10 @@ static __always_inline void fill(struct packet *into, struct __sk_buff *skb,
 	into->window = it->window;
 	into->way = it->way;
 	into->flags = it->flags;
+	if (offset && it->flags & SYN) { /* which stands before the first byte, with a number */
+		into->flags &= ~SYN;
+		into->number++;
+	}
 	if (offset + length < it->size)
 		into->flags &= ~(FIN | PSH); /* which stand behind the last byte */
 	into->size = 0;

@@ -56,6 +56,7 @@ class NodeBypasses:
 
     def __init__(self, options: BypassOptions, tell: Callable[[str], None]) -> None:
         self._options, self._tell = options, tell
+        self._draining: set[str] = set()
 
     def prepare(self) -> None:
         with contextlib.suppress(SockproxyError):  # attach() says it, of the pod that it is about
@@ -79,15 +80,16 @@ class NodeBypasses:
         except SockproxyError:
             forget()  # what holds for now is found out anew when this is tried again
             raise
-        mode = "observing" if done.observes else "bypassing"
-        result = "changed" if done.changed else "attached"
+        result, mode = done.words
         note(result, name, self._tell, mode=mode, cgroups=list(map(str, done.cgroups)))
         return done.why_not
 
     def detach(self, name: str) -> bool:
         done = detach(name, DRAIN, self._tell)
-        if done.was_attached and done.drained:
-            note("detached", name, self._tell)
+        # From its first "draining" on nothing is bypassed any more, however often it is tried.
+        if done.was_attached and not (name in self._draining and not done.drained):
+            note("detached" if done.drained else "draining", name, self._tell)
+        (self._draining.discard if done.drained else self._draining.add)(name)
         return done.drained
 
 

@@ -31,7 +31,7 @@ def answer(
 ) -> Answer:
     """name: of one bypass alone. program: what connections of one program alone have sent.
 
-    Times are as note.now() writes them. Raises SockproxyError.
+    Times are as stamp() has them. Raises SockproxyError.
     """
     found = Answer(since, until)
     entries = [
@@ -44,7 +44,7 @@ def answer(
     ]
     for each in entries:
         says = each.says
-        if not since <= str(says.get("time", "")) <= until:
+        if not since <= each.time <= until:
             continue
         if name is not None and says.get("bypass") != name:
             continue
@@ -53,15 +53,15 @@ def answer(
             if program is None or says.get("program") == program:
                 found.skipped.append(says)
         elif action == LOST:
-            found.missing.append(f"{says['time']}: {says.get('count')} events were lost")
-        elif action not in (BEGUN, ENDED):
+            found.missing.append(f"{each.time}: {says.get('count')} events were lost")
+        elif action not in (BEGUN, ENDED, None):
             found.actions.append(says)
     return found
 
 
 def _is_since(entry: Entry, since: str) -> bool:
     """Whether it may tell something of the time from `since` on."""
-    return str(entry.says.get("time", since)) >= since
+    return entry.time >= since
 
 
 def _action(entry: Entry) -> Any:
@@ -70,7 +70,9 @@ def _action(entry: Entry) -> Any:
 
 def _broken(entries: Iterable[Entry]) -> Iterator[str]:
     for each in entries:
-        if not each.intact:
+        if each.unreadable:
+            yield f"{each.file.name} cannot be read from line {each.number} on: {each.unreadable}"
+        elif not each.intact:
             yield (
                 f"line {each.number} of {each.file.name}: what was written before it was changed,"
                 " or is missing"
@@ -96,11 +98,11 @@ def _recorded(entries: list[Entry], trail: Trail, until: str) -> Iterator[tuple[
     """From when to when somebody did, in order."""
     begun: str | None = None
     for each in entries:
-        action, time = _action(each), str(each.says.get("time", ""))
+        action, time = _action(each), each.time
         if action == ENDED and begun is not None:
             yield begun, time
             begun = None
-        elif action == BEGUN:
+        elif action == BEGUN and not (begun is not None and each.says.get("goes_on")):
             if begun is not None:  # the one before was killed
                 yield begun, str(each.says.get("before") or begun)
             begun = time

@@ -2,47 +2,57 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
-import json
+import os
 import re
-from collections.abc import Iterator
+import zlib
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["files_of", "lines_of"]
+__all__ = ["UNREADABLE", "opened", "put_aside"]
 
-ASIDE = re.compile(r"(\.\d+|-\d{8}(-\d+)?)(\.gz)?")  # behind the name of the one that grows
-
-
-def files_of(path: Path) -> list[Path]:
-    """Those that there are of the trail at `path`, the oldest first. Raises OSError."""
-    found: dict[bytes, Path] = {}
-    for each in sorted(path.parent.glob(f"{path.name}*")):
-        if each != path and ASIDE.fullmatch(each.name.removeprefix(path.name)):
-            found.setdefault(_first_line(each), each)  # one, also while it is being compressed
-    aside = [found[line] for line in sorted(found, key=_time_of)]
-    return [*aside, path] if path.exists() else aside
+UNREADABLE = (OSError, EOFError, zlib.error)  # of a damaged gzip file, too
+# Behind the name of the one that grows: logrotate counts, with `dateext` by days.
+ASIDE = re.compile(r"(?:\.(?P<count>\d+)|-(?P<day>\d{8})(?:-(?P<second>\d+))?)(?P<packed>\.gz)?")
+TRIES = 10
 
 
-def lines_of(path: Path) -> Iterator[bytes]:
-    """Each line. Raises OSError."""
-    with _opened(path) as file:
-        yield from file
+def put_aside(path: Path) -> list[Path]:
+    """Those of the trail at `path` that were put aside, the oldest first."""
+    found: dict[str, tuple[tuple[int, int, int], Path]] = {}
+    for each in path.parent.glob(f"{path.name}?*"):
+        if kind := ASIDE.fullmatch(each.name.removeprefix(path.name)):
+            order = int(kind["day"] or 0), int(kind["second"] or 0), -int(kind["count"] or 0)
+            plain = each.name.removesuffix(".gz")
+            if not kind["packed"] or plain not in found:  # both are there while it is compressed
+                found[plain] = order, each
+    return [each for _, each in sorted(found.values())]
 
 
-def _opened(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]  # GzipFile is one in all but name
-    return path.open("rb")
+def opened(path: Path, held: ExitStack) -> list[tuple[Path, BinaryIO]]:
+    """All that there are of the trail at `path`, the oldest first, as they are at one moment:
+    logrotate may be putting some aside. `held` closes them. Raises OSError."""
+    for _ in range(TRIES):
+        names = [*put_aside(path), *([path] if path.exists() else [])]
+        with ExitStack() as tried:
+            try:
+                files = [(each, tried.enter_context(each.open("rb"))) for each in names]
+                is_same = all(_is_at(each, file) for each, file in files)
+            except FileNotFoundError:
+                continue
+            if is_same:
+                held.push(tried.pop_all())
+                return [(each, _unpacked(each, file)) for each, file in files]
+    raise OSError(errno.EAGAIN, "its files keep changing")
 
 
-def _first_line(path: Path) -> bytes:
-    with _opened(path) as file:
-        return file.readline()
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    return os.path.samestat(os.fstat(file.fileno()), path.stat())
 
 
-def _time_of(line: bytes) -> str:
-    try:
-        return str(json.loads(line)["time"])
-    except (ValueError, KeyError, TypeError):
-        return ""
+def _unpacked(path: Path, file: BinaryIO) -> BinaryIO:
+    if path.suffix != ".gz":
+        return file
+    return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]  # it is one in all but name

@@ -6,29 +6,23 @@ import os
 import pwd
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sockproxy.audit.trail import Trail, stamp
+from sockproxy.audit.trail import Trail
 from sockproxy.errors import SockproxyError
 from sockproxy.text import shortened
 
-__all__ = ["note", "now"]
+__all__ = ["note"]
 
 NOBODY = (1 << 32) - 1  # of loginuid: nobody has logged in
 MOST_WORDS = 1000  # characters of a command line
 
 
-def now() -> str:
-    """The time, as stamp() has it."""
-    return stamp(datetime.now(UTC))
-
-
 def note(action: str, name: str, tell: Callable[[str], None], **more: Any) -> None:
     """Add a line: what was done with the bypass `name`. Where that fails, `tell` is told: what was
     done stays done."""
-    says = {"time": now(), "action": action, "bypass": name, **more, **_who()}
+    says = {"action": action, "bypass": name, **more, **_who()}
     try:
         Trail().append(says)
     except SockproxyError as error:

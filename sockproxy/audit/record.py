@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sockproxy.audit.note import now
 from sockproxy.audit.trail import Trail
 from sockproxy.bpf.abi import Event
 from sockproxy.bypass.events import Groups, Lost, Told, as_json, time_of
@@ -29,18 +28,24 @@ class Recorder:
         self._trail = trail
         self._groups = Groups()
         self._began: OrderedDict[tuple[str, int], Mapping[str, Any]] = OrderedDict()
+        self._file = 0
         self.written = 0
 
     def begin(self, before: str | None) -> None:
         """It records from now on. before: when the recorder before it last lived, if there was."""
         self._append(BEGUN, before=before)
+        self._file = self._trail.grows()
 
     def end(self) -> None:
         """And no more."""
         self._append(ENDED)
 
     def take(self, told: Iterable[Told | Lost]) -> None:
-        """Write down the sockets that have closed after something of theirs skipped TCP."""
+        """Write down the sockets that have closed after something of theirs skipped TCP; and in
+        each new file, that this goes on, as what tells that it began is removed one day."""
+        if self._trail.grows() != self._file:
+            self._append(BEGUN, goes_on=True)
+            self._file = self._trail.grows()
         for each in told:
             if isinstance(each, Lost):
                 self._append(LOST, bypass=each.name, count=each.count)
@@ -68,4 +73,4 @@ class Recorder:
         self.written += 1
 
     def _append(self, action: str, **more: Any) -> None:
-        self._trail.append({"time": now(), "action": action, **more})
+        self._trail.append({"action": action, **more})

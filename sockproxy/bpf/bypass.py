@@ -174,8 +174,8 @@ class Bypass:
         self._maps["totals"].lookup(ffi.new("uint32_t *", 0), raw)
         return read_counters(raw[0])
 
-    def observed(self) -> list[Observed]:
-        """What it has found out of services while it only observed."""
+    def observed(self) -> dict[tuple[str, int], Observed]:
+        """What it has found out of services while it only observed: see read_observed()."""
         return read_observed(self._at)
 
     @property

@@ -70,7 +70,7 @@ class Listener(Slot):
         self._all.any = 1
 
     def take(self, *, everything: bool = False) -> Iterator[SocketEvent]:
-        """What has happened since, in portions, or all that found room so far, as records() has
+        """What has happened since, in portions, or all until now, as records() has
         it."""
         for raw in self.records(everything=everything):
             yield read_fields(raw, SocketEvent, _READ)

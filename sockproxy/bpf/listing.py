@@ -34,7 +34,7 @@ class Connection:
     looked at. unread: 0 when nothing that was bypassed to it is unread. granted, closed:
     whether it may ever, and may no longer, bypass. Bytes sent and received are TCP's.
     state: of TCP, by its number. proxied: whether a proxy lies in between, and peer is behind it.
-    rounds: how often it sent after something had come, of accepters in a bypass that observes.
+    observed: bpf/abi/observed.h.
     congestion_control: its name. spared: name of the one that it began with, which would pace.
     """
 
@@ -61,7 +61,7 @@ class Connection:
     passed_messages: int
     state: int
     proxied: Proxied
-    rounds: int
+    observed: int
     congestion_control: str
     spared: str
 

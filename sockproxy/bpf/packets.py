@@ -79,8 +79,8 @@ class PacketTap:
             raise
 
     def take(self, *, everything: bool = False) -> Iterator[Packet]:
-        """What was copied since, a portion of it, or all that found room so far."""
-        for raw in self._ring.take(self._ring.capacity if everything else PORTION):
+        """What was copied since, a portion of it, or all until now."""
+        for raw in self._ring.take(None if everything else PORTION):
             yield _packet(raw)
 
     @property

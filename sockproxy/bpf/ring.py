@@ -11,15 +11,11 @@ from sockproxy.bpf.library import failure, ffi, for_native
 __all__ = ["Ring"]
 
 HEAD = 8  # bytes before each record: BPF_RINGBUF_HDR_SZ
-SHORTEST = 64  # bytes of a record, with those before it: none is shorter
 BATCH = 512  # records that are copied at once
 
 
 class Ring:
-    """Makes one with room for so many records of the C type `record`. Raises KernelError.
-
-    capacity: the most that it can hold; more of them where programs write shorter ones.
-    """
+    """Makes one with room for so many records of the C type `record`. Raises KernelError."""
 
     def __init__(self, record: str, records: int) -> None:
         self._lib = native.load_native()
@@ -29,7 +25,6 @@ class Ring:
         result = self._lib.open_ring(self._ring, records, self._size)
         if result < 0:
             raise failure("make a ring buffer", -result)
-        self.capacity = int(self._ring.size) // SHORTEST
 
     @classmethod
     def of_size(cls, record: str, size: int) -> Ring:
@@ -41,18 +36,19 @@ class Ring:
         """The map's file descriptor."""
         return int(self._ring.fd)
 
-    def take(self, most: int) -> Iterator[Any]:
-        """What was written since, so many at most: cdata of each record, which the next step may
-        overwrite."""
-        place = for_native(self._batch)
-        while most > 0:
-            wanted = min(most, BATCH)
-            taken = self._lib.take_records(self._ring, place, self._size, wanted)
+    def take(self, most: int | None = None) -> Iterator[Any]:
+        """What was written until now, or the first so many of it: cdata of each record, which the
+        next step may overwrite."""
+        place, until = for_native(self._batch), self._ring.producer[0]
+        while most is None or most > 0:
+            wanted = BATCH if most is None else min(most, BATCH)
+            taken = self._lib.take_records(self._ring, place, self._size, wanted, until)
             for number in range(taken):
                 yield self._batch[number]
             if taken < wanted:
                 return
-            most -= taken
+            if most is not None:
+                most -= taken
 
     def close(self) -> None:
         """Twice is allowed."""

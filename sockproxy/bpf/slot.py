@@ -85,13 +85,13 @@ class Slot:
         self._rings.delete(ffi.new("uint32_t *", slot))
 
     def records(self, *, everything: bool) -> Iterator[Any]:
-        """What was written since, in portions, or all that found room so far: cdata, as Ring.take()
-        has it. To be called within LEASE again and again.
+        """What was written since, in portions, or all until now: cdata, as Ring.take() has it. To
+        be called within LEASE again and again.
 
         Raises SockproxyError when it was not: then nobody knows what was missed meanwhile.
         """
         late = not self._renew()
-        most = self._ring.capacity if everything or late else PORTION
+        most = None if everything or late else PORTION
         for number, raw in enumerate(self._ring.take(most), 1):
             yield raw
             if number % PORTION == 0 and not late:

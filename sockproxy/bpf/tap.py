@@ -61,6 +61,6 @@ class Tap(Slot):
             Map("settings", fd).update(ffi.new("uint32_t *", RULES), settings_of(self._rules))
 
     def take(self, *, everything: bool = False) -> Iterator[Piece]:
-        """What was sent since, in portions, or all that found room so far, as records() has it."""
+        """What was sent since, in portions, or all until now, as records() has it."""
         for raw in self.records(everything=everything):
             yield _piece(raw)

@@ -53,6 +53,14 @@ class Attached:
     cgroups: Sequence[Path] = ()
     left_alone: Sequence[str] = ()
 
+    @property
+    def words(self) -> tuple[str, str]:
+        """What was done, and what it does now, for people and in documents."""
+        return (
+            "changed" if self.changed else "attached",
+            "observing" if self.observes else "bypassing",
+        )
+
 
 def attach(
     name: str,

@@ -2,76 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from sockproxy.bpf.abi import Plain, Role
 from sockproxy.bpf.listing import Connection
-from sockproxy.bpf.observed import Observed
+from sockproxy.bpf.observed import Observed, observed_of
 
-__all__ = ["Gain", "services_of"]
+__all__ = ["services_of"]
 
-FEW = 4  # answers of a connection, from which on it may gain more than it costs to enter and leave
-
-
-class Gain(StrEnum):
-    """What would be gained."""
-
-    REQUESTS = "requests"
-    SHORT = "none: they end after a request or two"
-    STREAMS = "none: they stream, which TCP does as fast"
-    APART = "none: no connection has both ends in it, and fit"
-    UNKNOWN = "not known yet: nothing was answered"
+Place = tuple[str, int]
 
 
 def services_of(
-    ended: Iterable[Observed], live: Iterable[Connection], budget: int
+    ended: Mapping[Place, Observed], live: Iterable[Connection]
 ) -> list[dict[str, Any]]:
     """Where connections are accepted, as `status --json` shows it, those with most answers first.
-
-    budget: bytes that a bypass queue may hold. A connection that began before the bypass is in none
-    of it.
-    """
-    sums = {each.local: each for each in ended}
+    A connection that began while nothing observed is in none of it."""
+    sums: dict[Place, Observed] = dict(ended)
     for each in live:
-        if each.role is Role.ACCEPTER:
-            before = sums.get(each.local, Observed(each.local, 0, 0, 0, 0))
-            sums[each.local] = _with(before, each)
-    rows = [_row(each, budget) for each in sums.values()]
+        if (one := observed_of(each)) is not None:
+            sums.setdefault(each.local, Observed()).add(one)
+    rows = [_row(place, found) for place, found in sums.items()]
     return sorted(rows, key=lambda row: (-row["answers"], -row["connections"], row["service"]))
 
 
-def _with(sums: Observed, one: Connection) -> Observed:
-    """`sums`, and a connection that lives."""
-    if one.plain is not Plain.NOT:
-        return replace(sums, connections=sums.connections + 1)
-    return Observed(
-        sums.local,
-        sums.connections + 1,
-        sums.paired + 1,
-        sums.bytes + one.bytes_sent + one.bytes_received,
-        sums.rounds + one.rounds,
-    )
-
-
-def _row(each: Observed, budget: int) -> dict[str, Any]:
-    return {
-        "service": each.local,
-        "connections": each.connections,
-        "paired": each.paired,
-        "bytes": each.bytes,
-        "answers": each.rounds,
-        "gain": _gain(each, budget).name.lower(),
-    }
-
-
-def _gain(each: Observed, budget: int) -> Gain:
-    if not each.paired:
-        return Gain.APART
-    if not each.rounds:
-        return Gain.STREAMS if each.bytes > budget * each.paired else Gain.UNKNOWN
-    if each.bytes > budget * each.rounds:
-        return Gain.STREAMS
-    return Gain.REQUESTS if each.rounds >= FEW * each.paired else Gain.SHORT
+def _row(place: Place, found: Observed) -> dict[str, Any]:
+    all_of_them = found.apart + found.brief + found.streams + found.requests
+    return {"service": place, "connections": all_of_them, **asdict(found)}

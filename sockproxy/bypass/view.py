@@ -98,9 +98,7 @@ def bypass_status(name: str) -> dict[str, Any]:
         "unseen": listed.unseen,
         "in_map": sum(each.in_map for each in live),
         **totals,
-        "services": services_of(
-            observed, live if settings.mode is Mode.OBSERVE else (), settings.budget
-        ),
+        "services": services_of(observed, live if settings.mode is Mode.OBSERVE else ()),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sockproxy.cgroup.group import Cgroup, current, find_by_id
 from sockproxy.cgroup.mount import find_mount, mount_points
-from sockproxy.cgroup.owned import KEPT, create_owned, orphans, owned_by, sweep
+from sockproxy.cgroup.owned import KEPT, create_owned, orphans, sweep
 from sockproxy.cgroup.owner import MARK, is_owner_dead, owner_mark
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "is_owner_dead",
     "mount_points",
     "orphans",
-    "owned_by",
     "owner_mark",
     "sweep",
 ]

@@ -18,6 +18,7 @@ __all__ = ["Cgroup", "current", "find_by_id"]
 
 UNKILLABLE = 20.0  # seconds that SIGKILL may take: a process in a system call on a bad disk
 PATIENCE = 2.0  # seconds that a process which has just ended may still count as inside
+GONE = (errno.ENOENT, errno.ENODEV)  # before the file was opened, and after
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]*")
 
 
@@ -59,8 +60,10 @@ class Cgroup:
         """The pids inside, without those of cgroups below; none when the cgroup is not there."""
         try:
             return [int(pid) for pid in (self.path / "cgroup.procs").read_text().split()]
-        except FileNotFoundError:
-            return []
+        except OSError as error:
+            if error.errno in GONE:
+                return []
+            raise
 
     def all_processes(self) -> list[int]:
         """The pids inside, and those of the cgroups below."""

@@ -17,7 +17,7 @@ from sockproxy.cgroup.mount import find_mount
 from sockproxy.cgroup.owner import is_owner_dead, owner_mark
 from sockproxy.errors import CgroupError, SockproxyError
 
-__all__ = ["KEPT", "OwnedCgroup", "create_owned", "orphans", "owned_by", "sweep"]
+__all__ = ["KEPT", "OwnedCgroup", "create_owned", "orphans", "sweep"]
 
 PARENT = "sockproxy"
 DELEGATE = "user.delegate"  # what systemd sets to "1" on the cgroup of a unit with Delegate=yes
@@ -65,15 +65,6 @@ def create_owned(name: str) -> OwnedCgroup:
             continue  # another process has just removed the empty parent
         return owned
     raise CgroupError(f"create the cgroup {path}", hint="other processes keep removing its parent")
-
-
-def owned_by(pid: int) -> Cgroup | None:
-    """The cgroup that a process owns, if it is in it."""
-    try:
-        inside = current(pid)
-        return inside if inside.path.name.endswith(f".{owner_mark(pid)}") else None
-    except OSError:  # it has ended
-        return None
 
 
 def orphans() -> list[Cgroup]:

@@ -19,10 +19,10 @@ UNTOLD = -1
 PROC = Path("/proc")
 
 
-def owner_mark(pid: int | None = None) -> str:
-    """The mark of a process; of this one by default."""
-    pid = pid or os.getpid()
-    return f"{_namespace(str(pid))}.{pid}.{start_time(pid)}"
+def owner_mark() -> str:
+    """The mark of this process."""
+    pid = os.getpid()
+    return f"{_namespace('self')}.{pid}.{start_time(pid)}"
 
 
 def is_owner_dead(name: str) -> bool:

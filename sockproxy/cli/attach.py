@@ -187,8 +187,7 @@ def attach(
     for line in remarks(name):
         tell(line)
     where = clean(", ".join(map(str, done.cgroups)))
-    result = "changed" if done.changed else "attached"
-    mode = "observing" if done.observes else "bypassing"
+    result, mode = done.words
     note(result, name, tell, mode=mode, cgroups=list(map(str, done.cgroups)))
     if as_json:
         show_json(

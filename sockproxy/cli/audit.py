@@ -14,9 +14,8 @@ import click
 
 from sockproxy.audit.alive import Alive, last_alive, only_recorder
 from sockproxy.audit.answer import Answer, answer
-from sockproxy.audit.note import now
 from sockproxy.audit.record import Recorder
-from sockproxy.audit.trail import Trail, stamp
+from sockproxy.audit.trail import Trail, now, stamp
 from sockproxy.bypass.events import Watch
 from sockproxy.bypass.view import bypass_connections
 from sockproxy.cli.ending import until_told
@@ -134,11 +133,11 @@ def _show(found: Answer) -> None:
         click.echo()
     sums: dict[tuple[str, str], Counter[str]] = {}
     for each in found.skipped:
-        key = str(each["bypass"]), str(each["program"] or "not known")
+        key = str(each.get("bypass")), str(each.get("program") or "not known")
         counted = sums.setdefault(key, Counter())
         counted["sockets"] += 1
-        counted["bytes"] += each["bypassed_bytes"]
-        counted["messages"] += each["bypassed_messages"]
+        counted["bytes"] += int(each.get("bypassed_bytes", 0))
+        counted["messages"] += int(each.get("bypassed_messages", 0))
     rows = [
         (*key, counted["sockets"], format_size(counted["bytes"]), counted["messages"])
         for key, counted in sorted(sums.items())
@@ -158,4 +157,5 @@ def _show(found: Answer) -> None:
 
 def _action(each: Mapping[str, Any]) -> tuple[object, ...]:
     by = each.get("login") or each.get("sudo") or each.get("user") or "-"
-    return each["time"], each["action"], each["bypass"], by, each.get("command", "")
+    what = (each.get(key, "") for key in ("time", "action", "bypass"))
+    return *what, by, each.get("command", "")

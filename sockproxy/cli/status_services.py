@@ -6,15 +6,16 @@ from typing import Any
 
 import click
 
-from sockproxy.bypass.gain import Gain
 from sockproxy.cli.output import table
 from sockproxy.units import format_size
 
 __all__ = ["show_services"]
 
-HEADINGS = ("BYPASS", "SERVICE", "CONNECTIONS", "PAIRED", "ANSWERS", "BYTES", "A BYPASS WOULD GAIN")
+HEADINGS = (
+    *("BYPASS", "SERVICE", "CONNECTIONS", "WOULD GAIN", "TOO BRIEF", "STREAM", "APART"),
+    *("ANSWERS", "BYTES"),
+)
 MOST = 20  # services of one bypass that are shown
-GAINS = {gain.name.lower(): gain.value for gain in Gain}
 
 
 def show_services(bypasses: list[dict[str, Any]]) -> None:
@@ -26,11 +27,9 @@ def show_services(bypasses: list[dict[str, Any]]) -> None:
         (
             each["name"],
             _place(row["service"]),
-            row["connections"],
-            row["paired"],
+            *(row[each] for each in ("connections", "requests", "brief", "streams", "apart")),
             row["answers"],
             format_size(row["bytes"]),
-            GAINS[row["gain"]],
         )
         for each in seen
         for row in each["services"][:MOST]

@@ -103,7 +103,10 @@ def tap(
         is_there = _every(LOOK, made.is_there)
 
         def is_over() -> bool:
-            return is_told() or time.monotonic() >= end or not is_there()
+            if not is_there():
+                tell(made.GONE)
+                return True
+            return is_told() or time.monotonic() >= end
 
         return _copy(made, Capture(file, time.time() - time.monotonic()), is_over, size)
 

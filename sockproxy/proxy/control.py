@@ -51,6 +51,7 @@ def status_report(proxy: Proxy) -> dict[str, Any]:
         "path": "relay" if kernel is None else "parser" if options.parser else "verdict-only",
         "why_not": why_not if kernel is None else "",
         "why_no_cgroup": proxy.why_no_cgroup,
+        "cgroup_id": proxy.cgroup_id,
         "listens_on_foreign": proxy.listens_on_foreign,
         "budget": options.budget,
         "max_connections": proxy.max_connections,

@@ -22,12 +22,14 @@ class Enrolment:
     """enter() comes before the first socket is opened, as a socket is of the cgroup in which it
     was; begin() when there is a kernel. What is not enrolled so, is when it is paired.
 
+    cgroup_id: the kernel's number of it; 0 while there is none.
     why_not: why sockets are not enrolled as they are established; "" where they are.
     force: do it even where doctor found that it does not work.
     """
 
     def __init__(self, loop: Loop, name: str, *, force: bool) -> None:
         self.why_not = ""
+        self.cgroup_id = 0
         self._loop, self._name, self._force = loop, name, force
         self._cgroup: Cgroup | None = None
         self._inquiry: Inquiry | None = None
@@ -38,6 +40,7 @@ class Enrolment:
             sweep()
             self._cgroup = create_owned(self._name)
             self._cgroup.enter()
+            self.cgroup_id = self._cgroup.id
         except SockproxyError as error:
             self.why_not = str(error)
 
@@ -93,5 +96,5 @@ class Enrolment:
     def leave(self) -> None:
         """Be where we were before, and remove the cgroup. Twice is allowed."""
         if self._cgroup is not None:
-            cgroup, self._cgroup = self._cgroup, None
+            cgroup, self._cgroup, self.cgroup_id = self._cgroup, None, 0
             cgroup.remove()

@@ -208,6 +208,11 @@ class Proxy:
         return self._enrolment.why_not
 
     @property
+    def cgroup_id(self) -> int:
+        """The kernel's number of the cgroup of its own, which its sockets are of; 0 without one."""
+        return 0 if self._enrolment is None else self._enrolment.cgroup_id
+
+    @property
     def listens_on_foreign(self) -> bool:
         """Whether a listening socket was opened elsewhere: its clients are of the cgroup there."""
         return any(each.listeners.foreign for each in self.services)

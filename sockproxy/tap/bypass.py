@@ -31,6 +31,8 @@ class BypassTap:
     """A Source. rules: which connections; none for all. size: bytes of memory. tell: is given a
     line where something about the places of bypasses is to be known. Raises SockproxyError."""
 
+    GONE = "it was detached"
+
     def __init__(
         self, name: str, rules: Collection[Rule], size: int, tell: Callable[[str], None]
     ) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from sockproxy.bpf.abi import Way
 from sockproxy.bpf.packets import Packet, PacketTap
-from sockproxy.cgroup import Cgroup, owned_by
+from sockproxy.cgroup import Cgroup, find_by_id
 from sockproxy.errors import SockproxyError
 from sockproxy.net.rules import Rule
 from sockproxy.proxy.asking import ask
@@ -29,13 +29,15 @@ class ProxyTap:
     """A Source. rules: which connections; none for all. size: bytes of memory. tell: is given a
     line where not all connections are seen. Raises SockproxyError."""
 
+    GONE = "its process has ended, or has left its cgroup; 'tap' anew where another took its place"
+
     def __init__(
         self, name: str, rules: Collection[Rule], size: int, tell: Callable[[str], None]
     ) -> None:
         status = ask(name, "status")
-        self._cgroup = _cgroup_of(name, int(status["pid"]), status["why_no_cgroup"])
+        self._cgroup = _cgroup_of(name, int(status.get("cgroup_id") or 0), status["why_no_cgroup"])
         if status.get("listens_on_foreign"):
-            tell(f"{name} listens on a socket that was opened elsewhere: its clients are not seen")
+            tell(f"{name} has a socket that was opened elsewhere: who comes in there is not seen")
         with self._cgroup.opened() as fd:
             self._tap = PacketTap(fd, rules, size)
 
@@ -54,15 +56,16 @@ class ProxyTap:
         self._tap.close()
 
 
-def _cgroup_of(name: str, pid: int, why_not: str) -> Cgroup:
-    """The one that the proxy is in, if it is its own."""
-    found = owned_by(pid)
-    if found is None:
+def _cgroup_of(name: str, number: int, why_not: str) -> Cgroup:
+    """The one that is the proxy's own, by its number: the proxy may see another hierarchy."""
+    found = find_by_id([number]) if number else {}
+    if not found:
+        why = f"its cgroup is not in sight, or {name} has ended" if number else why_not
         raise SockproxyError(
-            f"tap {name}: " + (why_not or "it only relays, and has no cgroup of its own"),
+            f"tap {name}: {why or 'it only relays, and has no cgroup of its own'}",
             hint="tcpdump sees both sides of its connections",
         )
-    return found
+    return found[number]
 
 
 def _segment(packet: Packet) -> Segment:

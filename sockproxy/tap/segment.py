@@ -29,10 +29,12 @@ class Segment:
 
 
 class Source(Protocol):
-    """What is tapped, until close()."""
+    """What is tapped, until close(). GONE: what is told where there will be no more."""
+
+    GONE: str
 
     def take(self, *, everything: bool) -> Iterator[Segment]:
-        """What was copied since, in portions, or all that found room so far."""
+        """What was copied since, in portions, or all until now."""
 
     def is_there(self) -> bool:
         """Whether there may be more."""

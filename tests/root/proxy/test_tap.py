@@ -6,13 +6,15 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 
 import dpkt
 import pytest
 
-from sockproxy.cgroup import owned_by
+from sockproxy.cgroup import find_by_id
 from tests.support import refusing
 from tests.support.capture import followed, talk, tshark
 from tests.support.commands import begun
@@ -149,7 +151,7 @@ def test_clients_of_a_socket_that_was_opened_elsewhere(listener, tmp_path):
     under = (sys.executable, "-c", PASSES_A_SOCKET)
     with running_proxy(place, listen="systemd", under=under) as proxy:
         assert proxy.status()["listens_on_foreign"]
-        with tapped(proxy, path, first="its clients are not seen"):
+        with tapped(proxy, path, first="who comes in there is not seen"):
             client, server = through(proxy, listener)
             with client, server:
                 up, down = talk_and_end(client, server, sizes=(1000,))
@@ -176,6 +178,38 @@ def test_memory_is_bounded_and_what_is_lost_is_told(listener, tmp_path):
     assert 0 < path.stat().st_size < 256 << 10
 
 
+@pytest.mark.parametrize("option", ["--for=1s", "--size=1MiB"])
+def test_its_bounds_hold_while_there_is_always_more(listener, tmp_path, option):
+    """The proxy carries a stream for as long as the tap lives."""
+    with running_proxy(listener.getsockname(), "--eager") as proxy:
+        client, server = through(proxy, listener)
+        over = threading.Event()
+        with client, server:
+            sender = threading.Thread(target=keep_sending, args=(client, over))
+            reader = threading.Thread(target=read_all, args=(server,))
+            sender.start(), reader.start()
+            try:
+                name, path = proxy.name, tmp_path / "it.pcapng"
+                done = run_sockproxy("tap", name, "-w", path, option, "--buffer=1MiB")
+            finally:
+                over.set()
+                sender.join()
+                reader.join()
+    assert done.returncode in (0, 1), done.stderr
+    assert path.stat().st_size > 0
+
+
+def keep_sending(sock, over):
+    while not over.is_set():
+        sock.sendall(b"." * 100_000)
+    sock.shutdown(socket.SHUT_WR)
+
+
+def read_all(sock):
+    while sock.recv(1 << 20):
+        pass
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_it_ends_with_the_proxy(listener, tmp_path, number):
     code = -number if number == signal.SIGKILL else 0
@@ -186,6 +220,7 @@ def test_it_ends_with_the_proxy(listener, tmp_path, number):
         proxy.signal(number)
         _, err = process.communicate(timeout=patience(20))
     assert process.returncode == 0, err
+    assert b"its process has ended" in err
     with running_proxy(listener.getsockname()):
         pass  # removes what a killed one has left
 
@@ -207,7 +242,8 @@ def programs(proxy):
     """How many BPF programs look at what the sockets of a proxy's cgroup receive and send."""
     libbpf, count, flags = ctypes.CDLL("libbpf.so.1"), ctypes.c_uint(64), ctypes.c_uint()
     found = 0
-    with owned_by(proxy.process.pid).opened() as fd:
+    (group,) = find_by_id([proxy.status()["cgroup_id"]]).values()
+    with group.opened() as fd:
         for kind in INGRESS, EGRESS:
             ids = (ctypes.c_uint * count.value)()
             where = ctypes.byref(flags), ids, ctypes.byref(count)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from sockproxy.audit.alive import only_recorder
 from sockproxy.audit.answer import answer
+from sockproxy.audit.record import Recorder
 from sockproxy.audit.trail import Trail
 from sockproxy.errors import SockproxyError
 
@@ -100,3 +103,39 @@ def test_what_was_lost_or_changed_is_told(trail):
     trail.path.write_text(text.replace('"count": 7', '"count": 0'))
     missing, *_ = answer(trail, at(1), at(9)).missing
     assert "line 3 of audit.jsonl: what was written before it was changed" in missing
+
+
+def test_one_that_records_on_when_the_file_that_it_began_in_is_gone(trail):
+    write(trail, 1, "recording")
+    trail.path.rename(trail.path.with_name("audit.jsonl.1"))
+    write(trail, 3, "recording", goes_on=True)
+    skipped(trail, 4)
+    write(trail, 9, "recording-ended")
+    assert answer(trail, at(1), at(8)).missing == []
+    trail.path.with_name("audit.jsonl.1").unlink()
+    assert answer(trail, at(3), at(8)).missing[1:] == []  # the first tells what is gone
+    assert gaps(answer(trail, at(2), at(8)))[1:] == [[at(2), at(3)]]
+    assert answer(trail, at(4), at(8)).missing == []
+
+
+def test_a_recorder_tells_in_each_new_file_that_it_goes_on(trail):
+    recorder = Recorder(trail)
+    recorder.begin(None)
+    recorder.take([])
+    trail.path.rename(trail.path.with_name("audit.jsonl.1"))
+    recorder.take([])
+    recorder.take([])
+    recorder.end()
+    found = [(each.says["action"], each.says.get("goes_on", False)) for each in trail.read()]
+    assert found == [("recording", False), ("recording", True), ("recording-ended", False)]
+    assert all(each.intact for each in trail.read())
+
+
+def test_damage_of_another_time_does_not_matter(trail):
+    write(trail, 1, "recording")
+    old = trail.path.with_name("audit.jsonl.1.gz")
+    old.write_bytes(b"no gzip")
+    os.utime(old, (0, 0))
+    assert answer(trail, at(1), at(1)).missing == []
+    os.utime(old)
+    assert "audit.jsonl.1.gz cannot be read" in answer(trail, at(1), at(1)).missing[0]

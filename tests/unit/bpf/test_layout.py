@@ -21,6 +21,7 @@ ENUMS = {
     "Role": ("end_role", "ROLE_"),
     "Proof": ("proof", "PROOF_"),
     "Drains": ("drains", "DRAINS_"),
+    "Gain": ("gain", "GAIN_"),
     "Event": ("event_kind", "EVENT_"),
     "Mode": ("bypass_mode", "MODE_"),
     "Proxied": ("proxied", "PROXIED_"),
