@@ -34,9 +34,13 @@ def pytest_configure(config):
         raise pytest.UsageError(str(error)) from None
     allow_time(config)
     os.environ.setdefault("SOCKPROXY_AUDIT", "off")  # nothing is written to /var/log
-    # A shell without job control has what runs in the background ignore it, and all that it starts.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What a shell runs in the background, or nohup anywhere, ignores these, and all that it starts.
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
     # Orphans of a test become our children, so that the residue check sees them.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if residue.is_beside_others() and needs.lacks_root() is None:

@@ -33,7 +33,8 @@ class Namespace:
 
         thread = threading.Thread(target=inside)
         thread.start()
-        thread.join(patience(20))
+        thread.join(patience(60))
+        assert not thread.is_alive(), "it takes too long"
         return made[0]
 
     def tune(self, **settings):

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from sockproxy.bench.load.base import Target
 from sockproxy.bench.load.pingpong import SOURCES, Pingpong
 from sockproxy.bench.scenario import Case
 from tests.support.scale import patience
+from tests.support.sockets import eventually
 
 pytestmark = pytest.mark.tools("cc")
 
@@ -33,11 +35,18 @@ def server(folder, tmp_path):
     path = tmp_path / "unix"
     with subprocess.Popen([folder / "pingpong", "serve", path]) as process:
         try:
-            while not path.exists():
-                assert process.poll() is None
+            # The file is there a moment before anybody listens.
+            eventually(lambda: process.poll() is not None or is_listening(path))
+            assert process.poll() is None
             yield path
         finally:
             process.terminate()
+
+
+def is_listening(path):
+    """Whether a Unix socket there takes connections: by __SO_ACCEPTCON of unix(7)."""
+    sockets = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    return any(each[3] == "00010000" and each[-1] == str(path) for each in sockets)
 
 
 def run(folder, test, path, connections=1):
