@@ -13,7 +13,7 @@ from sockproxy.errors import UsageError
 
 UID = "50a3b050-57d7-4026-9a27-f01178ca6437"
 HASH = "0f1dbb5bbf95eb7ab1a1a9dbdcbc7cb2"  # a static pod's uid
-# Guaranteed, burstable and best effort, as the kubelet's two drivers have them.
+# Guaranteed, burstable, best effort: what the code of kubelet 1.20 gives for its two drivers.
 CGROUPFS = ("kubepods/pod{}", "kubepods/burstable/pod{}", "kubepods/besteffort/pod{}")
 SYSTEMD = (
     "kubepods.slice/kubepods-pod{}.slice",
