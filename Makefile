@@ -25,7 +25,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help system system-matrix system-suites system-package system-cluster system-tour setup build man dist deb lint format test walks conformance ends suites soak matrix cluster tour demo bench clean stale
+.PHONY: help system system-matrix system-suites system-package system-cluster system-tour setup build man dist deb agent lint format test walks conformance ends suites soak matrix cluster tour demo bench clean stale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ man: $(BUILT) ## make man pages of the commands, in build/man
 
 deb: $(BUILT) | system-package ## build the Debian package in dist/
 	@package/build_deb $(BIN)/python
+
+agent: $(BUILT) ## lay out in build/agent what an image of the Kubernetes agent has beyond the package
+	@$(BIN)/python -m package.agent build/agent
 
 lint: $(BUILT) ## check style and types
 	$(BIN)/ruff check .

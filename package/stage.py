@@ -83,9 +83,14 @@ def install_libraries(wheel: Path, target: Path) -> None:
     )
     shutil.rmtree(target / "bin")  # the command is written above
     for each in needed("sockproxy", {""} | EXTRAS, set()):
-        for file in each.files or ():
-            if ".." not in file.parts and "__pycache__" not in file.parts:
-                copy(Path(str(each.locate_file(file))), target / file)
+        install_library(each, target)
+
+
+def install_library(library: Distribution, target: Path) -> None:
+    """What it has to be imported; its commands are left out."""
+    for file in library.files or ():
+        if ".." not in file.parts and "__pycache__" not in file.parts:
+            copy(Path(str(library.locate_file(file))), target / file)
 
 
 def needed(name: str, extras: Set[str], seen: set[str]) -> Iterator[Distribution]:

@@ -18,6 +18,9 @@ PREFIX = "k8s-"
 """Before what the annotation says, in the NAMEs of the agent's bypasses: it touches no others."""
 MOST_SHOWN = 80  # characters of an annotation that is refused
 ENDED = ("Succeeded", "Failed")
+MIRROR = "kubernetes.io/config.mirror"
+"""Has the uid of the static pod whose mirror a pod is: a hash of its manifest."""
+_HASH = re.compile(r"[0-9a-f]{32}")
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PART = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -26,13 +29,15 @@ _PART = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 class Pod:
     """A pod of this node that asks for a bypass and has not ended.
 
-    uid: as the API server gave it. asked: what its annotation says, as it is there.
+    uid: as the API server gave it. asked: what its annotation says, as it is there. group: the uid
+    that its cgroup is called by, which is another one where a manifest on the node made the pod.
     """
 
     uid: str
     namespace: str
     name: str
     asked: str
+    group: str
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -43,13 +48,25 @@ def read_pod(raw: Mapping[str, Any]) -> Pod | None:
     nothing that an API server would say."""
     try:
         about = raw["metadata"]
-        asked = (about.get("annotations") or {}).get(ANNOTATION)
-        ended = raw.get("status", {}).get("phase") in ENDED
-        pod = Pod(about["uid"], about["namespace"], about["name"], asked or "")
+        annotations, status = about.get("annotations") or {}, raw.get("status", {})
+        asked, group = annotations.get(ANNOTATION), about["uid"]
+        ended = status.get("phase") in ENDED
+        if MIRROR in annotations:
+            group = _static_uid(annotations[MIRROR], status)
+        pod = Pod(about["uid"], about["namespace"], about["name"], asked or "", group)
         is_sound = _UID.fullmatch(pod.uid) and all(map(_PART.fullmatch, (pod.namespace, pod.name)))
     except (AttributeError, KeyError, TypeError):
         return None
-    return pod if is_sound and isinstance(asked, str) and not ended else None
+    return pod if is_sound and group and isinstance(asked, str) and not ended else None
+
+
+def _static_uid(said: str, status: Mapping[str, Any]) -> str:
+    """The uid of the static pod that a pod mirrors; "" where none is known yet.
+
+    Whoever may make pods can say that one is a mirror, and name a static pod that is not his: only
+    the kubelet gives a pod a status, and it gives one to the mirrors that it has made.
+    """
+    return said if status.get("startTime") and _HASH.fullmatch(said) else ""
 
 
 def bypass_name(pod: Pod) -> str:

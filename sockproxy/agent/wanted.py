@@ -49,7 +49,7 @@ def _place(pod: Pod, name: str, wanted: Wanted, root: Path, most: int) -> None:
         wanted.conditions[pod.uid] = Condition(Reason.TOO_MANY, told)
         return
     try:
-        path = find_pod(pod.uid, root)
+        path = find_pod(pod.group, root)
         number = path.stat().st_ino if path else None
     except OSError:  # it has gone meanwhile
         path, number = None, None

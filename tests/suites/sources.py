@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,8 +30,8 @@ Say = Callable[[str], None]
 class Buildable(Protocol):
     """What is to be known of a source."""
 
-    def build(self, tree: Path) -> Sequence[Sequence[str]]:
-        """The commands that build it, in its source tree."""
+    def build(self, tree: Path) -> Iterable[Sequence[str]]:
+        """The commands that build it, in its source tree; each has run before the next is taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -24,8 +25,10 @@ def write_image(root: Path, name: str, entrypoint: str, out: Path) -> None:
     with layer.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     environment = ["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]
+    ask = ["dpkg", "--print-architecture"]  # Debian's names are those that images have
+    told = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
     config = {
-        "architecture": "amd64",
+        "architecture": told.strip(),
         "os": "linux",
         "config": {
             "Entrypoint": [entrypoint],

@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 __all__ = [
+    "FIRST",
+    "NAME",
+    "SECOND",
     "Agent",
+    "address",
     "apply",
     "eventually",
     "inside",
@@ -25,6 +29,7 @@ __all__ = [
     "talker",
 ]
 
+NAME = "k8s-mesh"  # of the bypass that most pods are in
 IMAGE = "localhost/sockproxy:1"
 NAMESPACE = "sockproxy"
 PATIENCE = 120.0
@@ -155,6 +160,15 @@ class Agent:
         code = "from urllib.request import urlopen; print(urlopen(input()).read().decode())"
         shell = f"echo http://127.0.0.1:9479/metrics | python3 -c '{code}'"
         return line in self.run("sh", "-c", shell).splitlines()
+
+
+FIRST, SECOND = Agent("node1"), Agent("node2")
+
+
+def address(name: str) -> str:
+    """A pod's; "" where it has none yet, or is not there."""
+    path = "jsonpath={.status.podIP}"
+    return kubectl("get", "pod", name, "--ignore-not-found", "-o", path)
 
 
 def ready_at(name: str, container: str) -> datetime:

@@ -15,21 +15,22 @@ __all__ = ["Talk", "ask"]
 
 LONGEST = 120.0  # seconds that one may take beyond what it was to
 ENGINE = "containerd://"
+RUN = ("python3", "/talk/talk.py")
 
 
 class Talk:
-    """A conversation for the length of a `with`, and for so many seconds. sent: messages that were
-    answered right. Ends this program where one was not."""
+    """A conversation for the length of a `with`, and for so many seconds, or the one of these words
+    to talk.py. sent: messages that were answered right. Ends this program where one was not."""
 
-    def __init__(self, name: str, container: str, address: str, seconds: int) -> None:
+    def __init__(self, name: str, container: str, address: str, seconds: int, *words: str) -> None:
         about = json.loads(kubectl("get", "pod", name, "-o", "json"))
         self._node = about["spec"]["nodeName"]
         statuses = about["status"]["containerStatuses"]
         states = {each["name"]: each["containerID"] for each in statuses}
         ctr = ["ctr", "-a", "/run/containerd.sock", "-n", "k8s.io", "tasks", "exec", "--exec-id"]
-        words = ["python3", "/talk/talk.py", "ask", address, str(seconds)]
+        words = words or ("ask", address, str(seconds))
         number = states[container].removeprefix(ENGINE)
-        self._argv = [*ctr, f"talk-{time.monotonic_ns()}", number, *words]
+        self._argv = [*ctr, f"talk-{time.monotonic_ns()}", number, *RUN, *words]
         self._seconds = seconds
         self.sent = 0
 

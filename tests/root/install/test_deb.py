@@ -11,6 +11,7 @@ from fnmatch import fnmatch
 
 import pytest
 
+from package.agent import UNUSED, install_client
 from tests.support.proxy import ROOT
 from tests.support.scale import patience, scaled
 from tests.support.sockets import eventually
@@ -160,6 +161,24 @@ class Proxy:
     def journal(self):
         lines = self._machine.succeed("journalctl", "--unit", UNIT, "--output", "json")
         return [json.loads(line) for line in lines.splitlines()]
+
+
+def test_an_image_with_the_client_can_run_the_agent(deb, tmp_path):
+    """What package/Containerfile.agent puts together, run by Debian's own Python."""
+    subprocess.run(["dpkg", "--extract", deb, tmp_path], check=True)
+    library, wanted = tmp_path / "usr/lib/sockproxy", "the agent needs the client of Kubernetes"
+    code = f"""import sys
+sys.path.insert(0, {str(library)!r})
+from sockproxy.cli import main
+main()
+"""
+    argv = ["/usr/bin/python3", "-I", "-S", "-c", code, "agent", "--node", "node"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert wanted in done.stderr
+    install_client(library)
+    assert not (library / UNUSED).exists()
+    done = subprocess.run([*argv, "--kubeconfig", "/none"], capture_output=True, text=True)
+    assert "find the API server: " in done.stderr  # the client's own words follow
 
 
 def test_lintian_finds_no_error(deb):

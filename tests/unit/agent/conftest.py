@@ -25,6 +25,6 @@ def place(tmp_path):
         uid = f"00000000-0000-0000-0000-{number:012x}"
         if cgroup:
             (tmp_path / "kubepods" / "burstable" / f"pod{uid}").mkdir(parents=True)
-        return Pod(uid, "default", f"pod-{number}", asked)
+        return Pod(uid, "default", f"pod-{number}", asked, uid)
 
     return make
