@@ -48,11 +48,16 @@ class Camera:
             tab.set_content(html)
             shrink(tab.screenshot(full_page=True), to)
 
-    def file(self, path: Path, to: Path) -> None:
-        """Take a picture of the first screen of a page in a file."""
+    def file(self, path: Path, before: str, to: Path) -> None:
+        """Take a picture of the first screen of a page in a file.
+
+        before: what it ends before, if that is still on it, as a CSS selector.
+        """
         with self._tab(SITE, SITE_HEIGHT) as tab:
             tab.goto(path.as_uri())
-            shrink(tab.screenshot(), to)
+            end = min(SITE_HEIGHT, tab.locator(before).bounding_box()["y"])
+            clip = {"x": 0, "y": 0, "width": SITE, "height": end}
+            shrink(tab.screenshot(clip=clip), to)
 
     def site(self, url: str, drawn: str, to: Path) -> None:
         """Take a picture of a site. drawn: what is to be seen on it first, as a CSS selector."""

@@ -24,6 +24,7 @@ BYTES = f'sum by (bypass) (rate(sockproxy_bypass_sent_bytes_total{{way="bypassed
 MOST_EMPTY = 2  # panels: what tells of failures has no data where there are none
 SECONDS = 4  # that a tap takes
 FIELDS = " ".join(f"-e {each}" for each in ("tcp.srcport", "frame.comment", "_ws.col.Info"))
+MACHINE = "section[aria-labelledby=machine]"  # of a report: whose figures they are
 DRAWN = ".rickshaw_graph svg path"
 
 
@@ -113,4 +114,4 @@ def bench(album: Album) -> None:
     subprocess.run(run, check=True, capture_output=True)
     report = ("sockproxy", "bench", "report", result, "--output", str(page))
     subprocess.run(report, check=True, capture_output=True)
-    album.camera.file(page, album.path("bench"))
+    album.camera.file(page, MACHINE, album.path("bench"))
