@@ -42,21 +42,30 @@ def told(*arguments, code):
     return json.loads(sockproxy("audit", *arguments, "--json", code=code))
 
 
-def test_what_was_done_and_what_skipped_tcp(group):
+@pytest.fixture
+def gone(group):
+    """The cgroup; whatever comes, nothing is attached to it in the end."""
+    yield group
+    sockproxy("detach", NAME)
+
+
+def test_what_was_done_and_what_skipped_tcp(gone):
     with recording():
         begun = time.monotonic()
-        sockproxy("attach", NAME, "--cgroup", group.path, "--force", *ALL_READERS)
+        time.sleep(patience(1))  # that the command below may take to begin
+        sockproxy("attach", NAME, "--cgroup", gone.path, "--force", *ALL_READERS)
         time.sleep(patience(1.5))  # until the recorder has seen it
         for _ in range(3):
             one, other = tcp_pair()
             with one, other:
                 converse(one, other)
-        sockproxy("attach", NAME, "--cgroup", group.path, "--force", "--deny", "1-65535")
+        sockproxy("attach", NAME, "--cgroup", gone.path, "--force", "--deny", "1-65535")
         one, other = tcp_pair()
         with one, other:
             converse(one, other)
         time.sleep(patience(0.5))
-        said = told(NAME, "--since", f"{time.monotonic() - begun:.0f}s", code=0)
+        # Not from before `begun`, when nobody recorded, nor from after the attach.
+        said = told(NAME, "--since", f"{time.monotonic() - begun:.3f}s", code=0)
         sockproxy("detach", NAME)
     assert [each["action"] for each in said["actions"]] == ["attached", "changed"]
     assert all(f"attach {NAME}" in each["command"] for each in said["actions"])

@@ -83,7 +83,7 @@ def test_keys_and_the_end():
         terminal.press("w")
         terminal.says("WHY NOT")
         terminal.press("fnobody\r")
-        terminal.says("0 of 1 connections")
+        terminal.says("0 of 1 connection")
         terminal.press("q")
         assert terminal.ends() == (0, True)
 
@@ -94,7 +94,7 @@ def test_an_interrupt_leaves_the_terminal_as_it_was():
         running_proxy(server) as proxy,
         Terminal("top", proxy.name, "--interval", "100ms") as terminal,
     ):
-        terminal.says("connections")
+        terminal.says("connection")
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.ends() == (130, True)
 
