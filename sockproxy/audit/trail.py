@@ -14,6 +14,7 @@ import gzip
 import hashlib
 import json
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -93,7 +94,7 @@ class Trail:
             for path in put_aside(self.path)[-1:]:
                 if path.suffix == ".gz":
                     with gzip.open(path, "rb") as packed:
-                        *_, last = b"", *packed
+                        last = (deque(packed, maxlen=1) or [b""])[0]
                 else:
                     with _file(path, os.O_RDONLY) as file:
                         last = _tail(file)[0] or b""
@@ -114,7 +115,7 @@ class Trail:
         time = ""
         with contextlib.ExitStack() as held:
             try:
-                files = opened(self.path, held)
+                files = self._opened(held)
             except OSError as error:
                 raise SockproxyError(f"read {self.path}", errno=error.errno) from None
             for path, file in files:
@@ -130,6 +131,14 @@ class Trail:
                     time = max(time, _last_write(file))
                     yield Entry(path, number + 1, {}, time, unreadable=str(error))
                     before = None  # what its last line was is not known
+
+    def _opened(self, held: contextlib.ExitStack) -> list[tuple[Path, BinaryIO]]:
+        """As opened() has it. While nobody writes there is no new file to be put aside as well."""
+        with contextlib.ExitStack() as meanwhile:
+            with contextlib.suppress(FileNotFoundError):  # nobody has ever written
+                lock = meanwhile.enter_context(_file(self.path.with_name(LOCK), os.O_RDONLY))
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            return opened(self.path, held)
 
 
 def _file(path: Path, flags: int) -> FileIO:

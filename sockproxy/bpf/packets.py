@@ -10,7 +10,7 @@ from typing import Any
 from sockproxy.bpf import ffi
 from sockproxy.bpf.abi import Way, read_end
 from sockproxy.bpf.loading import load
-from sockproxy.bpf.ring import Ring
+from sockproxy.bpf.ring import PORTION, Ring
 from sockproxy.bpf.rules import write_rules
 from sockproxy.net.rules import Rule
 
@@ -18,7 +18,6 @@ __all__ = ["Packet", "PacketTap"]
 
 OBJECT, PROGRAMS = "packets.bpf.o", ("copy_received", "copy_sent")
 RECORD = "struct packet"
-PORTION = 4096  # records that are taken at once
 
 
 @dataclass(frozen=True, slots=True)

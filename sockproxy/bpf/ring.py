@@ -8,9 +8,11 @@ from typing import Any
 from sockproxy import native
 from sockproxy.bpf.library import failure, ffi, for_native
 
-__all__ = ["Ring"]
+__all__ = ["PORTION", "Ring"]
 
 HEAD = 8  # bytes before each record: BPF_RINGBUF_HDR_SZ
+PORTION = 4096
+"""Records that one who has other things to do takes at once."""
 BATCH = 512  # records that are copied at once
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sockproxy.bpf import Map, ffi, pinned
-from sockproxy.bpf.ring import Ring
+from sockproxy.bpf.ring import PORTION, Ring
 from sockproxy.errors import SockproxyError, UsageError
 from sockproxy.rundir.folder import Folder
 
@@ -18,7 +18,6 @@ __all__ = ["LEASE", "TELLING", "Slot"]
 TELLING = ("listeners", "rings")
 """Maps that are pinned beside those of sockproxy.bpf.bypass; who only reads opens none of them."""
 LEASE = 60.0  # seconds that one who does not look, or was killed, is written for
-PORTION = 4096  # records that are taken at once
 NANO = 1_000_000_000
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sockproxy.cli.output import table
+from sockproxy.net.address import format_address
 from sockproxy.units import format_size
 
 __all__ = ["show_services"]
@@ -26,7 +27,7 @@ def show_services(bypasses: list[dict[str, Any]]) -> None:
     rows = [
         (
             each["name"],
-            _place(row["service"]),
+            format_address(row["service"]),
             *(row[each] for each in ("connections", "requests", "brief", "streams", "apart")),
             row["answers"],
             format_size(row["bytes"]),
@@ -38,8 +39,3 @@ def show_services(bypasses: list[dict[str, Any]]) -> None:
     for each in seen:
         if (more := len(each["services"]) - MOST) > 0:
             click.echo(f"{each['name']}: {more} more services: --json has them")
-
-
-def _place(service: tuple[str, int]) -> str:
-    host, port = service
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
