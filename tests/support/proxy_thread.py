@@ -66,7 +66,13 @@ class Running:
             return number
 
     def told(self, text):
+        """So far: what a worker counts, or a client sees, is told of a moment later."""
         return [line for line in self.lines if text in line]
+
+    def has_told(self, text, times=1):
+        """So often, and no more."""
+        eventually(lambda: len(self.told(text)) >= times)
+        assert len(self.told(text)) == times, self.lines
 
 
 def host(listener, **terms):

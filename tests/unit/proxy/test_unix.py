@@ -117,7 +117,7 @@ def test_one_that_shuts_down_reading_is_heard_on(running, server):
         assert receive(client, 6000) == b"answer" * 1000
         assert client.recv(1) == b""
     eventually(lambda: running.proxy.clients.count == 0)
-    assert running.told("finished")
+    eventually(lambda: running.told("finished"))
 
 
 def any_dropped(running):

@@ -42,17 +42,17 @@ void finish_stream(struct way *way)
 }
 
 /* A bypass judges a program by its earlier connections: whether it reads until there is no more.
- * Let it see some before anything is measured. */
+ * Let it see some before anything is measured, of both ends: with all on one CPU a server that was
+ * interrupted by its client finds the next request whenever it reads. */
 static void acquaint(struct sockaddr_storage *to, socklen_t length, uint32_t size)
 {
-	struct way way = dial(to, length, size);
+	struct way way = dial(to, length, size | ACQUAINT);
 	int turn;
 
 	for (turn = 0; turn < 32; turn++) {
 		give(&way, size);
 		take(&way, size);
-		if (waits_in_epoll() && has_more(&way))
-			fail("pingpong: more than the answer");
+		expect_no_more(&way);
 	}
 	close(way.fd);
 }

@@ -27,8 +27,9 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#define MOST (1 << 20)	/* bytes of a message */
-#define STREAM 0	/* the size that a client announces for a stream */
+#define MOST (1 << 20)	    /* bytes of a message */
+#define STREAM 0	    /* the size that a client announces for a stream */
+#define ACQUAINT (1U << 31) /* in the size that a client announces before anything is measured */
 #define MOST_STREAMS 64 /* beside one measurement, and connections that a server has at a time */
 
 /* What is done after an error: a client ends; a server goes on with its next connection, as the
@@ -82,8 +83,8 @@ size_t take_some(struct way *way, size_t size);
 /* Whether all `size` bytes came; 0 when the connection ended before the first of them. */
 int take(struct way *way, size_t size);
 
-/* Whether there is a byte, or an error but EAGAIN's, where nothing should be. */
-int has_more(struct way *way);
+/* Read where nothing should be, to EAGAIN; not where reads block. */
+void expect_no_more(struct way *way);
 
 /* A number, which is not part of the pattern; 0 at the end. */
 int read_number(int fd, void *to, size_t size);

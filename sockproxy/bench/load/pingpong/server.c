@@ -15,6 +15,15 @@ static __attribute__((noreturn)) void go_on(void)
 	longjmp(after_error, 1);
 }
 
+static void answer(struct way *way, uint32_t size, int acquaints)
+{
+	while (take(way, size)) {
+		if (acquaints)
+			expect_no_more(way);
+		give(way, size);
+	}
+}
+
 void serve(const char *where)
 {
 	struct sockaddr_storage at;
@@ -60,8 +69,7 @@ void serve(const char *where)
 				if (write_some(way.fd, &way.received, sizeof(way.received)) < 0)
 					fail("pingpong: write");
 			} else {
-				while (take(&way, size))
-					give(&way, size);
+				answer(&way, size & ~ACQUAINT, size & ACQUAINT);
 			}
 		}
 		close(way.fd);

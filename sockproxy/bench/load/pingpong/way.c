@@ -72,9 +72,12 @@ int take(struct way *way, size_t size)
 	return 1;
 }
 
-int has_more(struct way *way)
+void expect_no_more(struct way *way)
 {
-	return read(way->fd, buffer, 1) >= 0;
+	if (!waits_in_epoll() || read(way->fd, buffer, 1) < 0)
+		return;
+	fprintf(stderr, "pingpong: more than a message, or its end\n");
+	give_up();
 }
 
 /* Without MSG_WAITALL, for which a bypass would leave the connection to TCP. */
