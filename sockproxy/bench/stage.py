@@ -83,9 +83,10 @@ class Stage:
             if not outcome.values[tool.tests[case.test].headline] > 0:
                 raise SockproxyError(f"{tool.title}: nothing was moved")
             carried = subject.carried(outcome.payload)
-        course = {"each_second": list(outcome.each_second)} if outcome.each_second else {}
+            plain = subject.left_plain()
         return {
-            **course,
+            **({"each_second": list(outcome.each_second)} if outcome.each_second else {}),
+            **({"left_plain": plain} if plain else {}),
             "argv": [Path(argv[0]).name, *argv[1:]],
             "seconds": round(seconds, 6),
             "values": {**outcome.values, **_cost(outcome, spent, switches)},

@@ -21,7 +21,7 @@ from sockproxy.bypass.attach import attach
 from sockproxy.bypass.detach import detach
 from sockproxy.bypass.groups import is_orphaned
 from sockproxy.bypass.options import BypassOptions
-from sockproxy.bypass.view import bypass_status
+from sockproxy.bypass.view import LEFT_PLAIN, bypass_status
 from sockproxy.cgroup import Cgroup
 from sockproxy.errors import SockproxyError
 from sockproxy.proxy.asking import ask
@@ -184,6 +184,14 @@ class Subject:
             return moved
         way = "unix" if self.system.unix else "proxy" if self.system.peer else "tcp"
         return {way: payload}
+
+    def left_plain(self) -> dict[str, int]:
+        """How many sockets of its bypass stayed plain, by why, as `status` has it; ask as carried()
+        is asked. Empty when none did, or without a bypass."""
+        if not self.system.bypassed:
+            return {}
+        status = bypass_status(self._bypass)
+        return {why: status[why] for why in LEFT_PLAIN if status[why]}
 
     def _bypassed(self, payload: int) -> dict[str, int]:
         """Of the bytes between sockets of the bypass, those that skipped TCP, and the rest."""

@@ -16,7 +16,7 @@ from sockproxy.bpf.listing import Connection, Listed
 from sockproxy.bypass.gain import services_of
 from sockproxy.bypass.groups import cgroup_names
 
-__all__ = ["LEFT_PLAIN", "TRAFFIC", "bypass_connections", "bypass_status", "why_plain"]
+__all__ = ["LEFT_PLAIN", "TRAFFIC", "WHY_LEFT", "bypass_connections", "bypass_status", "why_plain"]
 
 LEFT_PLAIN = field_names("left_plain")
 """Entries of bypass_status(): how many sockets stayed plain, by why."""
@@ -40,6 +40,20 @@ WHY_PLAIN = {
     Plain.PROXY: "the proxy in between lets nothing past: 'sockproxy connections' says why",
     Plain.UNFIT: "it is read or written in a way that needs TCP",
 }
+WHY_LEFT = {
+    "policy": WHY_PLAIN[Plain.POLICY],
+    "multipath": WHY_PLAIN[Plain.MULTIPATH],
+    "ambiguous": WHY_PLAIN[Plain.AMBIGUOUS],
+    "full": WHY_PLAIN[Plain.FULL],
+    "owned": WHY_PLAIN[Plain.OWNED],
+    "zerocopy": WHY_PLAIN[Plain.ZEROCOPY],
+    "unproven": WHY_PLAIN[Plain.UNPROVEN],
+    "blocking": WHY_PLAIN[Plain.BLOCKS],
+    "no_gain": WHY_PLAIN[Plain.NO_GAIN],
+    "programs": WHY_PLAIN[Plain.PROGRAM],
+    "streams": WHY_PLAIN[Plain.STREAM],
+}
+"""What each of LEFT_PLAIN means, of one socket."""
 WHY_READER = {
     Trait.SPLICES: "reads with splice",
     Trait.WAITS_FOR_ALL: "reads with MSG_WAITALL or SO_RCVLOWAT",

@@ -12,6 +12,7 @@ from sockproxy.bench.report.parts import Cell, Mark, Plot, Row, Section, Table
 from sockproxy.bench.report.timeline import timeline
 from sockproxy.bench.report.words import NONE, SPACE, anchor, count, span
 from sockproxy.bench.scenario import PLACEMENTS, TOPOLOGIES
+from sockproxy.bypass.view import WHY_LEFT
 from sockproxy.units import format_size
 
 __all__ = ["section"]
@@ -26,6 +27,7 @@ WAYS = {
     "unix": "AF_UNIX",
 }
 LEAST_SHARE = 0.005  # of the bytes, to be told
+MOST_SHARE = 0.5  # of the bytes, from which on it is told why
 
 
 def section(facts: Facts, number: int) -> Section:
@@ -132,19 +134,23 @@ def _with_ratio(
 
 
 def _carried(facts: Facts, case: dict[str, Any], system: str) -> str:
-    """The ways that a system's bytes went, each with its median share over all runs."""
+    """The ways that a system's bytes went."""
+    told = [
+        f"{share * 100:.0f}{SPACE}% {WAYS.get(way, way)}"
+        for way, share in _shares(facts, case, system).items()
+        if share >= LEAST_SHARE
+    ]
+    return ", ".join(told) or "not counted"
+
+
+def _shares(facts: Facts, case: dict[str, Any], system: str) -> dict[str, float]:
+    """By way, the median share of a system's bytes over all runs."""
     shares: dict[str, list[float]] = {way: [] for way in WAYS}
     for sample in facts.samples.get((case["key"], system), []):
         total = sum(sample["carried"].values())
         for way, moved in sample["carried"].items():
             shares.setdefault(way, []).append(moved / total if total else 0.0)
-    middle = {way: statistics.median(each) for way, each in shares.items() if each}
-    told = [
-        f"{share * 100:.0f}{SPACE}% {WAYS.get(way, way)}"
-        for way, share in middle.items()
-        if share >= LEAST_SHARE
-    ]
-    return ", ".join(told) or "not counted"
+    return {way: statistics.median(each) for way, each in shares.items() if each}
 
 
 def _fate(facts: Facts, case: dict[str, Any], system: str) -> str:
@@ -168,6 +174,20 @@ def _notes(facts: Facts, case: dict[str, Any]) -> Iterator[str]:
         if skip["case"] == case["key"]:
             who = facts.title(skip["system"]) if skip["system"] else "The whole case"
             yield f"{who} was skipped: {skip['why']}"
+    for system in case["systems"]:
+        if why := _why_tcp(facts, case, system):
+            who = facts.title(system)
+            yield f"{who} left most bytes to TCP. Why its sockets stayed plain: {why}"
+
+
+def _why_tcp(facts: Facts, case: dict[str, Any], system: str) -> str:
+    """Why a bypass carried less than half; "" where it carried more, or nothing tells."""
+    if _shares(facts, case, system).get("tcp", 0.0) < MOST_SHARE:
+        return ""
+    sockets: Counter[str] = Counter()
+    for sample in facts.samples.get((case["key"], system), []):
+        sockets.update(sample.get("left_plain", {}))
+    return "; ".join(WHY_LEFT.get(why, why) for why, _ in sockets.most_common())
 
 
 # -- the plots of the case ----------------------------------------------------------------

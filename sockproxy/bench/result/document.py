@@ -9,13 +9,15 @@
     cases      [key title tool test topology placement control connections size headline systems
                 commands]   connections, size: 0 where not known. commands: of such a tool alone
     metrics    {key: [title more_is_better digits scale]}, as in metrics.py
-    samples    [case system round order argv seconds values cpu carried checks raw each_second]
+    samples    [case system round order argv seconds values cpu carried checks raw each_second
+                left_plain]
         values     {metric: figure}
         cpu        seconds: client server proxy kernel_threads, and `foreign` of everybody else
         carried    bytes by way: tcp unix bypassed short_circuited redirected pumped proxy
         checks     [name]: what was compared, and held
         raw        what the tool printed
         each_second   [figure]: the headline of each second, of tools that tell it; else left out
+        left_plain    {why: sockets of its bypass that stayed plain}; left out when none did
     failures   [case system round why]                     round 0: before the first
     skipped    [case system why]                           system "" means the whole case
     warnings   [text]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sockproxy.bypass.view import TRIES, _count_all
+from sockproxy.bypass.view import LEFT_PLAIN, TRIES, WHY_LEFT, _count_all
 from sockproxy.metrics.bypasses import never_less
 
 
@@ -63,3 +63,7 @@ FULL |= {"passed_bytes": 5, "passed_messages": 1}
 )
 def test_a_counter_does_not_fall(before, expected):
     assert never_less(FULL, before)["bypassed_bytes"] == expected
+
+
+def test_what_each_counter_of_sockets_left_plain_means_is_known():
+    assert set(WHY_LEFT) == set(LEFT_PLAIN)

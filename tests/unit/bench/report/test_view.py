@@ -54,6 +54,24 @@ def test_what_a_bypass_helps_is_no_other_proxy():
     assert "HAProxy in 1" in build(document).questions[1].answer[-1]
 
 
+def test_why_a_bypass_left_bytes_to_tcp_is_said_where_it_left_most():
+    left = {"bypass": ("sockproxy bypass", None, None, {"bypassed": 0.3, "tcp": 0.7})}
+    figures = {"plain": 1e3, "bypass": 1e3}
+    document = documents.document([documents.case("x", "x; y", figures)], systems=left)
+    bypassed = [each for each in document["samples"] if each["system"] == "bypass"]
+    assert not build(document).sections[0].notes  # an older document, or no socket stayed plain
+    for sample in bypassed[:2]:
+        sample["left_plain"] = {"unproven": 2, "of a later version": 1}
+    bypassed[2]["left_plain"] = {"no_gain": 100}
+    (note,) = build(document).sections[0].notes
+    assert note.startswith("sockproxy bypass left most bytes to TCP.")
+    reasons = note.partition("plain: ")[2].split("; ")
+    assert [each.split()[0] for each in reasons] == ["connections", "its", "of"]
+    for sample in bypassed:
+        sample["carried"] = {"bypassed": 6, "tcp": 4}
+    assert not build(document).sections[0].notes
+
+
 def test_less_may_be_better():
     figures = {"plain": 5.0, "bypass": 10.0}
     case = documents.case("x", "own; y", figures, headline="mean_us")
