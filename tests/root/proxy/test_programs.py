@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import pwd
 import re
-import socket
-import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -18,22 +15,9 @@ import pytest
 
 from tests.support.needs import find_program
 from tests.support.proxy import running_proxy, started
-from tests.support.servers import free_port
+from tests.support.servers import free_port, iperf3, iperf3_server, listens, run
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
-
-
-def answers(port):
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
-
-
-def run(*argv, timeout=120, **options):
-    """A program to its end, which must be a good one; its stdout."""
-    argv = [find_program(str(argv[0])), *map(str, argv[1:])]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, **options)
-    assert done.returncode == 0, f"{argv}: exit {done.returncode}\n{done.stdout}{done.stderr}"
-    return done.stdout
 
 
 @pytest.fixture(params=[[], ["--eager"], ["--relay"]], ids=["auto", "eager", "relay"])
@@ -69,7 +53,7 @@ def test_curl(front, files):
     port = free_port()
     server = [sys.executable, "-m", "http.server", port, "--bind", "127.0.0.1"]
     with (
-        started(*server, "--directory", folder, ready=lambda: answers(port)),
+        started(*server, "--directory", folder, ready=lambda: listens(port)),
         front(port) as proxy,
     ):
         for name, expected in sums.items():
@@ -82,7 +66,7 @@ def test_curl(front, files):
 def test_redis_benchmark(front, tmp_path):
     port = free_port()
     server = [find_program("redis-server"), "--port", port, "--save", "", "--dir", tmp_path]
-    with started(*server, ready=lambda: answers(port)), front(port) as proxy:
+    with started(*server, ready=lambda: listens(port)), front(port) as proxy:
         for extra in (
             ["-n", "5000", "-t", "set,get,lrange_100"],
             ["-n", "50000", "-t", "set,get,mset", "-P", "16"],
@@ -109,7 +93,7 @@ def test_pgbench(front, postgres_folder):
     as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": data}
     run("initdb", "-D", data, "-A", "trust", "-U", "bench", **as_user)
     server = [find_program("postgres"), "-D", data, "-p", port, "-k", data]
-    with started(*server, ready=lambda: answers(port), **as_user), front(port) as proxy:
+    with started(*server, ready=lambda: listens(port), **as_user), front(port) as proxy:
         where = ["-h", "127.0.0.1", "-p", proxy.address[1], "-U", "bench", "postgres"]
         run("pgbench", "-i", "-s", "5", *where)
         for mode in ("simple", "prepared"):
@@ -132,7 +116,7 @@ def test_wrk_and_nginx(front, files, tmp_path):
         f"server {{ listen 127.0.0.1:{port} backlog=1024; root {folder}; }} }}"
     )
     server = [find_program("nginx"), "-c", config, "-p", tmp_path]
-    with started(*server, ready=lambda: answers(port)), front(port) as proxy:
+    with started(*server, ready=lambda: listens(port)), front(port) as proxy:
         for name, header in (("small", []), ("small", ["-H", "Connection: close"]), ("large", [])):
             url = f"http://127.0.0.1:{proxy.address[1]}/{name}"
             # wrk calls it an error when a response takes longer, as 50 large ones together may.
@@ -147,10 +131,7 @@ def test_wrk_and_nginx(front, files, tmp_path):
     "mode", [[], ["-R"], ["-P", "8"], ["--bidir", "-P", "8"], ["-Z"], ["-l", "64", "-N"]]
 )
 def test_iperf3(front, mode):
-    port = free_port()
-    server = [find_program("iperf3"), "-s", "-p", port]
-    with started(*server, ready=lambda: answers(port)), front(port) as proxy:
-        out = run("iperf3", "-c", "127.0.0.1", "-p", proxy.address[1], "-t", "2", "-J", *mode)
-        report = json.loads(out)
+    with iperf3_server() as port, front(port) as proxy:
+        report = iperf3(proxy.address[1], "-t", "2", *mode)
         assert "error" not in report
         assert report["end"]["sum_received"]["bytes"] > 1_000_000
