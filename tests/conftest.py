@@ -47,6 +47,12 @@ def pytest_configure(config):
         apart.live_apart()
 
 
+def pytest_unconfigure():
+    """A worker that was killed, as by Ctrl-C, ends no server of its tests: they are ours now."""
+    if not residue.is_beside_others():
+        residue.end_children()
+
+
 def allow_time(config):
     """A slow machine's tests may take longer, as they wait longer: see tests/support/scale.py.
 
