@@ -22,7 +22,7 @@ from vagrant.matrix.kernels import CHECKOUT
 __all__ = ["distributions", "mounts", "pack"]
 
 MOUNTS = "mounts"  # the list of what to mount, in the archive's root
-NEEDS = ("sockproxy", "pytest", "pytest-timeout")
+NEEDS = ("sockproxy", "pytest", "pytest-timeout", "jsonschema")
 NOT_STANDARD = {
     "site-packages",
     "dist-packages",
